@@ -1,0 +1,52 @@
+"""What holds the app's CPU: one file per limiter, found by its name.
+
+A limiter file has `DESCRIPTION` (one sentence), `NEEDS` ((program, package) pairs of the app hosts),
+`tolerance_points` (how far achieved CPU may lie from asked, in points of one CPU), `trial_settings(percent, unit)`
+(the "limiter" object of trial.json) and `problems(percent, cpus)` (sentences, empty: fine).
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from loadproof.errors import BadInput, Problem
+
+
+@dataclass(frozen=True)
+class Limiter:
+    """One limiter, as its file describes it."""
+
+    name: str
+    description: str
+    needs: tuple[tuple[str, str], ...]
+    tolerance_points: float
+    trial_settings: Callable[[float, str], dict[str, Any]]
+    problems: Callable[[float, int], list[str]]
+
+
+def names() -> tuple[str, ...]:
+    """Every limiter there is, sorted."""
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+
+
+def load(name: str) -> Limiter:
+    """The limiter of that name. Raises BadInput that lists the names and the nearest one."""
+    known = names()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise BadInput([Problem(f"no limiter {name!r}: there are {', '.join(known)}{hint}", "--limiter")])
+    module = importlib.import_module(f"{__name__}.{name}")
+    return Limiter(
+        name=name,
+        description=module.DESCRIPTION,
+        needs=module.NEEDS,
+        tolerance_points=module.tolerance_points,
+        trial_settings=module.trial_settings,
+        problems=module.problems,
+    )

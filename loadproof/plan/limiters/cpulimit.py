@@ -1,0 +1,28 @@
+"""The limiter of the original experiment: `cpulimit -p PID -l 5 -c 1`, kept alive by hostside/limit.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+DESCRIPTION = "cpulimit stops and continues the app in slots of 100 ms (rough: 5 asked gives 5 to 8 %)"
+NEEDS: tuple[tuple[str, str], ...] = (("cpulimit", "cpulimit"),)
+
+# Measured: -l 5 gave 6.5-7.1 % over 15 s, and 5.0-8.0 % in short windows.
+tolerance_points = 3.0
+
+
+def trial_settings(percent: float, unit: str) -> dict[str, Any]:
+    """The "limiter" object of trial.json; percent of one CPU."""
+    return {"kind": "cpulimit", "percent": int(percent), "unit": unit}
+
+
+def problems(percent: float, cpus: int) -> list[str]:
+    """What is wrong with this percentage on a host of so many CPUs (0: unknown)."""
+    if percent != int(percent):
+        return [
+            f"cpulimit reads whole percents only, {percent:g} would silently become {int(percent)}: "
+            "say a whole number, or --limiter quota"
+        ]
+    if not 1 <= percent <= 100:
+        return [f"cpulimit -c 1 takes 1 to 100 percent of one CPU, not {percent:g}"]
+    return []
