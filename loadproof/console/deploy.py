@@ -1,0 +1,60 @@
+"""Recap and diff of a deploy: one line per host, and what would change or has changed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from loadproof.console.text import escape, table
+from loadproof.plan.values import Change
+
+STATUSES = ("ok", "changed", "failed", "unreachable")
+
+
+class Outcome(Protocol):
+    """What became of one host."""
+
+    @property
+    def status(self) -> str: ...
+    @property
+    def changes(self) -> Sequence[Change]: ...
+    @property
+    def problem(self) -> object: ...
+
+
+def recap(outcomes: Mapping[str, Outcome], check: bool) -> str:
+    """One line per host: ok, changed (how many), failed or unreachable, and why."""
+    rows = []
+    for host, outcome in outcomes.items():
+        count = len(outcome.changes)
+        verb = "would change" if check else "changed"
+        reason = getattr(outcome.problem, "what", outcome.problem)
+        said = str(reason).splitlines()[0] if reason else _kinds(outcome.changes)
+        rows.append((host, verb if outcome.status == "changed" else outcome.status, f"{count} {verb}", said))
+    return table(("host", "", "", ""), rows)
+
+
+def _kinds(changes: Sequence[Change]) -> str:
+    counts: dict[str, int] = {}
+    for change in changes:
+        counts[change.kind] = counts.get(change.kind, 0) + 1
+    return ", ".join(f"{kind} {count}" if count > 1 else kind for kind, count in counts.items())
+
+
+def details(outcomes: Mapping[str, Outcome], diff: bool) -> str:
+    """Every change of every host, in order; with `diff` the text of files before and after."""
+    lines: list[str] = []
+    for host, outcome in outcomes.items():
+        for change in outcome.changes:
+            lines.append(f"{host}: {change.kind} {escape(change.what)}" + (f"  ({escape(change.detail)})" if change.detail else ""))
+            if diff and change.kind == "file":
+                lines += _diff(change)
+    return "\n".join(lines)
+
+
+def _diff(change: Change) -> list[str]:
+    before = (change.before or "").splitlines()
+    after = (change.after or "").splitlines()
+    made = difflib.unified_diff(before, after, f"{change.what} (host)", f"{change.what} (wanted)", lineterm="", n=2)
+    return ["    " + escape(line) for line in made]

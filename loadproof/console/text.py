@@ -1,0 +1,68 @@
+"""Plain building blocks: escaping, tables, durations, the four parts of an error."""
+
+from __future__ import annotations
+
+import io
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from loadproof.errors import LoadproofError
+
+WIDTH = 110
+_KEPT = "\n\t"
+
+
+def escape(text: object) -> str:
+    """Text as it may go to a terminal: control and format characters (C0, C1, DEL, bidi) become \\xNN or \\uNNNN."""
+
+    def safe(char: str) -> str:
+        if char in _KEPT or unicodedata.category(char) not in ("Cc", "Cf", "Cs"):
+            return char
+        return f"\\x{ord(char):02x}" if ord(char) < 256 else f"\\u{ord(char):04x}"
+
+    return "".join(safe(char) for char in str(text))
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]], width: int = WIDTH) -> str:
+    """Rows under a header, columns aligned; numbers to the right."""
+    rows = [[escape("" if cell is None else cell) for cell in row] for row in rows]
+    made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for index, title in enumerate(header):
+        cells = [row[index] for row in rows if row[index]]
+        right = bool(cells) and all(cell[:1].isdigit() or cell[:1] in "-+<≤" for cell in cells)
+        made.add_column(title, justify="right" if right else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*(Text(cell) for cell in row))
+    out = io.StringIO()
+    Console(file=out, width=width, color_system=None, highlight=False).print(made)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+
+
+def number(value: float | int | None, digits: int = 1, unit: str = "") -> str:
+    """A figure for a person; "-" when there is none."""
+    if value is None:
+        return "-"
+    text = f"{value:,d}" if isinstance(value, int) else f"{value:,.{digits}f}"
+    return f"{text}{unit}"
+
+
+def seconds(value: float) -> str:
+    """A length of time: 8 s, 1 min 30 s."""
+    if value < 120:
+        return f"{value:g} s"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+
+
+def error(problem: LoadproofError) -> str:
+    """What happened, where, what was kept, the next command."""
+    lines = [f"error: {escape(problem.what)}"]
+    for name, text in (("where", problem.where), ("kept", problem.kept), ("next", problem.next)):
+        if text:
+            lines.append(f"{name + ':':<6} {escape(text)}")
+    return "\n".join(lines)

@@ -1,0 +1,87 @@
+"""What a person reads before and while a trial runs: the load over time, the live view."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from loadproof.console.text import escape, number, seconds, table
+from loadproof.plan.values import Load, TrialPlan
+
+FIRST_ROWS, LAST_ROWS = 12, 2
+
+
+class Live(Protocol):
+    """The newest figures of a running load."""
+
+    @property
+    def elapsed_s(self) -> float: ...
+    @property
+    def users(self) -> int: ...
+    @property
+    def tps(self) -> float: ...
+    @property
+    def mtt_ms(self) -> float | None: ...
+    @property
+    def failures(self) -> int: ...
+    @property
+    def requests(self) -> int: ...
+    @property
+    def cpu_percent(self) -> tuple[tuple[str, float | None], ...]: ...
+
+
+def load_table(load: Load) -> str:
+    """Users over time, before anything starts; a long ramp is shown by its first and last steps."""
+    rows: list[tuple[object, ...]] = [
+        (seconds(second), users, _what(load, index)) for index, (second, users) in enumerate(load.table)
+    ]
+    if len(rows) > FIRST_ROWS + LAST_ROWS + 1:
+        left_out = len(rows) - FIRST_ROWS - LAST_ROWS
+        rows = [*rows[:FIRST_ROWS], ("...", f"{left_out} steps", ""), *rows[-LAST_ROWS:]]
+    window = load.ramp_end_s + load.settle_s
+    rows.append((seconds(window), load.users, f"window begins (hold of {seconds(load.hold_s)})"))
+    rows.append((seconds(load.end_s), 0, "end"))
+    said = [
+        f"load: {load.users} users = {load.processes} processes x {load.threads} threads, scenario {load.scenario},"
+        f" think time {seconds(load.think_s)}, timeout {seconds(load.timeout_s)}"
+    ]
+    return "\n".join([*said, *load.said, "", table(("second", "users", ""), rows)])
+
+
+def _what(load: Load, index: int) -> str:
+    if index == 0:
+        return "first step"
+    return "all users" if index == len(load.table) - 1 else ""
+
+
+def trial_line(trial: TrialPlan, index: int, total: int) -> str:
+    """One line that opens a trial."""
+    servers = ", ".join(trial.apps)
+    limit = "no limit" if trial.limit.kind == "none" else f"{trial.limit.kind} at {trial.limit.percent:g} % of one CPU"
+    return (
+        f"trial {trial.id} ({index} of {total}): {trial.arm} on {servers}; variant {trial.variant}; {limit}; "
+        f"{len(trial.workers)} Locust workers on {', '.join(trial.loads)}"
+    )
+
+
+def live_header(servers: Sequence[str]) -> str:
+    """The head of the live view."""
+    cells = ["elapsed", "users", "TPS", "MTT ms", "errors", *(f"CPU {escape(name)}" for name in servers)]
+    return " ".join(f"{cell:>{_width(cell)}}" for cell in cells)
+
+
+def live_line(live: Live) -> str:
+    """One line of the live view, under `live_header`."""
+    cells = [
+        ("elapsed", f"{live.elapsed_s:.0f} s"),
+        ("users", str(live.users)),
+        ("TPS", f"{live.tps:.1f}"),
+        ("MTT ms", number(live.mtt_ms)),
+        ("errors", number(live.failures)),
+        *((f"CPU {escape(name)}", number(percent, unit=" %")) for name, percent in live.cpu_percent),
+    ]
+    return " ".join(f"{text:>{_width(head)}}" for head, text in cells)
+
+
+def _width(head: str) -> int:
+    return max(len(head), 8)

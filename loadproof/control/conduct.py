@@ -1,0 +1,237 @@
+"""Walks one trial through its stages. What it does is decided in plan.actions; this is the order, and what holds when
+something breaks: from the first sampler on, *stop, lift, seal* run whatever happened, each guarded by itself, and the
+first error is the one raised. A detach (HUP, TERM, lost link) touches nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from loadproof.control import perform
+from loadproof.control.perform import Recorder, Remotes
+from loadproof.control.signals import Detached, Signals
+from loadproof.errors import HostUnreachable, LinkLost, LoadproofError, NotReady, StepFailed
+from loadproof.plan import actions
+from loadproof.plan.places import APP_UNIT, CURRENT
+from loadproof.plan.shell import quote
+from loadproof.plan.values import Inventory, Run, TrialPlan
+
+POLL_S = 1.0
+LINK_PATIENCE_S = 20.0
+LATE_S = 30.0  # how much longer than planned a load may take before we say so
+
+
+@dataclass(frozen=True)
+class Live:
+    """The newest figures while a load runs, for the live view only; nothing is computed from them."""
+
+    elapsed_s: float
+    users: int
+    tps: float
+    mtt_ms: float | None
+    failures: int
+    requests: int
+    cpu_percent: tuple[tuple[str, float | None], ...]
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What a trial needs from outside: converging the hosts, asking facts, and somebody who watches."""
+
+    converge: Callable[[], None]
+    facts: Callable[[str], None]  # "before" | "after"
+    observe: Callable[[Live], None]
+    say: Callable[[str], None]
+
+
+def conduct(
+    trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Recorder, hooks: Hooks, signals: Signals
+) -> None:
+    """One whole trial, from reset to sealed files on every host."""
+    for stage in actions.opening(inventory, trial):
+        perform.stage(stage, remotes, record)
+    _timed("apply", record, hooks.converge)
+    with _closing(trial, inventory, remotes, record, signals):
+        _timed("facts", record, lambda: hooks.facts("before"))
+        for stage in (*actions.starting(inventory, trial), *actions.loading(inventory, trial)):
+            hooks.say(f"{stage.name} ...")
+            perform.stage(stage, remotes, record)
+        finish(trial, inventory, remotes, record, hooks)
+
+
+def resume(
+    trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Recorder, hooks: Hooks, signals: Signals
+) -> None:
+    """Takes up a trial whose load was started by somebody else: watch, drain, close."""
+    with _closing(trial, inventory, remotes, record, signals):
+        finish(trial, inventory, remotes, record, hooks)
+
+
+def close(
+    trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Recorder, signals: Signals
+) -> LoadproofError | None:
+    """Stop, lift, seal: each guarded, all tried; the first error is returned, not raised."""
+    first: LoadproofError | None = None
+    with signals.shield():
+        for stage in actions.closing(inventory, trial):
+            try:
+                outcomes = perform.stage(stage, remotes, record)
+            except LoadproofError as error:
+                first = first or error
+                continue
+            if stage.name == "seal":
+                _journal_limiter(outcomes, record)
+    return first
+
+
+def finish(
+    trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Recorder, hooks: Hooks
+) -> None:
+    """Watches a running load to its end, drains, and asks the facts once more."""
+    _watch(trial, inventory, remotes, record, hooks)
+    hooks.say("drain ...")
+    for outcome in perform.stage(actions.drain(inventory, trial), remotes, record):
+        if outcome.finished is not None and outcome.finished.exited != 0:
+            record.write("drain", "note", host=outcome.action.host, detail="requests were still in flight")
+    _timed("facts", record, lambda: hooks.facts("after"))
+
+
+class _closing:
+    """Runs `close` at the end of a block unless it was left by a detach."""
+
+    def __init__(
+        self, trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Recorder, signals: Signals
+    ) -> None:
+        self._close = lambda: close(trial, inventory, remotes, record, signals)
+        self._record, self._signals = record, signals
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        if isinstance(error, Detached):
+            self._record.write("trial", "detached", detail=error.what)
+            return False
+        if error is not None:
+            self._record.write("trial", "interrupted", detail=str(error))
+        late = self._close()
+        if error is None and late is not None:
+            raise late
+        if error is None and self._signals.pending:
+            raise self._signals.pending[0]
+        return False
+
+
+def _timed(name: str, record: Recorder, work: Callable[[], None]) -> None:
+    begun = time.monotonic()
+    record.write(name, "begin")
+    try:
+        work()
+    except LoadproofError as error:
+        record.write(name, "failed", detail=error.what)
+        error.where = f"{error.where or 'hosts'}, stage {name}"
+        raise
+    record.write(name, "end", seconds=f"{time.monotonic() - begun:.3f}")
+
+
+@dataclass
+class _Cpu:
+    """CPU of each server between two looks at its samples."""
+
+    seen: dict[str, tuple[int, int]] = field(default_factory=dict)  # host -> (monotonic ns, cpu ns)
+
+    def percent(self, host: str, line: str) -> float | None:
+        """% of one CPU since the last look; None at the first, and when the line says nothing new."""
+        try:
+            sample = json.loads(line)
+            now = int(sample["monotonic_ns"])
+            spent = sum(int(row["cpu_ns"]) for row in sample["processes"] if row["unit"] == APP_UNIT)
+        except (ValueError, KeyError, TypeError):
+            return None
+        before = self.seen.get(host)
+        self.seen[host] = (now, spent)
+        if before is None or now <= before[0] or spent < before[1]:
+            return None
+        return 100.0 * (spent - before[1]) / (now - before[0])
+
+
+def _watch(
+    trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Recorder, hooks: Hooks
+) -> None:
+    record.write("watch", "begin")
+    begun = last_answer = time.monotonic()
+    cpu = _Cpu()
+    while True:
+        try:
+            active, line = _ask(actions.load_state(inventory, trial), remotes)
+            shares = [
+                (question.host, cpu.percent(question.host, remotes.remote(question.host).run(question.command, 15).stdout))
+                for question in actions.cpu_state(inventory, trial)
+            ]
+            last_answer = time.monotonic()
+        except (LinkLost, HostUnreachable) as error:
+            record.write("watch", "note", host=error.host, detail=error.what)
+            if time.monotonic() - last_answer > LINK_PATIENCE_S:
+                raise Detached(
+                    f"the link to {error.host} is lost; the load runs on by itself",
+                    where=f"host {error.host}, stage watch, run {trial.run}",
+                    kept="everything on the hosts",
+                    next=f"./inv attach --run {trial.run}",
+                ) from error
+            time.sleep(POLL_S)
+            continue
+        if active not in ("active", "activating", "deactivating"):
+            break
+        _observe(line, tuple(shares), hooks)
+        if time.monotonic() - begun > trial.planned_s + LATE_S:
+            raise NotReady(trial.loads[0], "the load ends", trial.planned_s + LATE_S, line)
+        time.sleep(POLL_S)
+    record.write("watch", "end", seconds=f"{time.monotonic() - begun:.3f}", detail=active)
+    if active == "failed":
+        raise _locust_failed(trial, remotes)
+
+
+def _ask(question: Run, remotes: Remotes) -> tuple[str, str]:
+    lines = remotes.remote(question.host).run(question.command, question.within).stdout.splitlines()
+    return (lines[0].strip() if lines else "unknown"), (lines[-1] if len(lines) > 1 else "")
+
+
+def _observe(line: str, shares: tuple[tuple[str, float | None], ...], hooks: Hooks) -> None:
+    try:
+        row: dict[str, Any] = json.loads(line)
+        live = Live(
+            elapsed_s=float(row["elapsed_s"]),
+            users=int(row["users"]),
+            tps=float(row["tps"]),
+            mtt_ms=None if row["mtt_ms"] is None else float(row["mtt_ms"]),
+            failures=int(row["failures"]),
+            requests=int(row["requests"]),
+            cpu_percent=shares,
+        )
+    except (ValueError, KeyError, TypeError):
+        return  # Locust has not said anything yet, or the line is being written
+    hooks.observe(live)
+
+
+def _locust_failed(trial: TrialPlan, remotes: Remotes) -> StepFailed:
+    command = quote("tail", "-n", "12", f"{CURRENT}/locust-master.log")
+    said = remotes.remote(trial.loads[0]).run(command, 15).stdout
+    return StepFailed(
+        trial.loads[0], "Locust master", 1, said, what=f"Locust's master failed\n{said}".rstrip(),
+        where=f"host {trial.loads[0]}, stage load, run {trial.run}",
+    )
+
+
+def _journal_limiter(outcomes: list[perform.Outcome], record: Recorder) -> None:
+    """The limiter's own events stand in the journal too, with the host's times."""
+    for outcome in outcomes:
+        try:
+            events = json.loads(outcome.finished.stdout).get("limiter_events", []) if outcome.finished else []
+        except ValueError:
+            continue
+        for event in events:
+            record.write("limit", "limiter", host=outcome.action.host, detail=event)

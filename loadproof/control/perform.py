@@ -1,0 +1,113 @@
+"""Performs actions: one at a time (`perform`), a wave side by side, a stage wave by wave, all of it journalled."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from loadproof.control.remote import Finished, Remote, checked
+from loadproof.errors import LoadproofError, NotReady
+from loadproof.plan.values import Action, Await, Put, Run, Stage
+
+
+class Remotes(Protocol):
+    """Where the Remote of a host comes from."""
+
+    def remote(self, name: str) -> Remote:
+        """The Remote of that host, the same one at each call."""
+        ...
+
+
+class Recorder(Protocol):
+    """Where events of a trial are written, in order."""
+
+    def write(self, stage: str, event: str, **fields: Any) -> None:
+        """Append one event."""
+        ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one action: the finished command (None for a Put) or the error."""
+
+    action: Action
+    finished: Finished | None
+    error: LoadproofError | None
+    seconds: float
+
+
+def perform(action: Action, remote: Remote) -> Finished | None:
+    """Do one action on its host. Raises the errors of Remote, StepFailed and NotReady."""
+    if isinstance(action, Put):
+        remote.put(action.text.encode(), action.path, action.mode)
+        return None
+    if isinstance(action, Run):
+        return checked(remote, action.command, action.within, action.stdin, action.ok)
+    return _await(action, remote)
+
+
+def _await(action: Await, remote: Remote) -> Finished:
+    begun = time.monotonic()
+    while True:
+        left = action.within - (time.monotonic() - begun)
+        finished = remote.run(action.command, within=max(left, 1.0))
+        if finished.ok:
+            return finished
+        if left <= action.every:
+            raise NotReady(action.host, action.condition, action.within, finished.last_lines)
+        time.sleep(action.every)
+
+
+def _outcome(action: Action, remotes: Remotes) -> Outcome:
+    begun = time.monotonic()
+    try:
+        finished = perform(action, remotes.remote(action.host))
+    except LoadproofError as error:
+        return Outcome(action, None, error, time.monotonic() - begun)
+    return Outcome(action, finished, None, time.monotonic() - begun)
+
+
+def wave(actions: Sequence[Action], remotes: Remotes, stage: str, record: Recorder) -> list[Outcome]:
+    """All actions of a wave side by side; every outcome is journalled, none is raised."""
+    if not actions:
+        return []
+    pool = ThreadPoolExecutor(max_workers=len(actions), thread_name_prefix=stage)
+    try:
+        futures = [pool.submit(_outcome, action, remotes) for action in actions]
+        outcomes = [future.result() for future in futures]
+    finally:
+        # a signal raised here must not wait for commands that nobody needs any more
+        pool.shutdown(wait=False, cancel_futures=True)
+    for outcome in outcomes:
+        record.write(stage, "failed" if outcome.error else "action", **_fields(outcome))
+    return outcomes
+
+
+def _fields(outcome: Outcome) -> Mapping[str, Any]:
+    action, fields = outcome.action, {"action": outcome.action.name, "host": outcome.action.host}
+    fields["seconds"] = f"{outcome.seconds:.3f}"
+    if outcome.error is not None:
+        fields["detail"] = str(outcome.error.what)
+    elif isinstance(action, Run) and action.keep and outcome.finished is not None:
+        fields["detail"] = outcome.finished.stdout.strip()
+    return fields
+
+
+def stage(stage: Stage, remotes: Remotes, record: Recorder) -> list[Outcome]:
+    """Every wave of a stage, one after the other; the first error of a wave ends the stage and is raised."""
+    begun = time.monotonic()
+    record.write(stage.name, "begin")
+    done: list[Outcome] = []
+    for actions in stage.waves:
+        outcomes = wave(actions, remotes, stage.name, record)
+        done += outcomes
+        for outcome in outcomes:
+            if outcome.error is not None:
+                outcome.error.where = outcome.error.where or f"host {outcome.action.host}"
+                outcome.error.where += f", stage {stage.name}"
+                raise outcome.error
+    record.write(stage.name, "end", seconds=f"{time.monotonic() - begun:.3f}")
+    return done
