@@ -9,10 +9,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from loadproof.errors import StepFailed
+from loadproof.errors import HostUnreachable, StepFailed
 from loadproof.plan.values import Host
+
+if TYPE_CHECKING:
+    from loadproof.control.link import Jumps
 
 LAST_LINES = 12
 
@@ -47,6 +50,10 @@ class Finished:
             raise failed(self, what=f"the answer of this command is no JSON: {short(self.command)}") from None
 
 
+class ConnectionDropped(HostUnreachable):
+    """No session, for a reason that may pass by itself: a host that boots, a login queue that is full."""
+
+
 class Remote(Protocol):
     """One host. All verbs act as root; each may be called from several threads at once.
 
@@ -77,8 +84,11 @@ class Remote(Protocol):
         ...
 
 
-def connect(host: Host) -> Remote:
-    """The Remote for a host as its inventory declares it; connects at the first verb, not before."""
+def connect(host: Host, jumps: Jumps | None = None) -> Remote:
+    """The Remote for a host as its inventory declares it; connects at the first verb, not before.
+
+    Hosts behind the same jump hosts share their connections when they are given the same `jumps`.
+    """
     if host.connection == "local":
         from loadproof.control.local import LocalRemote
 
@@ -86,7 +96,7 @@ def connect(host: Host) -> Remote:
     from loadproof.control.retry import RetryingRemote
     from loadproof.control.ssh import SshRemote
 
-    return RetryingRemote(SshRemote(host))
+    return RetryingRemote(SshRemote(host, jumps))
 
 
 def checked(
@@ -102,7 +112,10 @@ def checked(
 def failed(finished: Finished, *, what: str = "") -> StepFailed:
     """The StepFailed that tells of a finished command."""
     return StepFailed(
-        finished.host, short(finished.command), finished.exited, finished.last_lines,
+        finished.host,
+        short(finished.command),
+        finished.exited,
+        finished.last_lines,
         what=f"{what}\n{finished.last_lines}".rstrip() if what else "",
     )
 

@@ -1,0 +1,306 @@
+"""Opening an ssh connection with checked host keys and limits in time, and noticing when it falls silent."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import paramiko
+from fabric import Config, Connection
+
+from loadproof.control import known_hosts
+from loadproof.control.remote import ConnectionDropped
+from loadproof.control.sshconfig import SshSettings, hop
+from loadproof.errors import HostUnreachable, LoadproofError
+
+PING = "keepalive@openssh.com"
+
+
+class HostKeyRefused(Exception):
+    """The presented host key is not the one known_hosts speaks of."""
+
+    def __init__(self, what: str, kind: str, key: bytes) -> None:
+        super().__init__(what)
+        self.what, self.kind, self.key = what, kind, key
+
+
+class KnownHostsPolicy(paramiko.MissingHostKeyPolicy):
+    """Accepts a host key only when known_hosts has it; asked for every key, as paramiko itself knows none."""
+
+    def __init__(self, name: str, candidates: tuple[known_hosts.Known, ...]) -> None:
+        self.name, self.candidates = name, candidates
+
+    def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
+        """Raise HostKeyRefused unless the key is known."""
+        what = known_hosts.host_key_problem(self.name, self.candidates, key.get_name(), key.asbytes())
+        if what:
+            raise HostKeyRefused(what, key.get_name(), key.asbytes())
+
+
+class Jumps:
+    """The jump hosts of a fleet, each connected once and first, however many hosts are behind it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._locks: dict[tuple[str, ...], threading.Lock] = {}
+        self._open: dict[tuple[str, ...], tuple[Connection, Watchdog]] = {}
+
+    def through(self, name: str, hops: tuple[str, ...], config_args: tuple[str, ...]) -> Connection:
+        """The connection to the last of `hops`, opened through those before it."""
+        key = (*config_args, "|", *hops)
+        with self._lock:
+            lock = self._locks.setdefault(key, threading.Lock())
+        with lock:
+            held = self._open.get(key)
+            if held is not None and held[0].is_connected:
+                return held[0]
+            settings = hop(name, hops[-1], config_args)
+            before = settings.jumps if len(hops) == 1 else hops[:-1]
+            connection = open_connection(settings.alias, settings, self, before)
+            watchdog = Watchdog(connection.transport, settings.connect_s)
+            watchdog.always()
+            self._open[key] = (connection, watchdog)
+            return connection
+
+    def close(self) -> None:
+        """End all of them."""
+        with self._lock:
+            held = list(self._open.values())
+            self._open.clear()
+        for connection, watchdog in reversed(held):
+            watchdog.stop()
+            with suppress(Exception):
+                connection.close()
+
+
+class Watchdog:
+    """Closes a transport whose peer does not answer: paramiko would wait for ever.
+
+    While an operation is under way it asks every third of the limit; one more third without an answer beyond that
+    is silence.
+    """
+
+    def __init__(self, transport: paramiko.Transport, silence_s: float) -> None:
+        self.why = ""
+        self._transport = transport
+        self._every = silence_s / 3
+        self._patience = silence_s - self._every
+        self._busy = 0
+        self._wake = threading.Condition()
+        self._stopped = False
+        self._thread: threading.Thread | None = None
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Watch as long as the block runs."""
+        self.always()
+        try:
+            yield
+        finally:
+            with self._wake:
+                self._busy -= 1
+
+    def always(self) -> None:
+        """Watch from now on."""
+        with self._wake:
+            self._busy += 1
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._watch, name="ssh watchdog", daemon=True)
+                self._thread.start()
+            elif self._busy == 1:
+                self._wake.notify()
+
+    def stop(self) -> None:
+        """Watch no longer."""
+        with self._wake:
+            self._stopped = True
+            self._wake.notify()
+
+    def _watch(self) -> None:
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._stopped or self._busy > 0)
+                self._wake.wait_for(lambda: self._stopped, timeout=self._every)
+                if self._stopped or not self._transport.is_active():
+                    return
+                if self._busy == 0:
+                    continue
+            timer = threading.Timer(self._patience, self._give_up)
+            timer.daemon = True
+            timer.start()
+            with suppress(paramiko.SSHException, OSError, EOFError):
+                self._transport.global_request(PING, wait=True)
+            timer.cancel()
+
+    def _give_up(self) -> None:
+        self.why = f"no answer for {self._every + self._patience:.0f} s"
+        self._transport.close()
+
+
+def open_connection(
+    name: str, settings: SshSettings, jumps: Jumps, through: tuple[str, ...] | None = None
+) -> Connection:
+    """Connect and log in. Raises HostUnreachable (ConnectionDropped when it may pass by itself)."""
+    through = settings.jumps if through is None else through
+    deadline = time.monotonic() + settings.connect_s
+    connection = Connection(
+        settings.hostname, user=settings.user, port=settings.port, gateway=False, forward_agent=False,
+        config=Config(lazy=True, ssh_config=paramiko.SSHConfig()), connect_timeout=int(settings.connect_s),
+    )  # fmt: skip
+    sock: Any = None
+    candidates, policy = host_key_policy(settings)
+    connection.client.set_missing_host_key_policy(policy)
+    try:
+        sock = open_socket(name, settings, jumps, through)
+        left = max(1.0, deadline - time.monotonic())
+        connection.connect_kwargs = {
+            "sock": sock,
+            "key_filename": [file for file in settings.identity_files if os.path.exists(file)],
+            "look_for_keys": False,
+            "allow_agent": settings.agent and not (settings.identities_only and has_plain_key(settings)),
+            "compress": settings.compression,
+            "banner_timeout": left,
+            "auth_timeout": settings.connect_s,
+            "channel_timeout": settings.connect_s,
+            "disabled_algorithms": {kind: list(names) for kind, names in settings.disabled},
+            "transport_factory": preferring({entry.kind for entry in candidates}),
+        }
+        connection.open()
+    except BaseException as error:
+        with suppress(Exception):
+            connection.client.close()
+        if sock is not None:
+            sock.close()
+        if isinstance(error, LoadproofError) or not isinstance(error, Exception):
+            raise
+        raise trouble(name, settings, error) from None
+    return connection
+
+
+def host_key_policy(settings: SshSettings) -> tuple[tuple[known_hosts.Known, ...], KnownHostsPolicy]:
+    """The lines of known_hosts that speak of the host, and the policy that holds a key against them."""
+    known = known_hosts.read(settings.known_hosts)
+    name = key_name(settings)
+    candidates = known_hosts.about(known, name)
+    if not candidates and settings.port != 22 and not settings.key_alias:
+        # as OpenSSH: a key known for the host without its port is good, but another one is merely unknown
+        plain = known_hosts.about(known, settings.hostname)
+        return plain, KnownHostsPolicy(name, plain)
+    return candidates, KnownHostsPolicy(name, candidates)
+
+
+def key_name(settings: SshSettings) -> str:
+    """The name under which known_hosts has this host."""
+    return settings.key_alias or known_hosts.name_of(settings.hostname, settings.port)
+
+
+def preferring(kinds: set[str]) -> Callable[..., paramiko.Transport]:
+    """Make transports that ask for a host key of a kind we know, where the server has several."""
+    algorithms = {"rsa-sha2-512", "rsa-sha2-256"} | kinds if "ssh-rsa" in kinds else kinds
+
+    def make(sock: Any, **options: Any) -> paramiko.Transport:
+        transport = paramiko.Transport(sock, **options)
+        security = transport.get_security_options()
+        security.key_types = sorted(security.key_types, key=lambda kind: kind not in algorithms)
+        return transport
+
+    return make
+
+
+def has_plain_key(settings: SshSettings) -> bool:
+    """Whether one of the identity files can be used without an agent."""
+    for file in settings.identity_files:
+        with suppress(paramiko.SSHException, OSError, ValueError, TypeError):
+            paramiko.PKey.from_path(file)
+            return True
+    return False
+
+
+def open_socket(name: str, settings: SshSettings, jumps: Jumps, through: tuple[str, ...]) -> Any:
+    """The byte stream to the host's sshd: through jump hosts, a ProxyCommand, or TCP."""
+    if through:
+        jump = jumps.through(name, through, settings.config_args)
+        return jump.transport.open_channel(
+            "direct-tcpip", (settings.hostname, settings.port), ("", 0), timeout=settings.connect_s
+        )
+    if settings.proxy_command:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = subprocess.Popen(
+                ["/bin/sh", "-c", f"exec {settings.proxy_command}"],
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        # it ends when its input does; somebody must ask for its exit code
+        threading.Thread(target=process.wait, name="ssh proxy command", daemon=True).start()
+        return ours
+    return open_tcp(settings)
+
+
+def open_tcp(settings: SshSettings) -> socket.socket:
+    """A TCP connection to the first address of the host that answers, within the connect timeout over all."""
+    family = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}.get(settings.family, socket.AF_UNSPEC)
+    deadline = time.monotonic() + settings.connect_s
+    first: OSError | None = None
+    for kind, _, _, _, address in socket.getaddrinfo(
+        settings.hostname, settings.port, family, socket.SOCK_STREAM
+    ):
+        sock = socket.socket(kind, socket.SOCK_STREAM)
+        try:
+            sock.settimeout(max(0.1, deadline - time.monotonic()))
+            if settings.bind_address:
+                sock.bind((settings.bind_address, 0))
+            sock.connect(address)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return sock
+        except OSError as error:
+            sock.close()
+            first = first or error
+    raise first or OSError("no address")
+
+
+def trouble(name: str, settings: SshSettings, error: Exception) -> HostUnreachable:
+    """What a failed connection means to a person: one message per cause."""
+    at = f"{settings.hostname}:{settings.port}"
+    where = f"host {name} ({settings.user}@{at})"
+    if isinstance(error, HostKeyRefused):
+        lax = settings.strict in ("no", "off", "accept-new")
+        note = (
+            f"; StrictHostKeyChecking {settings.strict} is not honoured, keys are always checked"
+            if lax
+            else ""
+        )
+        return HostUnreachable(name, error.what + note, where=where, next="inv trust")
+    if isinstance(error, paramiko.AuthenticationException):
+        what = f"the login of {settings.user} was rejected: {words(error)}; tried {offered(settings)}"
+        return HostUnreachable(name, what, where=where, next=settings.by_hand)
+    if isinstance(error, socket.gaierror):
+        return HostUnreachable(name, f"{settings.hostname} is not an address: {error.strerror}", where=where)
+    if isinstance(error, ConnectionRefusedError):
+        what = f"nothing listens on {at}: connection refused"
+        return ConnectionDropped(name, what, where=where, next=settings.by_hand)
+    if isinstance(error, TimeoutError) or "timeout" in words(error).lower() or "timed out" in words(error):
+        what = f"no answer from {at} within {settings.connect_s:.0f} s"
+        return HostUnreachable(name, what, where=where, next=settings.by_hand)
+    dropped = isinstance(error, (ConnectionResetError, EOFError)) or "banner" in words(error)
+    kind = ConnectionDropped if dropped else HostUnreachable
+    return kind(name, f"no ssh session with {at}: {words(error)}", where=where, next=settings.by_hand)
+
+
+def offered(settings: SshSettings) -> str:
+    """The keys that were offered, for a message."""
+    files = [file for file in settings.identity_files if os.path.exists(file)]
+    return ", ".join(files + (["the agent"] if settings.agent else [])) or "no key: there is none"
+
+
+def words(error: BaseException) -> str:
+    """An exception in words; some have none of their own."""
+    return str(error) or type(error).__name__

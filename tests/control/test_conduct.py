@@ -1,0 +1,201 @@
+"""The order of a trial, and what holds when any of its actions fails or a signal arrives after any of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadproof.control import conduct, signals
+from loadproof.control.conduct import Hooks, Live
+from loadproof.control.remote import Finished
+from loadproof.errors import LoadproofError, StepFailed
+from loadproof.plan.values import Host, Inventory, Limit, Load, TrialPlan
+
+LOAD = Load(
+    processes=2,
+    threads=2,
+    users=4,
+    ramp="users",
+    table=((0.0, 2), (1.0, 4)),
+    ramp_end_s=1.0,
+    settle_s=1.0,
+    hold_s=15.0,
+    end_s=17.0,
+    think_s=0.0,
+    timeout_s=10.0,
+    scenario="items",
+)
+INVENTORY = Inventory(
+    "made.yml",
+    (
+        Host("app1", ("app",), "app1", address="198.18.0.1", ports=(("app", 8000),)),
+        Host("app2", ("app",), "app2", address="198.18.0.2", ports=(("app", 8000),)),
+        Host("proxy", ("proxy",), "proxy", address="198.18.0.3", ports=(("proxy", 8080),)),
+        Host("load1", ("load",), "load1", address="198.18.0.4"),
+    ),
+)
+TRIAL = TrialPlan(
+    run="20260101T000000Z-made", id="01", arm="servers=2", factors=(("servers", 2),), block=1, because="block 1",
+    apps=("app1", "app2"), idle_apps=(), proxy="proxy", loads=("load1",), watch=(), load=LOAD,
+    workers=(("load1", 1), ("load1", 2)), limit=Limit(), variant="plain", rows=100, seed=1, warm_requests=5,
+    deploy_id="d" * 12, timeouts=(("client", 10.0),), planned_s=17.0, margin_s=30.0,
+)  # fmt: skip
+CLOSING = {"stop", "lift", "seal"}
+
+
+class Hosts:
+    """Remotes that remember every action and, after the k-th one, do what the test says."""
+
+    def __init__(self, at: int = -1, then: Callable[[], None] | None = None) -> None:
+        self.at, self.then = at, then
+        self.calls: list[tuple[str, str]] = []
+        self.lock = threading.Lock()
+        self.polls = 0
+
+    def remote(self, name: str) -> _Remote:
+        return _Remote(self, INVENTORY.host(name))
+
+    def called(self, host: str, what: str) -> None:
+        with self.lock:
+            self.calls.append((host, what))
+            hit = len(self.calls) - 1 == self.at
+        if hit and self.then:
+            self.then()
+
+
+class _Remote:
+    def __init__(self, hosts: Hosts, host: Host) -> None:
+        self.hosts, self.host = hosts, host
+
+    def run(self, command: str, within: float, stdin: str = "") -> Finished:
+        self.hosts.called(self.host.name, command)
+        return Finished(self.host.name, command, 0, self._answer(command), "", 0.0)
+
+    def _answer(self, command: str) -> str:
+        if "is-active" in command:
+            self.hosts.polls += 1
+            live = {"elapsed_s": 1, "users": 2, "tps": 3.0, "mtt_ms": 4.0, "failures": 0, "requests": 3}
+            return ("active\n" if self.hosts.polls < 2 else "inactive\n") + json.dumps(live)
+        if "seal.py" in command:
+            return json.dumps({"files": [], "limiter_events": [{"event": "attached", "pid": 7}]})
+        return ""
+
+    def put(self, data: bytes | Path, path: str, mode: int = 0o644) -> None:
+        self.hosts.called(self.host.name, f"put {path}")
+
+    def fetch(self, path: str, into: Path) -> None:
+        raise AssertionError("a trial fetches nothing")
+
+    def close(self) -> None:
+        return None
+
+
+class Journal:
+    def __init__(self) -> None:
+        self.events: list[tuple[str, str, dict[str, Any]]] = []
+
+    def write(self, stage: str, event: str, **fields: Any) -> None:
+        self.events.append((stage, event, fields))
+
+    def stages(self, event: str) -> list[str]:
+        return [stage for stage, name, _ in self.events if name == event]
+
+
+def walk(hosts: Hosts, journal: Journal, converge: Callable[[], None] = lambda: None) -> list[Live]:
+    seen: list[Live] = []
+    hooks = Hooks(converge=converge, facts=lambda when: None, observe=seen.append, say=lambda text: None)
+    with signals.handled(TRIAL.run) as handled:
+        conduct.conduct(TRIAL, INVENTORY, hosts, journal, hooks, handled)
+    return seen
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conduct, "POLL_S", 0.001)
+
+
+def count_actions() -> int:
+    hosts = Hosts()
+    walk(hosts, Journal())
+    return len(hosts.calls)
+
+
+def test_the_order_of_a_trial() -> None:
+    hosts, journal = Hosts(), Journal()
+    seen = walk(hosts, journal)
+    order = ["reset", "open", "apply", "facts", "ready", "warm", "limit", "load", "watch", "drain", "facts", "stop", "lift", "seal"]
+    assert journal.stages("begin") == order
+    assert journal.stages("end") == order
+    assert [live.users for live in seen] == [2]
+    assert [fields["detail"]["pid"] for _, event, fields in journal.events if event == "limiter"] == [
+        7,
+        7,
+        7,
+        7,
+    ]
+
+
+def test_whatever_action_fails_the_trial_is_closed_and_the_first_error_is_raised() -> None:
+    total = count_actions()
+    assert total > 40
+    for k in range(total):
+
+        def fail(k: int = k) -> None:
+            raise StepFailed("somewhere", "something", 1, f"failed at {k}")
+
+        hosts, journal = Hosts(at=k, then=fail), Journal()
+        with pytest.raises(LoadproofError, match=f"failed at {k}$") as caught:
+            walk(hosts, journal)
+        assert "stage" in caught.value.where
+        begun = journal.stages("begin")
+        if "apply" in begun:
+            assert begun[-3:] == ["stop", "lift", "seal"], f"action {k}"
+
+
+def test_an_error_while_closing_never_hides_the_first_one() -> None:
+    def fail() -> None:
+        raise StepFailed("app1", "first", 1, "the first error")
+
+    class Worse(Hosts):
+        def called(self, host: str, what: str) -> None:
+            super().called(host, what)
+            if "seal.py" in what:
+                raise StepFailed(host, "seal", 1, "the second error")
+
+    hosts = Worse(at=20, then=fail)
+    with pytest.raises(LoadproofError, match="the first error"):
+        walk(hosts, Journal())
+    with pytest.raises(LoadproofError, match="the second error"):
+        walk(Worse(), Journal())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_after_any_action(number: signal.Signals) -> None:
+    for k in range(count_actions()):
+        hosts, journal = Hosts(at=k, then=lambda: os.kill(os.getpid(), number)), Journal()
+        with pytest.raises(signals.Interrupted) as caught:
+            walk(hosts, journal)
+        assert caught.value.exit_code == 4
+        begun = journal.stages("begin")
+        closed = [stage for stage in begun if stage in CLOSING]
+        if number == signal.SIGINT:
+            assert isinstance(caught.value, signals.Stopped)
+            assert closed == (["stop", "lift", "seal"] if "apply" in begun else []), f"action {k}"
+        else:
+            assert isinstance(caught.value, signals.Detached)
+            # a detach touches nothing; one that comes while closing lets it end
+            assert closed in ([], ["stop", "lift", "seal"]), f"action {k}"
+
+
+def test_the_old_handlers_come_back() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with signals.handled("run"):
+        assert signal.getsignal(signal.SIGTERM) != before
+    assert signal.getsignal(signal.SIGTERM) == before
