@@ -30,14 +30,14 @@ def escape(text: object) -> str:
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]], width: int = WIDTH) -> str:
     """Rows under a header, columns aligned; numbers to the right."""
-    rows = [[escape("" if cell is None else cell) for cell in row] for row in rows]
+    cells_of = [[escape("" if cell is None else cell) for cell in row] for row in rows]
     made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for index, title in enumerate(header):
-        cells = [row[index] for row in rows if row[index]]
+        cells = [line[index] for line in cells_of if line[index]]
         right = bool(cells) and all(cell[:1].isdigit() or cell[:1] in "-+<≤" for cell in cells)
         made.add_column(title, justify="right" if right else "left", overflow="fold")
-    for row in rows:
-        made.add_row(*(Text(cell) for cell in row))
+    for line in cells_of:
+        made.add_row(*(Text(cell) for cell in line))
     out = io.StringIO()
     Console(file=out, width=width, color_system=None, highlight=False).print(made)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())

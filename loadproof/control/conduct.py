@@ -5,6 +5,7 @@ first error is the one raised. A detach (HUP, TERM, lost link) touches nothing.
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from collections.abc import Callable
@@ -92,7 +93,7 @@ def finish(
     trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Recorder, hooks: Hooks
 ) -> None:
     """Watches a running load to its end, drains, and asks the facts once more."""
-    _watch(trial, inventory, remotes, record, hooks)
+    _timed("watch", record, lambda: _watch(trial, inventory, remotes, record, hooks))
     hooks.say("drain ...")
     for outcome in perform.stage(actions.drain(inventory, trial), remotes, record):
         if outcome.finished is not None and outcome.finished.exited != 0:
@@ -106,16 +107,16 @@ class _closing:
     def __init__(
         self, trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Recorder, signals: Signals
     ) -> None:
-        self._close = lambda: close(trial, inventory, remotes, record, signals)
+        self._close = functools.partial(close, trial, inventory, remotes, record, signals)
         self._record, self._signals = record, signals
 
     def __enter__(self) -> None:
         return None
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, Detached):
             self._record.write("trial", "detached", detail=error.what)
-            return False
+            return
         if error is not None:
             self._record.write("trial", "interrupted", detail=str(error))
         late = self._close()
@@ -123,7 +124,6 @@ class _closing:
             raise late
         if error is None and self._signals.pending:
             raise self._signals.pending[0]
-        return False
 
 
 def _timed(name: str, record: Recorder, work: Callable[[], None]) -> None:
@@ -162,7 +162,6 @@ class _Cpu:
 def _watch(
     trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Recorder, hooks: Hooks
 ) -> None:
-    record.write("watch", "begin")
     begun = last_answer = time.monotonic()
     cpu = _Cpu()
     while True:
@@ -190,7 +189,7 @@ def _watch(
         if time.monotonic() - begun > trial.planned_s + LATE_S:
             raise NotReady(trial.loads[0], "the load ends", trial.planned_s + LATE_S, line)
         time.sleep(POLL_S)
-    record.write("watch", "end", seconds=f"{time.monotonic() - begun:.3f}", detail=active)
+    record.write("watch", "note", host=trial.loads[0], detail=f"the master is {active}")
     if active == "failed":
         raise _locust_failed(trial, remotes)
 

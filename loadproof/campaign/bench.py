@@ -1,0 +1,115 @@
+"""Runs an experiment: every arm's trial, one after the other, each from reset to sealed files on every host."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from loadproof.control import apply, conduct, lock, probe, provenance, signals
+from loadproof.control.fleet import Fleet
+from loadproof.errors import LoadproofError
+from loadproof.plan import desired as desired_state
+from loadproof.plan import trials as trial_plans
+from loadproof.plan.actions import hosts_of
+from loadproof.plan.values import Desired, Experiment, Inventory, TrialPlan
+from loadproof.runfolder import record
+from loadproof.runfolder.journal import Journal
+from loadproof.runfolder.paths import RunFolder
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """Who is told what happens: sentences, the plan of a trial before it starts, live figures, the end of a trial."""
+
+    say: Callable[[str], None]
+    trial: Callable[[TrialPlan, int, int], None]
+    live: Callable[[conduct.Live], None]
+
+
+@dataclass(frozen=True)
+class Decided:
+    """Everything decided before anything is touched."""
+
+    experiment: Experiment
+    inventory: Inventory
+    desired: Mapping[int, Desired]  # by number of servers
+    trials: tuple[TrialPlan, ...]
+
+
+def decide(experiment: Experiment, inventory: Inventory, run: str, fleet: Fleet, root: Path) -> Decided:
+    """Plans all trials. Undeclared platforms are asked of the hosts first; nothing is changed."""
+    trial_plans.enough_servers(experiment, inventory)
+    platforms = probe.platforms(fleet, inventory, root)
+    states = {
+        servers: desired_state.desired(
+            inventory, servers, experiment.variant, experiment.rows, experiment.seed, platforms, root
+        )
+        for servers in experiment.servers
+    }
+    ids = {servers: state.deploy_id for servers, state in states.items()}
+    return Decided(experiment, inventory, states, trial_plans.trials(experiment, inventory, run, ids))
+
+
+def run(
+    experiment: Experiment,
+    inventory: Inventory,
+    root: Path,
+    results: Path,
+    command: Sequence[str],
+    watcher: Watcher,
+) -> RunFolder:
+    """One run: its folder, with one sealed trial per arm on the hosts. Nothing is fetched yet."""
+    folder = RunFolder.create(results, experiment.name, datetime.now(UTC))
+    try:
+        with Fleet(inventory) as fleet:
+            decided = decide(experiment, inventory, folder.id, fleet, root)
+            record.write_run(folder, experiment, inventory, provenance.collect(root), command, decided.trials)
+            hold = sum(trial.planned_s + trial.margin_s for trial in decided.trials)
+            with lock.held(fleet, _all_hosts(decided), folder.id, hold + 600):
+                for index, trial in enumerate(decided.trials, start=1):
+                    watcher.trial(trial, index, len(decided.trials))
+                    one(trial, decided, folder, fleet, root, watcher)
+    except LoadproofError as error:
+        error.where = f"{error.where or 'this machine'}, run {folder.id}"
+        error.kept = error.kept or f"{folder.path}"
+        raise
+    return folder
+
+
+def _all_hosts(decided: Decided) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for trial in decided.trials for name in hosts_of(trial)))
+
+
+def one(
+    trial: TrialPlan, decided: Decided, folder: RunFolder, fleet: Fleet, root: Path, watcher: Watcher
+) -> None:
+    """One trial of a run, its plan written before anything is touched."""
+    paths = folder.trial(trial.folder)
+    record.write_plan(paths.plan, trial)
+    desired = decided.desired[len(trial.apps)]
+    with Journal(paths.journal) as journal, signals.handled(folder.id) as handled:
+        hooks = conduct.Hooks(
+            converge=lambda: converge(fleet, desired, root),
+            facts=lambda when: _facts(fleet, trial, paths.facts, when),
+            observe=watcher.live,
+            say=watcher.say,
+        )
+        begun = time.monotonic()
+        conduct.conduct(trial, decided.inventory, fleet, journal, hooks, handled)
+        journal.write("trial", "end", seconds=f"{time.monotonic() - begun:.3f}")
+
+
+def converge(fleet: Fleet, desired: Desired, root: Path) -> None:
+    """Brings every host to its desired state; the first host that fails is raised."""
+    for outcome in apply.converge(fleet, desired, check=False, hosts=None, root=root).values():
+        if outcome.problem is not None:
+            raise outcome.problem
+
+
+def _facts(fleet: Fleet, trial: TrialPlan, path: Path, when: str) -> None:
+    """Facts and clock offset of every host of a trial, appended to facts.jsonl."""
+    rows = probe.before_and_after(fleet, hosts_of(trial), when)
+    record.append_facts(path, rows)

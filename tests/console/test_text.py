@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+
+from loadproof.console import text
+from loadproof.errors import BadInput, Problem, StepFailed
+
+
+@pytest.mark.parametrize(
+    ("raw", "safe"),
+    [
+        ("plain", "plain"),
+        ("\x1b]0;pwn\x07", "\\x1b]0;pwn\\x07"),
+        ("\x9b31m", "\\x9b31m"),
+        ("a\u202eb", "a\\u202eb"),
+        ("line\nnext\tcell", "line\nnext\tcell"),
+        ("\x7f\r", "\\x7f\\x0d"),
+        ("upstream [app] /api/[id]", "upstream [app] /api/[id]"),
+    ],
+)
+def test_escape(raw: str, safe: str) -> None:
+    assert text.escape(raw) == safe
+
+
+def test_table_keeps_brackets_and_aligns_numbers() -> None:
+    lines = text.table(("name", "count"), [("[app] one", 5), ("two\x1b[31m", "1,000")]).splitlines()
+    assert "[app] one" in lines[2] and lines[2].endswith("    5")
+    assert "\\x1b[31m" in lines[3] and "\x1b" not in "".join(lines)
+
+
+@pytest.mark.parametrize(("value", "said"), [(8.0, "8 s"), (90.0, "90 s"), (150.0, "2 min 30 s"), (600.0, "10 min")])
+def test_seconds(value: float, said: str) -> None:
+    assert text.seconds(value) == said
+
+
+def test_an_error_has_four_parts() -> None:
+    error = StepFailed("app1", "nginx -t", 1, "unknown directive", kept="results/x", next="./inv deploy")
+    assert text.error(error).splitlines() == [
+        "error: exit 1 from: nginx -t",
+        "unknown directive",
+        "where: host app1",
+        "kept:  results/x",
+        "next:  ./inv deploy",
+    ]
+
+
+def test_bad_input_lists_all_problems() -> None:
+    error = BadInput([Problem("no such key", "a.yml:3"), Problem("port 0", "a.yml:9")])
+    assert "a.yml:3: no such key\na.yml:9: port 0" in text.error(error)
+    assert error.exit_code == 64
