@@ -1,4 +1,4 @@
-"""Shell commands are built here, from words, and nowhere else."""
+"""Shell commands from words: the one function that builds them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,20 @@ import shlex
 
 
 class Raw(str):
-    """A piece of shell (an operator, a variable) that must stay unquoted."""
+    """A piece of shell text that `quote` leaves as it is: an operator, a redirection, a command already built.
+
+    Only constants and what `quote` made may become Raw; never a value that somebody typed.
+    """
 
     __slots__ = ()
 
 
-def quote(*words: str | Raw) -> str:
-    """A command line that a POSIX shell splits into exactly these words; Raw pieces go in as they are."""
-    return " ".join(word if isinstance(word, Raw) else shlex.quote(word) for word in words)
+def quote(*words: str) -> str:
+    """One command line of these words for a POSIX shell; each word but a Raw one reaches the program unchanged.
+
+    Raises ValueError for a NUL byte, which no command line can carry.
+    """
+    for word in words:
+        if "\0" in word:
+            raise ValueError(f"a command cannot carry a NUL byte: {word!r}")
+    return " ".join(str(word) if isinstance(word, Raw) else shlex.quote(word) for word in words)
