@@ -2,8 +2,9 @@
 
     warm.py '{"targets":["http://10.0.0.1:8000", ...],"requests":200,"path":"/items/3"}'
 
-Prints {"targets":{url:{"ok":n,"failed":n,"last":"what the last failure said"}}}. Ids carry worker 0xFFF0, so that
-these requests are outside every figure. A target that fails 10 times in a row is given up.
+Prints {"targets":{url:{"ok":n,"failed":n,"last":"what the last failure said"}}}; exits 0, or 3 when a request failed.
+Ids carry worker 0xFFF0, or "worker" of the question, so that these requests are outside every figure. A target that
+fails 10 times in a row is given up.
 """
 
 from __future__ import annotations
@@ -37,10 +38,10 @@ def ask(link: http.client.HTTPConnection, path: str, request_id: int) -> str:
 class Target:
     """One backend and what it answered so far. Its lock guards the counts, shared by the connections."""
 
-    def __init__(self, number: int, url: str, requests: int, path: str) -> None:
+    def __init__(self, first_id: int, url: str, requests: int, path: str) -> None:
         parts = urllib.parse.urlsplit(url)
         self.host, self.port, self.path = parts.hostname or "", parts.port or 80, path
-        self.ids = itertools.count((WORKER_WARM << 48) | (number << 32))
+        self.ids = itertools.count(first_id)
         self.left, self.ok, self.failed, self.in_a_row, self.last = requests, 0, 0, 0, ""
         self.lock = threading.Lock()
 
@@ -70,8 +71,11 @@ class Target:
 
 def warm(question: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Warm all targets side by side."""
+    worker = question.get("worker", WORKER_WARM)
     targets = {
-        url: Target(number, url, question.get("requests", 200), question.get("path", "/"))
+        url: Target(
+            (worker << 48) | (number << 32), url, question.get("requests", 200), question.get("path", "/")
+        )
         for number, url in enumerate(question["targets"])
     }
     threads = [
@@ -84,5 +88,12 @@ def warm(question: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {url: {"ok": one.ok, "failed": one.failed, "last": one.last} for url, one in targets.items()}
 
 
+def main(argument: str) -> int:
+    """Warm, print, and say by the exit code whether every request was answered."""
+    targets = warm(json.loads(argument))
+    print(json.dumps({"targets": targets}))
+    return 3 if any(one["failed"] or not one["ok"] for one in targets.values()) else 0
+
+
 if __name__ == "__main__":
-    print(json.dumps({"targets": warm(json.loads(sys.argv[1]))}))
+    sys.exit(main(sys.argv[1]))
