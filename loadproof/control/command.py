@@ -34,7 +34,7 @@ SUDO_TROUBLE = (
 def wrapped(command: str, within: float, sudo: bool) -> str:
     """The line a login shell is given so that `command` runs as root for at most `within` seconds."""
     script = ("sudo -n " if sudo else "") + WRAPPER.format(kill=KILL_AFTER_S)
-    return "exec " + quote(["/bin/sh", "-c", script, f"{within:.3f}", command])
+    return "exec " + quote("/bin/sh", "-c", script, f"{within:.3f}", command)
 
 
 def judge(finished: Finished, within: float, user: str, sudo: bool) -> Finished:
@@ -93,7 +93,7 @@ def file_pieces(path: Path) -> Iterator[bytes]:
 
 def put_command(path: str, size: int, mode: int) -> str:
     """The command that writes its whole standard input to `path`, atomically."""
-    return quote(["/bin/sh", "-c", PUT, path, str(size), f"{mode:o}"])
+    return quote("/bin/sh", "-c", PUT, path, str(size), f"{mode:o}")
 
 
 def transfer_s(size: int) -> float:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from loadproof.control import command as commands
-from loadproof.control.remote import Finished
+from loadproof.control.remote import Finished, failed
 from loadproof.errors import LinkLost, LoadproofError
 from loadproof.plan.values import Host
 
@@ -101,7 +101,7 @@ class FakeRemote:
         """Give the bytes back."""
         self.script.record(Call(self._host.name, "fetch", path))
         if path not in self.files:
-            raise commands.failed(Finished(self._host.name, f"cat {path}", 1, "", "No such file", 0.0))
+            raise failed(Finished(self._host.name, f"cat {path}", 1, "", "No such file", 0.0))
         into.write_bytes(self.files[path])
 
     def close(self) -> None:

@@ -54,7 +54,7 @@ class LocalRemote:
         """Copy a file to `into`; see Remote."""
         within = commands.transfer_s(1 << 32)
         with commands.part_of(into).open("wb") as part:
-            finished = self._exchange(quote(["cat", "--", path]), within, lambda: iter([]), part.write)
+            finished = self._exchange(quote("cat", "--", path), within, lambda: iter([]), part.write)
         commands.finish_fetch(commands.judge(finished, within, self._user, self._sudo), path, into)
 
     def close(self) -> None:

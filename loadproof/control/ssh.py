@@ -70,7 +70,7 @@ class SshRemote:
         """Copy a file of the host to `into`; see Remote."""
         within = commands.transfer_s(1 << 32)
         with commands.part_of(into).open("wb") as part:
-            finished = self._exchange(quote(["cat", "--", path]), within, lambda: iter([]), part.write)
+            finished = self._exchange(quote("cat", "--", path), within, lambda: iter([]), part.write)
         commands.finish_fetch(self._judge(finished, within), path, into)
 
     def close(self) -> None:

@@ -59,7 +59,7 @@ def folder(remote: Remote) -> Iterator[str]:
     """A scratch folder on the host."""
     path = checked(remote, "mktemp -d", 10).stdout.strip()
     yield path
-    checked(remote, quote(["rm", "-rf", "--", path]), 10)
+    checked(remote, quote("rm", "-rf", "--", path), 10)
 
 
 def test_says_who_it_is(remote: Remote) -> None:
@@ -109,20 +109,20 @@ def test_what_is_no_utf8_is_replaced(remote: Remote) -> None:
 
 @pytest.mark.parametrize("word", [*ODD_NAMES, "", "\\", "!x", "%s", "~", "{a,b}"])
 def test_quoting_survives_the_way(remote: Remote, word: str) -> None:
-    assert remote.run(quote(["printf", "%s", word]), 10).stdout == word
+    assert remote.run(quote("printf", "%s", word), 10).stdout == word
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
 def test_put_and_fetch_with_odd_names(remote: Remote, folder: str, tmp_path: Path, name: str) -> None:
     data = bytes(range(256)) * 500
     remote.put(data, f"{folder}/{name}", mode=0o600)
-    mode, owner = remote.run(quote(["stat", "-c", "%a %u", "--", f"{folder}/{name}"]), 10).stdout.split()
+    mode, owner = remote.run(quote("stat", "-c", "%a %u", "--", f"{folder}/{name}"), 10).stdout.split()
     assert mode == "600"
     assert owner.isdigit()
     remote.fetch(f"{folder}/{name}", tmp_path / "back")
     assert (tmp_path / "back").read_bytes() == data
     assert os.listdir(tmp_path) == [entry for entry in os.listdir(tmp_path) if not entry.endswith(".part")]
-    assert remote.run(quote(["ls", "-A", folder]) + " | grep -c part", 10).stdout.strip() == "0"
+    assert remote.run(quote("ls", "-A", folder) + " | grep -c part", 10).stdout.strip() == "0"
 
 
 def test_put_of_a_file_replaces_whole(remote: Remote, folder: str, tmp_path: Path) -> None:

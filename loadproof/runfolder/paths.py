@@ -1,0 +1,141 @@
+"""Where things are in a run folder. Nothing else builds these names."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from loadproof.errors import BadInput, Problem
+from loadproof.runfolder import atomic
+
+LATEST = "latest"
+ID = re.compile(r"\d{8}T\d{6}Z-[A-Za-z0-9][A-Za-z0-9_.-]*")
+TABLES = ("requests", "proxy", "app", "cpu")
+
+
+@dataclass(frozen=True)
+class TrialPaths:
+    """The files of one trial."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """01-servers-2."""
+        return self.path.name
+
+    @property
+    def plan(self) -> Path:
+        """The TrialPlan, written before anything is touched."""
+        return self.path / "plan.json"
+
+    @property
+    def journal(self) -> Path:
+        """What happened, in order."""
+        return self.path / "journal.jsonl"
+
+    @property
+    def facts(self) -> Path:
+        """Facts and clock offset of every host, before and after."""
+        return self.path / "facts.jsonl"
+
+    def raw(self, host: str = "") -> Path:
+        """The folder of raw files, of one host or of all."""
+        return self.path / "raw" / host if host else self.path / "raw"
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The hosts whose raw files are here, whole or in part."""
+        folder = self.raw()
+        return (
+            tuple(sorted(item.name for item in folder.iterdir() if item.is_dir())) if folder.is_dir() else ()
+        )
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run: results/<utc time>-<name>/."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        """20261124T031500Z-bench."""
+        return self.path.name
+
+    @property
+    def run(self) -> Path:
+        """run.json."""
+        return self.path / "run.json"
+
+    @property
+    def results(self) -> Path:
+        """results.json."""
+        return self.path / "results.json"
+
+    @property
+    def report(self) -> Path:
+        """report.html."""
+        return self.path / "report.html"
+
+    def trial(self, name: str) -> TrialPaths:
+        """The paths of a trial by the name of its folder (TrialPlan.folder); the folder is made."""
+        path = self.path / "trials" / name
+        path.mkdir(parents=True, exist_ok=True)
+        return TrialPaths(path)
+
+    @property
+    def trials(self) -> tuple[TrialPaths, ...]:
+        """The trials that were planned, in order."""
+        folder = self.path / "trials"
+        found = sorted(item for item in folder.iterdir() if item.is_dir()) if folder.is_dir() else []
+        return tuple(TrialPaths(path) for path in found)
+
+    def table(self, kind: str, trial: str) -> Path:
+        """tables/<kind>/<trial>.parquet."""
+        return self.path / "tables" / kind / f"{trial}.parquet"
+
+    @staticmethod
+    def create(results: Path, name: str, now: datetime) -> RunFolder:
+        """Make the folder of a new run; `latest` points at it from now on. Never an existing one."""
+        if not ID.fullmatch(f"20000101T000000Z-{name}"):
+            raise BadInput([Problem(f"not a name for a run: {name!r} (letters, digits, - _ .)", "--name")])
+        results.mkdir(parents=True, exist_ok=True)
+        moment = now.astimezone(UTC)
+        while True:
+            path = results / f"{moment:%Y%m%dT%H%M%SZ}-{name}"
+            try:
+                path.mkdir()
+            except FileExistsError:  # two started in one second: the ids stay apart and in order
+                moment += timedelta(seconds=1)
+                continue
+            (path / "trials").mkdir()
+            atomic.link(results / LATEST, path.name)
+            return RunFolder(path)
+
+    @staticmethod
+    def open(results: Path, which: str = LATEST) -> RunFolder:
+        """An existing run by id, by "latest" or "-1" (-2 is the one before), or by path. Raises BadInput."""
+        found = runs(results)
+        path = results / which
+        if which in ("", LATEST) and found:
+            link = results / LATEST
+            path = link.resolve() if link.exists() else found[-1].path
+        elif re.fullmatch(r"-\d+", which) and 0 < int(which[1:]) <= len(found):
+            path = found[int(which)].path
+        elif "/" in which:
+            path = Path(which)
+        if not path.is_dir() or not ((path / "trials").is_dir() or (path / "run.json").exists()):
+            problem = Problem(f"there is no run {which or LATEST} in {results}", "--run")
+            raise BadInput([problem], next="inv runs" if found else "inv bench")
+        return RunFolder(path.resolve())
+
+
+def runs(results: Path) -> tuple[RunFolder, ...]:
+    """All runs, oldest first."""
+    if not results.is_dir():
+        return ()
+    found = [item for item in results.iterdir() if ID.fullmatch(item.name) and item.is_dir()]
+    return tuple(RunFolder(path) for path in sorted(found))

@@ -1,0 +1,150 @@
+"""run.json, plan.json and facts.jsonl: frozen values to JSON and back, with a format version."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from loadproof.errors import RecordUnreadable
+from loadproof.plan.values import Experiment, Inventory, TrialPlan
+from loadproof.runfolder import atomic, journal
+from loadproof.runfolder.formats import FORMAT
+from loadproof.runfolder.paths import RunFolder
+
+T = TypeVar("T")
+
+
+def to_json(value: Any) -> Any:
+    """A frozen value as plain JSON: dataclasses become objects, tuples lists, paths text."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): to_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_json(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    return value
+
+
+def from_json(kind: type[T], data: Any) -> T:
+    """The frozen value that `to_json` wrote. Unknown keys are left out; raises TypeError or KeyError otherwise."""
+    if not isinstance(data, dict):
+        raise TypeError(f"{kind.__name__} is an object, not {type(data).__name__}")
+    hints = typing.get_type_hints(kind)
+    found = {}
+    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+        if field.name in data:
+            found[field.name] = _typed(hints[field.name], data[field.name])
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise KeyError(field.name)
+    return kind(**found)
+
+
+def _typed(hint: Any, data: Any) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return from_json(hint, data)
+    if origin is tuple and isinstance(data, list):
+        kinds = [arguments[0]] * len(data) if arguments[-1] is Ellipsis else list(arguments)
+        if len(kinds) != len(data):
+            raise TypeError(f"{len(data)} values where {len(kinds)} are wanted")
+        return tuple(_typed(kind, item) for kind, item in zip(kinds, data, strict=True))
+    if origin in (typing.Union, types.UnionType):
+        if data is None:
+            return None
+        return _typed(next(item for item in arguments if item is not type(None)), data)
+    if hint is Any and isinstance(data, list):
+        return tuple(_typed(Any, item) for item in data)
+    if hint is float and isinstance(data, int) and not isinstance(data, bool):
+        return float(data)
+    if hint in (int, float, str, bool) and not isinstance(data, hint):
+        raise TypeError(f"{data!r} is no {hint.__name__}")
+    return data
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object of the run folder with its format checked. Raises RecordUnreadable."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecordUnreadable(f"{path.name}: {error.strerror}", where=str(path)) from None
+    except ValueError as error:
+        raise RecordUnreadable(f"{path.name} is no JSON: {error}", where=str(path)) from None
+    if not isinstance(data, dict):
+        raise RecordUnreadable(f"{path.name} is no JSON object", where=str(path))
+    version = data.get("format")
+    if not isinstance(version, int) or version < 1:
+        raise RecordUnreadable(f"{path.name} names no format version", where=str(path))
+    if version > FORMAT:
+        raise RecordUnreadable(
+            f"{path.name} has format {version}; this loadproof reads up to {FORMAT}",
+            where=str(path),
+            kept="nothing was changed",
+            next="use the newer loadproof that wrote it",
+        )
+    return data
+
+
+def write_plan(path: Path, trial: TrialPlan) -> None:
+    """plan.json of one trial."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic.write_json(path, {"format": FORMAT, **to_json(trial)})
+
+
+def read_plan(path: Path) -> TrialPlan:
+    """The TrialPlan of a plan.json. Raises RecordUnreadable."""
+    return _value(path, TrialPlan, read_json(path))
+
+
+def _value(path: Path, kind: type[T], data: Any) -> T:
+    try:
+        return from_json(kind, data)
+    except (TypeError, KeyError, ValueError, StopIteration) as error:
+        raise RecordUnreadable(f"{path.name}: not a {kind.__name__}: {error}", where=str(path)) from None
+
+
+@dataclasses.dataclass(frozen=True)
+class RunRecord:
+    """run.json: what was asked, on which hosts, by what; written before anything is touched."""
+
+    run: str
+    experiment: Experiment
+    inventory: Inventory
+    provenance: dict[str, Any]
+    command: tuple[str, ...]
+    trials: tuple[str, ...]  # folders of the trials planned so far
+    sources: tuple[str, ...] = ()  # run folders that a report was made of
+
+
+def write_run(
+    folder: RunFolder, experiment: Experiment, inventory: Inventory, provenance: Any, command: Sequence[str],
+    trials: Iterable[TrialPlan],
+) -> None:  # fmt: skip
+    """run.json of a run that is about to begin."""
+    names = tuple(trial.folder for trial in trials)
+    record = RunRecord(folder.id, experiment, inventory, to_json(provenance), tuple(command), names)
+    atomic.write_json(folder.run, {"format": FORMAT, **to_json(record)})
+
+
+def read_run(folder: RunFolder) -> RunRecord:
+    """The RunRecord of a run. Raises RecordUnreadable."""
+    return _value(folder.run, RunRecord, read_json(folder.run))
+
+
+def append_facts(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Add lines to facts.jsonl: {"when","host","facts","offset"}."""
+    with path.open("a", encoding="utf-8") as file:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        file.flush()
+
+
+def read_facts(path: Path) -> journal.Lines:
+    """The lines of facts.jsonl. Raises RecordUnreadable."""
+    return journal.read(path)
