@@ -1,0 +1,536 @@
+"""The words of `inv`: parse (all parameters are strings), call one function, print what console made of it."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import shlex
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from invoke import Collection, Context, Exit, task
+
+if TYPE_CHECKING:
+    from loadproof.plan.values import Inventory
+
+# Invoke turns this on for its loader; our own modules should be compiled once, not at each start.
+sys.dont_write_bytecode = False
+
+ROOT = Path(__file__).resolve().parent
+RESULTS = ROOT / "results"
+LAB_INVENTORY = ROOT / "inventory" / "lab.yml"
+
+INVENTORY_HELP = {
+    "inventory": "Ansible inventory: a YAML file, or anything ansible-inventory reads",
+    "i": "the same as --inventory",
+    "group": "map a group of ours to one of yours: app=web,load=generators",
+}
+LOAD_HELP = {
+    "servers": "how many app hosts serve, the first ones of the group",
+    "vusers": "virtual users, turned into processes x threads by nGrinder's rule",
+    "processes": "Locust workers, instead of --vusers",
+    "threads": "users in each worker, instead of --vusers",
+    "ramp": "what a step adds to: users, thread (of each process) or process",
+    "initial": "users of the first step",
+    "step": "users added at each step",
+    "interval": "time between steps: 5s",
+    "settle": "time after the last step before the window begins: 5s",
+    "hold": "length of the window: 30s",
+    "duration": "length of the whole load, instead of --hold: 10m",
+    "think": "time a user waits between requests: 150ms",
+    "timeout": "one deadline over connect, send and the whole answer: 10s",
+    "cpu_limit": "percent of one CPU for each server's app",
+    "limiter": "cpulimit, quota or none",
+    "variant": "of the app: plain, local, local_async, global, global_async",
+    "scenario": "what the users do",
+    "rows": "rows of the data file",
+    "name": "name of the run",
+    "note": "a remark that stays with the run",
+}
+
+
+def say(text: str = "") -> None:
+    """Talk goes to stderr, data to stdout."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def word(**options: Any) -> Callable[[Callable[..., None]], Any]:
+    """An Invoke task whose errors become the four-part message and the exit codes of design.md."""
+
+    def wrap(function: Callable[..., None]) -> Any:
+        @functools.wraps(function)
+        def guarded(*args: Any, **kwargs: Any) -> None:
+            from loadproof.console import text
+            from loadproof.errors import LoadproofError
+
+            try:
+                function(*args, **kwargs)
+            except LoadproofError as error:
+                say(text.error(error))
+                raise Exit(code=error.exit_code) from error
+            except KeyboardInterrupt:
+                say("error: interrupted\nkept:  whatever was done until then")
+                raise Exit(code=4) from None
+            except (Exit, SystemExit):
+                raise
+            except Exception as error:
+                traceback.print_exc()
+                say(f"error: {type(error).__name__}: {text.escape(error)}\nwhere: loadproof itself; this is our fault")
+                raise Exit(code=70) from error
+
+        return task(auto_shortflags=False, **options)(guarded)
+
+    return wrap
+
+
+def flags(values: Mapping[str, Any]) -> dict[str, str]:
+    """The flags that were given, with the names a person typed."""
+    return {name.replace("_", "-"): str(value) for name, value in values.items() if value not in (None, "", False)}
+
+
+def groups(text: str) -> dict[str, str]:
+    """--group app=web,load=generators as a mapping; a word without = is left for the reader to reject."""
+    return {ours: theirs for ours, _, theirs in (part.partition("=") for part in text.split(",") if part)}
+
+
+def command_line() -> list[str]:
+    """The words as typed, for the record."""
+    return ["./inv", *sys.argv[1:]]
+
+
+def agreed(question: str) -> bool:
+    """Asks on a terminal; without one goes on."""
+    if not sys.stdin.isatty():
+        return True
+    say(question + " [Y/n]")
+    return input().strip().lower() in ("", "y", "yes")
+
+
+def inventory_path(given: str) -> Path:
+    """-i, else $LOADPROOF_INVENTORY, else inventory/hosts.yml, else the lab."""
+    for path in (given, os.environ.get("LOADPROOF_INVENTORY", "")):
+        if path:
+            return Path(path)
+    own = ROOT / "inventory" / "hosts.yml"
+    return own if own.exists() else LAB_INVENTORY
+
+
+def open_inventory(given: str, group: str, bring_up: bool, servers: int = 0) -> Inventory:
+    """Reads the inventory, naming it first; the lab is brought up only by demo, deploy and bench."""
+    from loadproof.control import inventory
+
+    path = inventory_path(given)
+    say(f"inventory: {path}" + (" (the lab)" if path == LAB_INVENTORY else ""))
+    if path == LAB_INVENTORY:
+        raise_lab(bring_up)
+    return inventory.read(path, groups(group))
+
+
+def lab_up(app: int | None = None, load: int | None = None) -> None:
+    """Brings the lab up, after saying what that installs and makes."""
+    from lab import up
+
+    missing = up.needed(app=app, load=load)
+    if missing:
+        say("the lab (local hosts on this machine) will install and make:")
+        for line in missing:
+            say(f"  {line}")
+        if not agreed("Go on?"):
+            raise Exit("nothing was touched", code=4)
+    state = up.up(app=app, load=load, say=say)
+    say(state.describe())
+
+
+def raise_lab(bring_up: bool) -> None:
+    """The lab must answer: bring it up, or say that it is down."""
+    from lab import status
+    from loadproof.errors import LabUnavailable
+
+    if bring_up:
+        lab_up()
+    elif not status.status().ready:
+        raise LabUnavailable("the lab is down", where=str(LAB_INVENTORY), kept="nothing was touched", next="./inv lab.up")
+
+
+def watcher(stream_is_terminal: bool) -> Any:
+    """Prints what happens while trials run; where the output is no terminal, a line each few seconds."""
+    from loadproof.campaign.bench import Watcher
+    from loadproof.console import trial as show
+
+    every, state = (2.0 if stream_is_terminal else 5.0), {"next": 0.0}
+
+    def trial(plan: Any, index: int, total: int) -> None:
+        say()
+        say(show.trial_line(plan, index, total))
+        state.update(next=0.0, head="")
+        state["servers"] = plan.apps
+
+    def live(figures: Any) -> None:
+        if figures.elapsed_s < state["next"]:
+            return
+        if not state["head"]:
+            state["head"] = show.live_header([name for name, _ in figures.cpu_percent])
+            say(state["head"])
+        state["next"] = figures.elapsed_s + every
+        say(show.live_line(figures))
+
+    return Watcher(say=lambda text: say(f"  {text}"), trial=trial, live=live)
+
+
+def finish(results: Mapping[str, Any], report: Path, as_json: bool) -> None:
+    """The summary, or results.json on stdout; then where the report is."""
+    from loadproof.console import summary
+
+    if as_json:
+        print(json.dumps(results, indent=2))
+    else:
+        print(summary.summary(results))
+    say(f"\nreport: {report}")
+
+
+@word(help={**INVENTORY_HELP, "limiter": LOAD_HELP["limiter"]})
+def demo(context: Context, inventory: str = "", i: str = "", group: str = "", limiter: str = "") -> None:
+    """Everything once: local hosts, deploy, 1 server, 2 servers, fetch, report."""
+    from loadproof.campaign import bench as benches
+    from loadproof.campaign import collect
+    from loadproof.console import summary
+    from loadproof.console import trial as show
+    from loadproof.plan import experiment
+
+    asked = experiment.demo(flags({"limiter": limiter}))
+    hosts = open_inventory(inventory or i, group, bring_up=True)
+    say(show.load_table(asked.load))
+    folder = benches.run(asked, hosts, ROOT, RESULTS, command_line(), watcher(sys.stderr.isatty()))
+    say("\nfetching and analysing ...")
+    results, report = collect.fetch_and_analyse(folder, hosts)
+    finish(results, report, as_json=False)
+    print(summary.ratio(results))
+
+
+@word(
+    help={
+        **INVENTORY_HELP,
+        **{name: LOAD_HELP[name] for name in ("servers", "variant", "rows")},
+        "check": "show what would change, touch nothing",
+        "diff": "show the text of files before and after",
+        "hosts": "only these hosts, comma separated",
+        "packages_from": "a folder of packages on the hosts to install missing ones from",
+    }
+)
+def deploy(
+    context: Context,
+    inventory: str = "",
+    i: str = "",
+    group: str = "",
+    servers: str = "",
+    variant: str = "",
+    rows: str = "",
+    check: bool = False,
+    diff: bool = False,
+    hosts: str = "",
+    packages_from: str = "",
+) -> None:
+    """Bring every host to its desired state: app on the backends, nginx in front, load host ready."""
+    from loadproof.campaign import deploy as deploys
+    from loadproof.console import deploy as show
+    from loadproof.plan import experiment
+
+    asked = experiment.deployment(flags({"servers": servers, "variant": variant, "rows": rows}))
+    known = open_inventory(inventory or i, group, bring_up=True)
+    only = tuple(name for name in hosts.split(",") if name)
+    outcomes = deploys.run(asked, known, ROOT, check, only, packages_from)
+    if check or diff:
+        print(show.details(outcomes, diff))
+    print(show.recap(outcomes, check))
+    if any(outcome.status in ("failed", "unreachable") for outcome in outcomes.values()):
+        for outcome in outcomes.values():
+            if outcome.problem is not None:
+                from loadproof.console import text
+
+                say(text.error(outcome.problem))
+        raise Exit(code=deploys.exit_code(outcomes))
+    if not check:
+        say("next: ./inv bench --servers 2")
+
+
+@word(help={**INVENTORY_HELP, **LOAD_HELP})
+def bench(
+    context: Context,
+    inventory: str = "",
+    i: str = "",
+    group: str = "",
+    servers: str = "",
+    vusers: str = "",
+    processes: str = "",
+    threads: str = "",
+    ramp: str = "",
+    initial: str = "",
+    step: str = "",
+    interval: str = "",
+    settle: str = "",
+    hold: str = "",
+    duration: str = "",
+    think: str = "",
+    timeout: str = "",
+    cpu_limit: str = "",
+    limiter: str = "",
+    variant: str = "",
+    scenario: str = "",
+    rows: str = "",
+    name: str = "",
+    note: str = "",
+) -> None:
+    """One trial: deploy the arm, hold each backend to its CPU limit, drive Locust, seal the results on the hosts."""
+    given = {key: value for key, value in locals().items() if key in LOAD_HELP}
+    from loadproof.campaign import bench as benches
+    from loadproof.console import trial as show
+    from loadproof.plan import experiment
+
+    asked = experiment.from_flags(flags(given))
+    hosts = open_inventory(inventory or i, group, bring_up=True)
+    say(show.load_table(asked.load))
+    folder = benches.run(asked, hosts, ROOT, RESULTS, command_line(), watcher(sys.stderr.isatty()))
+    say(f"\nsealed on the hosts: run {folder.id}")
+    say("next: ./inv fetch-results")
+
+
+RUN_HELP = {"run": "a run's id, its folder, or -1 for the newest (default)", "json": "print results.json"}
+
+
+@word(help={**RUN_HELP, **INVENTORY_HELP})
+def fetch_results(
+    context: Context, run: str = "", inventory: str = "", i: str = "", group: str = "", json: bool = False
+) -> None:
+    """Bring sealed results and logs of a run back from every host, verify them, and analyse them."""
+    from loadproof.campaign import collect
+    from loadproof.runfolder.paths import RunFolder
+
+    folder = RunFolder.open(RESULTS, run or "latest")
+    hosts = collect.hosts_of_run(folder)
+    say(f"run: {folder.id}, hosts: {', '.join(host.name for host in hosts.hosts)}")
+    results, report = collect.fetch_and_analyse(folder, hosts)
+    finish(results, report, json)
+
+
+@word(iterable=["run"], help={**RUN_HELP, "run": RUN_HELP["run"] + "; give it again for runs side by side"})
+def report(context: Context, run: Any = (), json: bool = False) -> None:
+    """Analyse a run's folder again and render its report; several runs side by side, in a new folder."""
+    from loadproof.campaign import collect
+    from loadproof.runfolder.paths import RunFolder
+
+    folders = [RunFolder.open(RESULTS, name) for name in run or ["latest"]]
+    results, path = collect.analyse(folders, RESULTS)
+    finish(results, path, json)
+
+
+@word()
+def runs(context: Context) -> None:
+    """List the runs of this clone, newest last."""
+    from loadproof.campaign import collect
+    from loadproof.console import summary
+
+    print(summary.runs(collect.listing(RESULTS)))
+
+
+@word(help=INVENTORY_HELP)
+def status(context: Context, inventory: str = "", i: str = "", group: str = "") -> None:
+    """Show what runs on which host now: units, trial, owner."""
+    from loadproof.campaign import hosts as fleet
+    from loadproof.console import hosts as show
+
+    print(show.status(fleet.facts(open_inventory(inventory or i, group, bring_up=False))))
+
+
+@word(help={**INVENTORY_HELP, "hosts": "only these hosts, comma separated"})
+def facts(context: Context, inventory: str = "", i: str = "", group: str = "", hosts: str = "") -> None:
+    """Print what each host says of itself, as JSON."""
+    from loadproof.campaign import hosts as fleet
+
+    only = tuple(name for name in hosts.split(",") if name)
+    found = fleet.facts(open_inventory(inventory or i, group, bring_up=False), only)
+    print(json.dumps({name: value if isinstance(value, dict) else {"error": value.what} for name, value in found.items()}, indent=2))
+
+
+@word(help={**INVENTORY_HELP, **LOAD_HELP, "files": "print the rendered files too"})
+def plan(
+    context: Context,
+    inventory: str = "",
+    i: str = "",
+    group: str = "",
+    servers: str = "",
+    vusers: str = "",
+    processes: str = "",
+    threads: str = "",
+    ramp: str = "",
+    initial: str = "",
+    step: str = "",
+    interval: str = "",
+    settle: str = "",
+    hold: str = "",
+    duration: str = "",
+    think: str = "",
+    timeout: str = "",
+    cpu_limit: str = "",
+    limiter: str = "",
+    variant: str = "",
+    scenario: str = "",
+    rows: str = "",
+    name: str = "",
+    note: str = "",
+    files: bool = False,
+) -> None:
+    """Show every action and rendered file of a bench, without any ssh."""
+    given = {key: value for key, value in locals().items() if key in LOAD_HELP}
+    from loadproof.campaign import preview
+    from loadproof.console import plan as show
+    from loadproof.control import inventory as inventories
+    from loadproof.plan import experiment
+
+    path = inventory_path(inventory or i)
+    say(f"inventory: {path}")
+    asked = experiment.from_flags(flags(given))
+    known = inventories.read(path, groups(group))
+    print(show.plan(preview.preview(asked, known, ROOT), files))
+
+
+@word(help={"run": RUN_HELP["run"]})
+def attach(context: Context, run: str = "") -> None:
+    """Come back to a run whose control machine went away: watch its load to the end, close it, go on."""
+    from loadproof.campaign import attach as attaching
+    from loadproof.runfolder.paths import RunFolder
+
+    folder = RunFolder.open(RESULTS, run or "latest")
+    attaching.attach(folder, ROOT, watcher(sys.stderr.isatty()))
+    say(f"\nsealed on the hosts: run {folder.id}")
+    say("next: ./inv fetch-results")
+
+
+@word(help=INVENTORY_HELP)
+def stop(context: Context, inventory: str = "", i: str = "", group: str = "") -> None:
+    """Stop load, limiter and sampler on every host, let the apps continue, seal what was measured."""
+    from loadproof.campaign import hosts as fleet
+    from loadproof.console import hosts as show
+
+    print(show.done(fleet.stop(open_inventory(inventory or i, group, bring_up=False))))
+
+
+@word(
+    help={
+        **INVENTORY_HELP,
+        "packages": "also remove the packages that we brought",
+        "discard": "even if a sealed run was not fetched",
+    }
+)
+def clean(
+    context: Context,
+    inventory: str = "",
+    i: str = "",
+    group: str = "",
+    packages: bool = False,
+    discard: bool = False,
+) -> None:
+    """Remove all that is ours from every host."""
+    from loadproof.campaign import hosts as fleet
+    from loadproof.console import hosts as show
+
+    known = open_inventory(inventory or i, group, bring_up=False)
+    print(show.done(fleet.clean(known, RESULTS, packages, discard)))
+
+
+@word(help={**INVENTORY_HELP, "yes": "do not ask"})
+def trust(context: Context, inventory: str = "", i: str = "", group: str = "", yes: bool = False) -> None:
+    """Show the ssh host keys of all hosts and, after a yes, remember them."""
+    from loadproof.console import hosts as show
+    from loadproof.control import inventory as inventories
+    from loadproof.control import trust as trusting
+    from loadproof.errors import Refused
+
+    known = inventories.read(inventory_path(inventory or i), groups(group))
+    found = trusting.collect(known)
+    print(show.keys(found))
+    if not yes and not sys.stdin.isatty():
+        raise Refused("nobody is here to look at the fingerprints", kept="nothing was touched", next="./inv trust --yes")
+    if yes or agreed("Are these the keys of your hosts?"):
+        for line in trusting.remember(found):
+            say(line)
+
+
+@word(help=INVENTORY_HELP)
+def doctor(context: Context, inventory: str = "", i: str = "", group: str = "") -> None:
+    """Ask every host whether it can do its part: login, sudo, Python, ports, disk, packages."""
+    from loadproof.campaign import hosts as fleet
+    from loadproof.console import hosts as show
+
+    findings = fleet.doctor(open_inventory(inventory or i, group, bring_up=False), ROOT)
+    print(show.findings(findings))
+    if any(not finding.ok for finding in findings):
+        raise Exit(code=3)
+
+
+@word(name="up", help={"app": "app hosts (default 2)", "load": "load hosts (default 1)"})
+def lab_up_word(context: Context, app: str = "", load: str = "") -> None:
+    """Make or repair the local hosts and wait until they answer."""
+    lab_up(number("--app", app), number("--load", load))
+
+
+def number(flag: str, text: str) -> int | None:
+    """A count from a flag; None when it was not given."""
+    from loadproof.errors import BadInput, Problem
+
+    if not text:
+        return None
+    if not text.isdigit() or int(text) < 1:
+        raise BadInput([Problem(f"{text!r} is no number of hosts", flag)])
+    return int(text)
+
+
+@word(name="status")
+def lab_status(context: Context) -> None:
+    """Say which local hosts there are and whether they answer."""
+    from lab import status as lab
+
+    print(lab.status().describe())
+
+
+@word(name="down", help={"purge": "also the image and the lab's keys", "discard": "even if a sealed run was not fetched"})
+def lab_down(context: Context, purge: bool = False, discard: bool = False) -> None:
+    """Stop and remove the local hosts, bridge and files; the image stays unless --purge."""
+    from lab import down
+    from loadproof.campaign import collect
+
+    unfetched = [] if discard else collect.unfetched(RESULTS, LAB_INVENTORY)
+    for line in down.down(purge=purge, unfetched=unfetched, discard=discard):
+        say(line)
+
+
+def python(words: str) -> str:
+    """A command line for this environment's Python."""
+    return f"{shlex.quote(sys.executable)} -m {words}"
+
+
+@task
+def lint(context: Context) -> None:
+    """Format, lint, types (strict), import table."""
+    with context.cd(str(ROOT)):
+        context.run(python("ruff format --check ."))
+        context.run(python("ruff check ."))
+        context.run(python("mypy"))
+        context.run(python("pytest -q -p no:cacheprovider tests/test_architecture.py"))
+
+
+@task(pre=[lint], help={"long": "everything, hours included", "only": "words for pytest: paths, -k …"})
+def test(context: Context, long: bool = False, only: str = "") -> None:
+    """Lint, the fast tests, and the tests on the lab."""
+    with context.cd(str(ROOT)):
+        done = context.run(python("pytest " + ("--long " if long else "") + only), pty=False, warn=True)
+    raise Exit(code=done.exited)
+
+
+ns = Collection(
+    demo, deploy, bench, fetch_results, report, runs, status, facts, plan, attach, stop, clean, trust, doctor, lint, test
+)
+ns.add_collection(Collection("lab", lab_up_word, lab_status, lab_down))
