@@ -1,0 +1,148 @@
+"""Asking hosts what they are and have: one command per host; and how far their clocks are from ours."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from loadproof.control.fleet import Fleet, all_good, each
+from loadproof.control.programs import run_program
+from loadproof.control.remote import Remote, checked
+from loadproof.errors import BadInput, LoadproofError, Problem, StepFailed
+from loadproof.plan.values import Host, Inventory, Platform
+from loadproof.runfolder import atomic
+
+WITHIN_S = 30.0
+TRIPS = 20
+OLDEST_PYTHON = (3, 11)
+MEMORY = ".cache/platforms.json"  # tags found by earlier probes, a convenience only: deploy verifies them
+
+
+def facts(remote: Remote, question: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer of hostside/facts.py to a question, in one round trip. Raises StepFailed for an old Python."""
+    said = run_program(remote, "facts", json.dumps(question), within=WITHIN_S)
+    answer: dict[str, Any] = said.json()
+    python = answer.get("python", "0.0")
+    if tuple(int(part) for part in python.split(".")[:2]) < OLDEST_PYTHON:
+        raise StepFailed(
+            remote.host.name, "facts.py", 0, "",
+            what=f"{remote.host.python} on this host is Python {python}; 3.11 or newer is needed",
+            kept="nothing was touched", next="name a newer one in the inventory: loadproof_python",
+        )  # fmt: skip
+    return answer
+
+
+def platform_of(found: Mapping[str, Any], host: str = "") -> Platform:
+    """The platform that trees for a host are built for, from its facts. Raises StepFailed where there is no glibc."""
+    glibc = found.get("glibc")
+    if not glibc:
+        what = "its C library is not glibc (musl?): trees are made of manylinux wheels"
+        raise StepFailed(host, "facts.py", 0, "", what=what)
+    return Platform(
+        python=found["python"],
+        machine=found["machine"],
+        glibc=(int(glibc[0]), int(glibc[1])),
+        magic=found["magic"],
+        origin="found",
+    )
+
+
+def platforms(fleet: Fleet, inventory: Inventory, root: Path) -> dict[str, Platform]:
+    """The platform of every host that gets a tree (app and load), by name.
+
+    Declared ones are taken at their word (deploy verifies them); the others are asked once, in parallel, and
+    remembered under .cache so that later errors can name what was found then.
+    """
+    wanted = [host for host in inventory.hosts if {"app", "load"} & set(host.roles)]
+    undeclared = [host for host in wanted if host.platform is None]
+    found: dict[str, Platform] = {host.name: declared(host) for host in wanted if host.platform is not None}
+    answers = all_good(
+        each(undeclared, lambda host: platform_of(facts(fleet.remote(host.name), {}), host.name))
+    )
+    if answers:
+        remember(root, answers)
+    found |= answers
+    return {host.name: found[host.name] for host in wanted}
+
+
+def declared(host: Host) -> Platform:
+    """The platform an inventory declares, "cp311-x86_64" or "cp311-x86_64-glibc2.36"; glibc 2.28 unless named.
+
+    Raises BadInput for another form.
+    """
+    text = host.platform or ""
+    python, _, rest = text.partition("-")
+    machine, _, library = rest.partition("-glibc")
+    major, minor = python[2:3], python[3:]
+    glibc = library.split(".") if library else ["2", "28"]
+    if not (python.startswith("cp") and major.isdigit() and minor.isdigit() and machine and len(glibc) == 2):
+        problem = Problem(f"loadproof_platform {text!r}: wanted cp311-x86_64", f"host {host.name}")
+        raise BadInput([problem])
+    magic = "" if (major, minor) != ours()[:2] else ours()[2]
+    return Platform(f"{major}.{minor}", machine, (int(glibc[0]), int(glibc[1])), magic, "declared")
+
+
+def ours() -> tuple[str, str, str]:
+    """Major, minor and magic number of the Python we run."""
+    import importlib.util
+    import sys
+
+    return str(sys.version_info.major), str(sys.version_info.minor), importlib.util.MAGIC_NUMBER.hex()
+
+
+def remember(root: Path, found: Mapping[str, Platform]) -> None:
+    """Note what was found; a clone that cannot be written to goes without."""
+    path = root / MEMORY
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        known = json.loads(path.read_text()) if path.exists() else {}
+        new = {name: platform.tag for name, platform in found.items()}
+        if not isinstance(known, dict) or any(known.get(name) != tag for name, tag in new.items()):
+            atomic.write_json(path, {**(known if isinstance(known, dict) else {}), **new})
+    except (OSError, ValueError):
+        return
+
+
+def offset(remote: Remote, trips: int = TRIPS) -> dict[str, Any]:
+    """Offset of a host's clock against ours, from `trips` round trips: microseconds to *subtract* from its times.
+
+    Each trip is [sent, host, received] in µs since the epoch; the best one has the shortest way, and the true offset
+    lies within half of it: host - (sent + received) / 2, as in NTP (RFC 5905, section 8).
+    """
+    seen: list[list[int]] = []
+    for _ in range(trips):
+        sent = time.time_ns() // 1000
+        said = checked(remote, "date +%s%N", 10).stdout
+        received = time.time_ns() // 1000
+        seen.append([sent, int(said) // 1000, received])
+    best = min(seen, key=lambda trip: trip[2] - trip[0])
+    return {
+        "best_us": round(best[1] - (best[0] + best[2]) / 2),
+        "half_trip_us": (best[2] - best[0]) // 2,
+        "trips": seen,
+    }
+
+
+def before_and_after(fleet: Fleet, names: Iterable[str], when: str) -> list[dict[str, Any]]:
+    """Lines of facts.jsonl for these hosts: facts, and all round trips of the clock. Raises the first host's error."""
+    question = {"programs": ["nginx", "cpulimit"], "disk": ["/opt", "/var/lib"]}
+
+    def ask(remote: Remote) -> dict[str, Any]:
+        return {
+            "when": when,
+            "host": remote.host.name,
+            "facts": facts(remote, question),
+            "offset": offset(remote),
+        }
+
+    return list(all_good(fleet.each(ask, names)).values())
+
+
+def ask_all(
+    fleet: Fleet, questions: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any] | LoadproofError]:
+    """Facts of several hosts, each with its own question, side by side."""
+    return fleet.each(lambda remote: facts(remote, questions[remote.host.name]), questions)
