@@ -443,22 +443,24 @@ class Supervisor:
         self.record.event("attached", pid=pid, **about)
         if "in_force" in about:
             self.record.event("in_force", ok=about["in_force"], why=about["why"])
-        child = limiter.descriptor()
+        child, what = limiter.descriptor(), ""
         try:
-            what = ""
             while not what:
                 self.wait(TICK_S, app, child)
                 what = "app" if start_of(pid) != begun else limiter.trouble(pid)
+            self.record.event("gone", what=what)
+        except Ended as ended:
+            what = ended.why
+            raise
         finally:
+            # First of all the app continues; then the limiter ends, then once more, for what it did in between.
+            send(pid, signal.SIGCONT)
+            limiter.detach()
+            let_go(pid, self.unit)
+            self.record.event("detached", pid=pid, reason=what)
             for one in (app, child):
                 if one >= 0:
                     os.close(one)
-            # First of all the app continues; then the limiter ends, then once more, for what it did in between.
-            let_go(pid, self.unit)
-            limiter.detach()
-            let_go(pid, self.unit)
-        self.record.event("gone", what=what)
-        self.record.event("detached", pid=pid, reason=what)
         self.record.save(state="waiting", pid=0, child=0)
 
     def run(self) -> None:
