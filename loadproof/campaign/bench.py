@@ -17,7 +17,7 @@ from loadproof.plan.actions import hosts_of
 from loadproof.plan.values import Desired, Experiment, Inventory, TrialPlan
 from loadproof.runfolder import record
 from loadproof.runfolder.journal import Journal
-from loadproof.runfolder.paths import RunFolder
+from loadproof.runfolder.paths import RunFolder, TrialPaths
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,8 @@ def run(
         with Fleet(inventory) as fleet:
             decided = decide(experiment, inventory, folder.id, fleet, root)
             record.write_run(folder, experiment, inventory, provenance.collect(root), command, decided.trials)
+            for trial in decided.trials:
+                record.write_plan(folder.trial(trial.folder).plan, trial)
             hold = sum(trial.planned_s + trial.margin_s for trial in decided.trials)
             with lock.held(fleet, _all_hosts(decided), folder.id, hold + 600):
                 for index, trial in enumerate(decided.trials, start=1):
@@ -86,20 +88,26 @@ def _all_hosts(decided: Decided) -> tuple[str, ...]:
 def one(
     trial: TrialPlan, decided: Decided, folder: RunFolder, fleet: Fleet, root: Path, watcher: Watcher
 ) -> None:
-    """One trial of a run, its plan written before anything is touched."""
+    """One trial of a run, whose plan is written already."""
     paths = folder.trial(trial.folder)
-    record.write_plan(paths.plan, trial)
-    desired = decided.desired[len(trial.apps)]
     with Journal(paths.journal) as journal, signals.handled(folder.id) as handled:
-        hooks = conduct.Hooks(
-            converge=lambda: converge(fleet, desired, root),
-            facts=lambda when: _facts(fleet, trial, paths.facts, when),
-            observe=watcher.live,
-            say=watcher.say,
-        )
         begun = time.monotonic()
-        conduct.conduct(trial, decided.inventory, fleet, journal, hooks, handled)
+        todo = hooks(trial, decided, fleet, root, watcher, paths)
+        conduct.conduct(trial, decided.inventory, fleet, journal, todo, handled)
         journal.write("trial", "end", seconds=f"{time.monotonic() - begun:.3f}")
+
+
+def hooks(
+    trial: TrialPlan, decided: Decided, fleet: Fleet, root: Path, watcher: Watcher, paths: TrialPaths
+) -> conduct.Hooks:
+    """What conduct needs from outside for one trial."""
+    desired = decided.desired[len(trial.apps)]
+    return conduct.Hooks(
+        converge=lambda: converge(fleet, desired, root),
+        facts=lambda when: _facts(fleet, trial, paths.facts, when),
+        observe=watcher.live,
+        say=watcher.say,
+    )
 
 
 def converge(fleet: Fleet, desired: Desired, root: Path) -> None:

@@ -1,0 +1,66 @@
+"""Comes back to a run whose control machine went away: what has run is closed, what has not is run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from loadproof.campaign import bench, collect
+from loadproof.control import conduct, lock, signals
+from loadproof.control.fleet import Fleet
+from loadproof.errors import Refused
+from loadproof.plan.actions import hosts_of
+from loadproof.plan.values import TrialPlan
+from loadproof.runfolder import record
+from loadproof.runfolder.journal import Journal
+from loadproof.runfolder.paths import RunFolder
+
+
+def attach(folder: RunFolder, root: Path, watcher: bench.Watcher) -> None:
+    """Ends every trial of a run: running ones are watched, unfinished ones closed, later ones run."""
+    known = record.read_run(folder)
+    trials = [record.read_plan(paths.plan) for paths in folder.trials]
+    if all(collect.sealed(folder.trial(trial.folder)) for trial in trials):
+        watcher.say("every trial of this run is sealed already")
+        return
+    with Fleet(known.inventory) as fleet:
+        decided = bench.decide(known.experiment, known.inventory, folder.id, fleet, root)
+        _unchanged(trials, decided.trials, folder)
+        names = tuple(dict.fromkeys(name for trial in trials for name in hosts_of(trial)))
+        hold = sum(trial.planned_s + trial.margin_s for trial in trials)
+        with lock.held(fleet, names, folder.id, hold + 600):
+            for index, trial in enumerate(trials, start=1):
+                watcher.trial(trial, index, len(trials))
+                _take_up(trial, decided, folder, fleet, root, watcher)
+
+
+def _unchanged(before: list[TrialPlan], now: tuple[TrialPlan, ...], folder: RunFolder) -> None:
+    """What is left to run must be what was planned: the same trials with the same deployed state."""
+    if [trial.deploy_id for trial in before] != [trial.deploy_id for trial in now]:
+        raise Refused(
+            "the app, the templates or the locks of this clone changed since the run began",
+            where=f"run {folder.id}",
+            kept="everything on the hosts",
+            next="go back to the commit named in run.json, or ./inv stop and begin again",
+        )
+
+
+def _take_up(
+    trial: TrialPlan, decided: bench.Decided, folder: RunFolder, fleet: Fleet, root: Path, watcher: bench.Watcher
+) -> None:
+    paths = folder.trial(trial.folder)
+    if collect.sealed(paths):
+        watcher.say("sealed already")
+        return
+    if not collect.begun(paths):
+        bench.one(trial, decided, folder, fleet, root, watcher)
+        return
+    with Journal(paths.journal) as journal, signals.handled(folder.id) as handled:
+        journal.write("trial", "note", detail="attached")
+        if collect.loaded(paths):
+            hooks = bench.hooks(trial, decided, fleet, root, watcher, paths)
+            conduct.resume(trial, decided.inventory, fleet, journal, hooks, handled)
+            return
+        watcher.say("its load never began: closing it")
+        late = conduct.close(trial, decided.inventory, fleet, journal, handled)
+        if late is not None:
+            raise late

@@ -1,0 +1,41 @@
+"""Brings hosts to their desired state, or says what would change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from loadproof.control import apply, probe
+from loadproof.control.apply import HostOutcome
+from loadproof.control.fleet import Fleet
+from loadproof.errors import BadInput, Problem
+from loadproof.plan import desired as desired_state
+from loadproof.plan import trials
+from loadproof.plan.values import Experiment, Inventory
+
+
+def run(
+    experiment: Experiment,
+    inventory: Inventory,
+    root: Path,
+    check: bool,
+    only: Sequence[str] = (),
+    packages_from: str = "",
+) -> Mapping[str, HostOutcome]:
+    """One outcome per host. Raises BadInput for more servers than there are, or for hosts nobody knows."""
+    trials.enough_servers(experiment, inventory)
+    known = {host.name for host in inventory.hosts}
+    unknown = [Problem(f"no host {name!r}: there are {', '.join(sorted(known))}", "--hosts") for name in only if name not in known]
+    if unknown:
+        raise BadInput(unknown)
+    with Fleet(inventory) as fleet:
+        platforms = probe.platforms(fleet, inventory, root)
+        desired = desired_state.desired(
+            inventory, experiment.servers[0], experiment.variant, experiment.rows, experiment.seed, platforms, root
+        )
+        return apply.converge(fleet, desired, check=check, hosts=only or None, root=root, packages_from=packages_from)
+
+
+def exit_code(outcomes: Mapping[str, HostOutcome]) -> int:
+    """The code of the first host that failed; 0 when none did."""
+    return next((outcome.problem.exit_code for outcome in outcomes.values() if outcome.problem is not None), 0)

@@ -1,0 +1,112 @@
+"""What is asked of, or done to, all hosts of an inventory outside a trial: facts, stop, clean, doctor."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from loadproof.campaign import collect
+from loadproof.control import doctor as examine
+from loadproof.control import lock, probe
+from loadproof.control.fleet import Fleet
+from loadproof.control.programs import run_program
+from loadproof.control.remote import Remote, checked
+from loadproof.errors import LoadproofError, Refused
+from loadproof.plan import places
+from loadproof.plan.shell import Raw, quote
+from loadproof.plan.values import Inventory
+
+UNITS = (places.APP_UNIT, places.LIMIT_UNIT, places.PROXY_UNIT, places.SAMPLE_UNIT, places.load_unit("master"))
+FOLDERS = (places.OPT, places.ETC, places.VAR, places.RUN)
+
+
+def facts(inventory: Inventory, only: Sequence[str] = ()) -> dict[str, dict[str, Any] | LoadproofError]:
+    """What each host says of itself and of our units, or why it did not."""
+    question = {
+        "units": list(UNITS),
+        "programs": ["nginx", "cpulimit", "zstd"],
+        "trees": [],
+        "disk": ["/opt", "/var/lib"],
+    }
+    with Fleet(inventory) as fleet:
+        return probe.ask_all(fleet, {host.name: question for host in fleet.hosts(only or None)})
+
+
+def stop(inventory: Inventory) -> dict[str, list[str] | LoadproofError]:
+    """Stops load, sampler and limiter everywhere, lets apps continue, seals a trial that was left open."""
+    with Fleet(inventory) as fleet:
+        stopped = fleet.each(_stop)
+        for entry in {entry["run"] for entry in lock.holders(fleet).values() if "run" in entry}:
+            lock.release(fleet, [host.name for host in inventory.hosts], entry)
+        return stopped
+
+
+def _stop(remote: Remote) -> list[str]:
+    units = ("loadproof-load@*", "loadproof-sample*", "loadproof-limit*")
+    running = checked(remote, quote("systemctl", "list-units", "--plain", "--no-legend", "--state=active", *units), 15)
+    checked(remote, quote("systemctl", "stop", *units), 30, ok=(0, 5))
+    done = [f"stopped {line.split()[0]}" for line in running.stdout.splitlines() if line.split()]
+    told = remote.run(quote("cat", places.TRIAL_JSON), 10)
+    if told.ok:
+        trial = json.loads(told.stdout)
+        run_program(remote, "limit", "lift", within=20)
+        question = {key: trial[key] for key in ("run", "trial", "host", "out")}
+        run_program(remote, "seal", json.dumps(question), within=60)
+        done.append(f"sealed run {trial['run']}, trial {trial['trial']}")
+    return done
+
+
+def clean(
+    inventory: Inventory, results: Path, packages: bool, discard: bool
+) -> dict[str, list[str] | LoadproofError]:
+    """Removes all that is ours; refuses while a sealed run of these hosts is unfetched, unless `discard`."""
+    unfetched = [] if discard else collect.unfetched(results, Path(inventory.path))
+    if unfetched:
+        raise Refused(
+            f"not fetched yet: {', '.join(unfetched)}",
+            kept="nothing was touched",
+            next="./inv fetch-results, or ./inv clean --discard",
+        )
+    with Fleet(inventory) as fleet:
+        return fleet.each(lambda remote: _clean(remote, packages))
+
+
+def _clean(remote: Remote, packages: bool) -> list[str]:
+    done: list[str] = []
+    ours = checked(remote, "systemctl list-unit-files --plain --no-legend 'loadproof-*'", 15, ok=(0, 1)).stdout
+    checked(remote, quote("systemctl", "stop", "loadproof-*"), 60, ok=(0, 5))
+    if packages:
+        done += _packages(remote)
+    remove = quote("rm", "-rf", *FOLDERS, Raw(f"{places.UNITS}/loadproof-*.service {places.RUNTIME_UNITS}/loadproof-*.d"))
+    had = checked(remote, f"ls -d {' '.join(FOLDERS)} 2>/dev/null; true", 15).stdout.split()
+    checked(remote, f"{remove} && systemctl daemon-reload && systemctl reset-failed 'loadproof-*'", 120, ok=(0, 1, 5))
+    user = remote.run("userdel loadproof", 15)
+    if ours.split() or had:
+        done.append("removed units and " + ", ".join(had))
+    if user.ok:
+        done.append("removed the user loadproof")
+    return done
+
+
+def _packages(remote: Remote) -> list[str]:
+    said = remote.run(quote("cat", f"{places.VAR}/packages.json"), 10)
+    brought: list[str] = sorted(json.loads(said.stdout)) if said.ok and said.stdout.strip() else []
+    if not brought:
+        return []
+    command = quote("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "purge", "-y", "-q", *brought)
+    checked(remote, command, 180)
+    checked(remote, quote("systemctl", "unmask", "--runtime", "nginx.service"), 15, ok=(0, 1))
+    return [f"removed packages {', '.join(brought)}"]
+
+
+def doctor(inventory: Inventory, root: Path) -> Sequence[examine.Finding]:
+    """Whether each host can do its part."""
+    with Fleet(inventory) as fleet:
+        return examine.examine(fleet)
+
+
+def owners(fleet: Fleet) -> Mapping[str, Mapping[str, Any]]:
+    """Who holds which host."""
+    return lock.holders(fleet)

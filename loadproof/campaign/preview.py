@@ -1,0 +1,54 @@
+"""All that would be decided for a bench, without asking any host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from loadproof.control import probe
+from loadproof.plan import actions, trials
+from loadproof.plan import desired as desired_state
+from loadproof.plan.values import Desired, Experiment, Inventory, Platform, Stage, TrialPlan
+
+ASSUMED = Platform("3.11", "x86_64", (2, 36), "", "declared")
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The trials, the stages of each, and the desired state of each arm."""
+
+    trials: tuple[TrialPlan, ...]
+    stages: Mapping[str, tuple[Stage, ...]]
+    desired: Mapping[int, Desired]
+
+
+def preview(experiment: Experiment, inventory: Inventory, root: Path) -> Preview:
+    """Decides as `bench` does; a host whose platform is not declared is taken for Python 3.11 on x86_64."""
+    platforms = {
+        host.name: probe.declared(host) if host.platform else ASSUMED
+        for host in inventory.hosts
+        if {"app", "load"} & set(host.roles)
+    }
+    desired = {
+        servers: desired_state.desired(
+            inventory, servers, experiment.variant, experiment.rows, experiment.seed, platforms, root
+        )
+        for servers in experiment.servers
+    }
+    ids = {servers: state.deploy_id for servers, state in desired.items()}
+    planned = trials.trials(experiment, inventory, "RUN", ids)
+    return Preview(planned, {trial.id: stages(inventory, trial) for trial in planned}, desired)
+
+
+def stages(inventory: Inventory, trial: TrialPlan) -> tuple[Stage, ...]:
+    """Every stage of a trial in order; `apply` and `watch` have no actions of their own."""
+    return (
+        *actions.opening(inventory, trial),
+        Stage("apply", ()),
+        *actions.starting(inventory, trial),
+        *actions.loading(inventory, trial),
+        Stage("watch", ((actions.load_state(inventory, trial),), actions.cpu_state(inventory, trial))),
+        actions.drain(inventory, trial),
+        *actions.closing(inventory, trial),
+    )

@@ -1,0 +1,87 @@
+"""What hosts said of themselves, as text: status, findings, fingerprints, what was done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from loadproof.console.text import escape, table
+from loadproof.errors import LoadproofError
+
+
+class Finding(Protocol):
+    """One answer to one question of the doctor."""
+
+    @property
+    def host(self) -> str: ...
+    @property
+    def asked(self) -> str: ...
+    @property
+    def ok(self) -> bool: ...
+    @property
+    def said(self) -> str: ...
+    @property
+    def remedy(self) -> str: ...
+
+
+class Key(Protocol):
+    """One host key as a host offers it."""
+
+    @property
+    def host(self) -> str: ...
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def known(self) -> str: ...
+
+
+def status(answers: Mapping[str, Mapping[str, Any] | LoadproofError]) -> str:
+    """One line per host: the units of ours that run, the trial they belong to, who holds the host."""
+    rows: list[tuple[object, ...]] = []
+    for host, answer in answers.items():
+        if isinstance(answer, LoadproofError):
+            rows.append((host, "unreachable", "", first_line(answer.what)))
+            continue
+        units = answer.get("units", {})
+        running = [_short(name) for name, unit in sorted(units.items()) if unit.get("active") == "active"]
+        failed = [f"{_short(name)} failed" for name, unit in sorted(units.items()) if unit.get("active") == "failed"]
+        rows.append((host, ", ".join(running + failed) or "nothing", answer.get("trial") or "", _owner(answer.get("lock"))))
+    return table(("host", "runs", "trial", "held by"), rows)
+
+
+def _short(unit: str) -> str:
+    return unit.removeprefix("loadproof-").removesuffix(".service")
+
+
+def _owner(lock: Mapping[str, Any] | None) -> str:
+    return "" if not lock else f"{lock.get('owner', '?')}, run {lock.get('run', '?')}"
+
+
+def first_line(text: str) -> str:
+    """The first line of a message, for a cell."""
+    return text.splitlines()[0] if text else ""
+
+
+def findings(rows: Iterable[Finding]) -> str:
+    """The doctor's findings; a remedy follows each that is not well."""
+    lines = [
+        table(("host", "asked", "", "said"), [(row.host, row.asked, "ok" if row.ok else "NOT OK", row.said) for row in rows])
+    ]
+    lines += [f"{escape(row.host)}: {escape(row.remedy)}" for row in rows if not row.ok and row.remedy]
+    return "\n".join(lines)
+
+
+def keys(found: Sequence[Key]) -> str:
+    """Fingerprints, and whether each is known already."""
+    return table(("host", "fingerprint", ""), [(key.host, key.fingerprint, key.known) for key in found])
+
+
+def done(answers: Mapping[str, Sequence[str] | LoadproofError]) -> str:
+    """What was done on each host, a line each."""
+    lines = []
+    for host, answer in answers.items():
+        if isinstance(answer, LoadproofError):
+            lines.append(f"{host}: failed: {escape(first_line(answer.what))}")
+        else:
+            lines += [f"{host}: {escape(line)}" for line in answer] or [f"{host}: nothing to do"]
+    return "\n".join(lines)
