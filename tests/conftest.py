@@ -1,0 +1,39 @@
+"""The option --long, and the lab that stands for all tests of a session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.config import LabConfig
+from lab.down import down
+from lab.record import read_record
+from lab.up import up
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run the tests marked `long` too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without --long, tests marked `long` are deselected."""
+    if config.getoption("--long"):
+        return
+    long = [item for item in items if item.get_closest_marker("long")]
+    if long:
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
+
+
+@pytest.fixture(scope="session")
+def lab_inventory() -> Iterator[Path]:
+    """inventory/lab.yml of the standing lab (2 app, 1 proxy, 1 load, or more). Taken down only if it was down."""
+    config = LabConfig.of()
+    was_there = bool(read_record(config).hosts)
+    try:
+        yield up(config=config).inventory
+    finally:
+        if not was_there:
+            down(config=config, discard=True)
