@@ -40,6 +40,7 @@ class Inventory:
 
     path: str
     hosts: tuple[Host, ...]
+    notes: tuple[str, ...] = ()  # sentences for the person: variables that we know and do not use
 
     def group(self, role: Role) -> tuple[Host, ...]:
         """The hosts of a group, in file order."""
