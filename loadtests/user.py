@@ -1,0 +1,50 @@
+"""The user that scenarios build on: a closed loop of task, think time, next task."""
+
+# Locust is not in the environment that checks types: its classes are Any there.
+# mypy: disable-error-code="misc"
+from __future__ import annotations
+
+import random
+from time import monotonic_ns
+from typing import Any
+
+from locust.contrib.fasthttp import FastHttpUser
+
+from loadtests import recorder
+from loadtests.session import Session
+
+
+class LoadUser(FastHttpUser):
+    """A user whose every request is recorded. `number` counts from 1 in its worker; `rng` is seeded by the trial."""
+
+    abstract = True
+
+    def __init__(self, environment: Any) -> None:
+        super().__init__(environment)
+        self.worker = environment.loadproof
+        self.trial = self.worker.trial
+        self.number: int = self.worker.next_user()
+        self.rng = random.Random(f"{self.trial.seed}/{self.worker.number}/{self.number}")
+        self.client = Session(self.host, environment.events.request, self, self.worker)
+        self._waiting_since_ns = 0
+
+    def start(self, group: Any) -> Any:
+        """Start the user's greenlet, and write rows when it starts and when it has ended, however it ends."""
+        self.worker.user_changed(recorder.KIND_USER_STARTED, self.number)
+        greenlet = super().start(group)
+        greenlet.rawlink(self._ended)
+        return greenlet
+
+    def wait_time(self) -> float:
+        """Seconds to think: Locust asks just before the user goes to sleep."""
+        self._waiting_since_ns = monotonic_ns()
+        return float(self.trial.think_s)
+
+    def slept_us(self) -> int:
+        """Microseconds really slept since the last request; later calls say 0 until the next sleep."""
+        since, self._waiting_since_ns = self._waiting_since_ns, 0
+        return (monotonic_ns() - since) // 1000 if since else 0
+
+    def _ended(self, _greenlet: Any) -> None:
+        self.client.settle()
+        self.worker.user_changed(recorder.KIND_USER_STOPPED, self.number)

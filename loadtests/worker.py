@@ -1,0 +1,148 @@
+"""One Locust worker: gives out ids, writes rows, counts what Locust counts, stops when its master is gone."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+from time import monotonic_ns, process_time_ns
+from types import SimpleNamespace
+from typing import Any
+
+import gevent
+import locust.runners
+
+from loadtests import messages, recorder
+from loadtests.oneshot import Attempt
+from loadtests.trial import LoadTrial
+
+TICK_S = 0.01  # period of the timer whose lateness is the event loop's lag
+WATCH_S = 0.5
+SILENT_TICKS = 8  # of WATCH_S: the master answers every second; 4 s without a word and it is gone
+
+log = logging.getLogger("locust.loadproof")
+
+
+class Worker:
+    """State of one Locust worker in one trial. `number` is that of its unit, over all load hosts."""
+
+    def __init__(self, trial: LoadTrial, number: int) -> None:
+        self.trial = trial
+        self.number = number
+        self.timeout_s = trial.timeout_s
+        self.next_id = itertools.count(number << 48).__next__
+        self.next_user = itertools.count(1).__next__
+        self.recorder = recorder.Recorder(trial.out, number)
+        # Locust's count: firings of its request event, kept apart from the recorder so that the two can disagree.
+        self.requests = self.failures = 0
+        self.rows = self.cut = self.never_connected = 0
+        self.time_ms = 0.0
+        self._users_begun = False
+        self._lags: list[int] = []
+        self._silent = 0
+        self._environment: Any = None
+
+    def ended(self, attempt: Attempt, error: int, error_name: str, user: int) -> None:
+        """Write the row of a request, answered or not."""
+        self.rows += 1
+        if error == recorder.CUT:
+            self.cut += 1
+        if not attempt.port:
+            self.never_connected += 1
+        self.recorder.request(
+            error,
+            attempt.status,
+            attempt.name,
+            error_name,
+            attempt.id,
+            user,
+            attempt.port,
+            attempt.start_ns,
+            attempt.first_ns,
+            attempt.end_ns,
+            attempt.received,
+            attempt.think_us,
+        )
+
+    def user_changed(self, kind: int, user: int) -> None:
+        """Write that a user started or stopped; the master hears of the first one, which is second 0."""
+        self.recorder.user(kind, user)
+        if not self._users_begun:
+            self._users_begun = True
+            self._environment.runner.send_message(messages.FIRST_USER, {"worker": self.number})
+
+    def attach(self, environment: Any) -> None:
+        """Listen to Locust's events. Called once, when the worker has reached its master."""
+        self._environment = environment
+        environment.loadproof = self
+        events = environment.events
+        events.request.add_listener(self._count)
+        events.heartbeat_received.add_listener(self._heard)
+        # On SIGTERM `quitting` comes before `test_stop`, and users still run: stop them first, close on `quit`.
+        events.quitting.add_listener(lambda environment, **_: environment.runner.stop())
+        events.quit.add_listener(self._close)
+        environment.runner.register_message(messages.STOP, self._stop)
+        for loop in (self._measure_lag, self._every_second, self._watch_master):
+            gevent.spawn(loop)
+
+    def totals(self) -> dict[str, Any]:
+        """Counts so far; `requests` and `failures` are Locust's."""
+        return {
+            "worker": self.number,
+            "requests": self.requests,
+            "failures": self.failures,
+            "cut": self.cut,
+            "connected_never": self.never_connected,
+            "rows": self.rows,
+            "lost_rows": self.recorder.lost_rows,
+        }
+
+    def _count(self, exception: Any = None, response_time: float = 0, **_: Any) -> None:
+        self.requests += 1
+        if exception:
+            self.failures += 1
+        else:
+            self.time_ms += response_time
+
+    def _stop(self, environment: Any, msg: Any) -> None:
+        environment.runner.stop()
+        environment.runner.send_message(messages.STOPPED, self.totals())
+
+    def _close(self, **_: Any) -> None:
+        path = os.path.join(self.trial.out, f"totals-{self.number}.json")
+        recorder.replace_json(path, self.totals())
+        self.recorder.close()
+
+    def _measure_lag(self) -> None:
+        while True:
+            begin = monotonic_ns()
+            gevent.sleep(TICK_S)
+            self._lags.append(max(0, (monotonic_ns() - begin) // 1000 - int(TICK_S * 1e6)))
+
+    def _every_second(self) -> None:
+        due = monotonic_ns()
+        while True:
+            due += 1_000_000_000
+            gevent.sleep(max(0.0, (due - monotonic_ns()) / 1e9))
+            lags, self._lags = sorted(self._lags), []
+            runner = self._environment.runner
+            p99 = lags[max(0, -(-99 * len(lags) // 100) - 1)] if lags else 0
+            self.recorder.second(runner.user_count, lags[-1] if lags else 0, p99, process_time_ns())
+            now = {**self.totals(), "users": runner.user_count, "time_ms": self.time_ms}
+            runner.send_message(messages.SECOND, now)
+
+    def _heard(self, **_: Any) -> None:
+        self._silent = 0
+
+    def _watch_master(self) -> None:
+        """Count our own ticks, not time: a worker that was itself stopped for a while must not blame the master."""
+        while self._silent < SILENT_TICKS:
+            gevent.sleep(WATCH_S)
+            self._silent += 1
+        log.error("no word from the Locust master for %s s: stopping", SILENT_TICKS * WATCH_S)
+        self._environment.runner.quit()
+
+
+def fix_client_id(number: int) -> None:
+    """Make Locust call this worker HOST_NUMBER: it deals users to workers in the order of these names."""
+    locust.runners.uuid4 = lambda: SimpleNamespace(hex=f"{number:05d}")
