@@ -1,0 +1,179 @@
+"""Bringing sealed files home: by manifest, verified, repeatable. Nothing is deleted on a host here.
+
+Of each host only what is not here yet travels, in one compressed archive; every file has its hash before its name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import zstandard
+
+from loadproof.control.fleet import Fleet
+from loadproof.control.remote import Remote, checked
+from loadproof.errors import LoadproofError, RecordUnreadable, StepFailed
+from loadproof.plan.actions import hosts_of
+from loadproof.plan.places import VAR, trial_out
+from loadproof.plan.shell import quote
+from loadproof.runfolder import atomic, record
+from loadproof.runfolder.formats import MANIFEST
+from loadproof.runfolder.paths import RunFolder, TrialPaths
+
+PACK_S = 600.0
+FETCHED = ".fetched"  # beside the trial's folder on the host: its files are here, verified
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What was brought from one host: files and bytes that travelled, and those that were here already."""
+
+    host: str
+    files: int
+    size: int
+    already: int
+
+
+def fetch_run(fleet: Fleet, folder: RunFolder) -> dict[str, dict[str, Fetched | LoadproofError]]:
+    """All sealed files of a run: per trial folder, what became of each of its hosts."""
+    return {trial.name: fetch_trial(fleet, trial) for trial in folder.trials}
+
+
+def fetch_trial(fleet: Fleet, trial: TrialPaths) -> dict[str, Fetched | LoadproofError]:
+    """The sealed files of one trial, its hosts side by side. A host that fails is an answer, not the end."""
+    plan = record.read_plan(trial.plan)
+    out = trial_out(plan.run, plan.id)
+    return fleet.each(lambda remote: fetch_host(remote, out, trial.raw(remote.host.name)), hosts_of(plan))
+
+
+def fetch_host(remote: Remote, out: str, into: Path) -> Fetched:
+    """Bring one host's folder `out` to `into`. Raises StepFailed when it was not sealed or a hash is wrong."""
+    text, manifest = read_manifest(remote, out)
+    into.mkdir(parents=True, exist_ok=True)
+    wanted = {entry["path"]: entry for entry in manifest["files"]}
+    missing = [path for path, entry in wanted.items() if not is_here(into / path, entry)]
+    if missing:
+        bring(remote, out, into, {path: wanted[path] for path in missing})
+    # last, so that a folder with a manifest is a whole one
+    atomic.write_text(into / MANIFEST, text)
+    checked(remote, quote("touch", out + FETCHED), 15)
+    size = sum(wanted[path]["size"] for path in missing)
+    return Fetched(remote.host.name, len(missing), size, len(wanted) - len(missing))
+
+
+def read_manifest(remote: Remote, out: str) -> tuple[str, dict[str, Any]]:
+    """The manifest of a sealed folder: its text and its content, checked. Raises StepFailed."""
+    host = remote.host.name
+    said = remote.run(quote("cat", f"{out}/{MANIFEST}"), 30)
+    if not said.ok:
+        raise StepFailed(
+            host, f"cat {out}/{MANIFEST}", said.exited, said.last_lines, what=f"nothing is sealed in {out}",
+            kept="what is on the host stays there", next="inv attach, which seals, then inv fetch-results",
+        )  # fmt: skip
+    manifest = said.json()
+    files = manifest.get("files") if isinstance(manifest, dict) else None
+    if not isinstance(files, list) or not all(is_entry(entry) for entry in files):
+        raise RecordUnreadable(f"{out}/{MANIFEST} is no manifest", where=f"host {host}")
+    return said.stdout, manifest
+
+
+def is_entry(entry: Any) -> bool:
+    """Whether an entry of a manifest is one, with a path that stays inside its folder."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("path"), str):
+        return False
+    path = PurePosixPath(entry["path"])
+    inside = bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\0" not in str(path)
+    return inside and isinstance(entry.get("size"), int) and isinstance(entry.get("sha256"), str)
+
+
+def is_here(path: Path, entry: Mapping[str, Any]) -> bool:
+    """Whether a file is here already with the size and hash that the manifest says."""
+    return path.is_file() and path.stat().st_size == entry["size"] and digest(path) == entry["sha256"]
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def bring(remote: Remote, out: str, into: Path, wanted: Mapping[str, Mapping[str, Any]]) -> None:
+    """Pack these files on the host, fetch the archive, unpack what has the right hash."""
+    packed = f"{out}.tar"
+    archive = into / ".fetch.tar"
+    try:
+        checked(remote, pack_command(out, packed), PACK_S, "\0".join(wanted) + "\0")
+        remote.fetch(packed, archive)
+        bad = unpack(archive, into, wanted)
+    finally:
+        archive.unlink(missing_ok=True)
+        with_no_error(remote, quote("rm", "-f", packed))
+    if bad:
+        raise StepFailed(
+            remote.host.name, f"tar of {out}", 1, "", what=f"not what the manifest says, or missing: {', '.join(bad)}",
+            kept="the verified files are here, all are on the host", next="inv fetch-results",
+        )  # fmt: skip
+
+
+def pack_command(out: str, packed: str) -> str:
+    """The command that packs the files named on its standard input (zero-ended: any name, any number of them)."""
+    words = ("-C", out, "--null", "--verbatim-files-from", "-T", "-", "-cf", packed)
+    zipped = quote("exec", "tar", "--use-compress-program=zstd -q -1", *words)
+    return f"command -v zstd >/dev/null || {quote('exec', 'tar', *words)}; {zipped}"
+
+
+def with_no_error(remote: Remote, command: str) -> None:
+    """Tidy up on a host; its failure must not hide another one."""
+    try:
+        remote.run(command, 15)
+    except LoadproofError:
+        return
+
+
+def unpack(archive: Path, into: Path, wanted: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Take the wanted files out of a fetched archive; the paths of those that are wrong or missing."""
+    left = set(wanted)
+    with archive.open("rb") as file:
+        zipped = file.read(4) == zstandard.FRAME_HEADER
+        file.seek(0)
+        source: Any = zstandard.ZstdDecompressor().stream_reader(file) if zipped else file
+        with tarfile.open(fileobj=source, mode="r|") as tar:
+            for member in tar:
+                entry = wanted.get(member.name)
+                content = tar.extractfile(member) if entry is not None and member.isfile() else None
+                if entry is not None and content is not None and place(content, into / member.name, entry):
+                    left.discard(member.name)
+    return sorted(left)
+
+
+def place(content: Any, path: Path, entry: Mapping[str, Any]) -> bool:
+    """Write a file as .part; give it its name when size and hash are right."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    seen, size = hashlib.sha256(), 0
+    with part.open("wb") as file:
+        while piece := content.read(CHUNK):
+            file.write(piece)
+            seen.update(piece)
+            size += len(piece)
+    if size != entry["size"] or seen.hexdigest() != entry["sha256"]:
+        part.unlink()
+        return False
+    part.replace(path)
+    return True
+
+
+def unfetched(
+    fleet: Fleet, hosts: Iterable[str] | None = None
+) -> dict[str, tuple[str, ...] | LoadproofError]:
+    """The sealed trials of each host ("run/trial") that nobody has fetched yet."""
+    command = (
+        f"cd {VAR}/trials 2>/dev/null || exit 0; for m in */*/{MANIFEST}; do t=${{m%/{MANIFEST}}}; "
+        f'[ -e "$m" ] && [ ! -e "$t{FETCHED}" ] && printf "%s\\n" "$t"; done; true'
+    )
+    return fleet.each(lambda remote: tuple(checked(remote, command, 15).stdout.splitlines()), hosts)
