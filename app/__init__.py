@@ -1,0 +1,1 @@
+"""The FastAPI app under test. Shipped to hosts: imports nothing of ours outside this folder."""
