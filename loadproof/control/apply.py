@@ -19,7 +19,6 @@ from loadproof.control.fleet import Fleet, good
 from loadproof.control.programs import run_program
 from loadproof.control.remote import Remote, checked
 from loadproof.errors import (
-    BadInput,
     HostUnreachable,
     LinkLost,
     LoadproofError,
@@ -56,44 +55,73 @@ def converge(
     check: bool = False,
     hosts: Iterable[str] | None = None,
     root: Path = Path(),
+    packages_from: str = "",
 ) -> dict[str, HostOutcome]:
     """Bring hosts (or only these) to their desired state; one outcome per host, in inventory order.
 
     A blocker on any host (a port taken by a stranger, a platform that is not the declared one) leaves every host
-    untouched: the blocked ones are "failed", the others keep their pending changes. A host that cannot be reached is
-    its own outcome; the others go on.
+    untouched: the blocked ones are "failed", and so are those with changes, naming the blocker. A host that cannot
+    be reached is its own outcome; the others go on. `packages_from`: a folder on the hosts to install packages from.
     """
     only = None if hosts is None else set(hosts)
     wanted = {item.host: item for item in desired.hosts if only is None or item.host in only}
     answers = probe.ask_all(fleet, {name: plan_changes.question(item) for name, item in wanted.items()})
-    outcomes: dict[str, HostOutcome] = {
+    found = good(answers)
+    todo = {
+        name: Todo(wanted[name], found[name], tuple(plan_changes.changes(found[name], wanted[name])))
+        for name in found
+    }
+    outcomes = {
         name: failure(name, error) for name, error in answers.items() if isinstance(error, LoadproofError)
     }
-    found = good(answers)
-    pending = {name: tuple(plan_changes.changes(found[name], wanted[name])) for name in found}
-    blocked = {name: plan_changes.blockers(found[name], wanted[name]) for name in found}
-    if any(blocked.values()):
-        for name in found:
-            problem = refusal(name, blocked[name]) if blocked[name] else None
-            status: Status = "failed" if problem else ("changed" if check and pending[name] else "ok")
-            kept = pending[name] if check or problem else ()
-            outcomes[name] = HostOutcome(name, status, kept, problem)
-        return {name: outcomes[name] for name in answers}
-    busy = [name for name in found if pending[name]]
-    for name in found:
-        outcomes[name] = HostOutcome(name, "changed" if pending[name] else "ok", pending[name])
-    if busy and not check:
-        archives = build({name: pending[name] for name in busy}, root)
-        acted = fleet.each(
-            lambda remote: act(
-                remote, wanted[remote.host.name], pending[remote.host.name], found[remote.host.name], archives
-            ),
-            busy,
+    outcomes |= {
+        name: HostOutcome(name, "changed" if item.changes else "ok", item.changes)
+        for name, item in todo.items()
+    }
+    refused = refusals(todo)
+    if refused:
+        for name, error in refused.items():
+            outcomes[name] = HostOutcome(name, "failed", todo[name].changes, error)
+    elif not check:
+        outcomes |= act_all(
+            fleet, {name: item for name, item in todo.items() if item.changes}, root, packages_from
         )
-        for name, result in acted.items():
-            if isinstance(result, LoadproofError):
-                outcomes[name] = failure(name, result, pending[name])
     return {name: outcomes[name] for name in answers}
+
+
+@dataclass(frozen=True)
+class Todo:
+    """One host between asking and acting."""
+
+    desired: HostDesired
+    facts: Mapping[str, Any]
+    changes: tuple[Change, ...]
+
+
+def refusals(todo: Mapping[str, Todo]) -> dict[str, LoadproofError]:
+    """The errors of a deploy that must not begin: blocked hosts, and those left alone because of them."""
+    blocked = {name: plan_changes.blockers(item.facts, item.desired) for name, item in todo.items()}
+    errors = {name: refusal(name, problems) for name, problems in blocked.items() if problems}
+    if errors:
+        name, first = next(iter(errors.items()))
+        for other, item in todo.items():
+            if item.changes and other not in errors:
+                what = f"not touched, because of {name}: {first.what}"
+                errors[other] = Refused(what, where=f"host {other}", kept=first.kept, next=first.next)
+    return errors
+
+
+def act_all(fleet: Fleet, todo: Mapping[str, Todo], root: Path, packages_from: str) -> dict[str, HostOutcome]:
+    """Act on these hosts side by side; the outcomes of those that failed."""
+    if not todo:
+        return {}
+    archives = build([change for item in todo.values() for change in item.changes], root)
+    acted = fleet.each(lambda remote: act(remote, todo[remote.host.name], archives, packages_from), todo)
+    return {
+        name: failure(name, result, todo[name].changes)
+        for name, result in acted.items()
+        if isinstance(result, LoadproofError)
+    }
 
 
 def failure(host: str, error: LoadproofError, changes: tuple[Change, ...] = ()) -> HostOutcome:
@@ -110,35 +138,30 @@ def refusal(host: str, problems: Iterable[Problem]) -> LoadproofError:
     return error
 
 
-def build(pending: Mapping[str, Iterable[Change]], root: Path) -> dict[str, Path]:
+def build(changes: Iterable[Change], root: Path) -> dict[str, Path]:
     """The archives of every tree that some host lacks, by tree name; each built once. Raises StepFailed."""
-    specs = {
-        change.data.name: change.data
-        for changes in pending.values()
-        for change in changes
-        if isinstance(change.data, TreeSpec)
-    }
+    specs = {change.data.name: change.data for change in changes if isinstance(change.data, TreeSpec)}
     return {name: trees.archive(spec, root) for name, spec in specs.items()}
 
 
-def act(
-    remote: Remote, desired: HostDesired, changes: tuple[Change, ...], facts: Mapping[str, Any],
-    archives: Mapping[str, Path],
-) -> None:  # fmt: skip
+def act(remote: Remote, todo: Todo, archives: Mapping[str, Path], packages_from: str = "") -> None:
     """Do the changes of one host, and read its promises back. Raises StepFailed, NotReady, LinkLost."""
-    shipped = [change.data for change in changes if isinstance(change.data, TreeSpec)]
+    shipped = [change.data for change in todo.changes if isinstance(change.data, TreeSpec)]
     if shipped:
         checked(remote, quote("mkdir", "-p", "-m", "755", INCOMING), 15)
         for spec in shipped:
             remote.put(archives[spec.name], incoming(spec))
-    steps = [step for change in changes for step in steps_of(change, desired, facts)]
-    if any(change.kind == "package" for change in changes):
+    steps = [step for change in todo.changes for step in steps_of(change, todo.desired, todo.facts)]
+    if any(change.kind == "package" for change in todo.changes):
         # masked before anything is installed, so that no service starts by itself
-        steps = [{"do": "mask", "unit": unit} for unit in desired.masked] + steps
+        steps = [{"do": "mask", "unit": unit} for unit in todo.desired.masked] + steps
+    for step in steps:
+        if step["do"] == "package" and packages_from:
+            step["folder"] = packages_from
     said = run_program(remote, "install", within=INSTALL_S, stdin=json.dumps({"steps": steps})).json()
     if said.get("failed"):
         raise step_failed(remote.host.name, said)
-    read_back(remote, desired)
+    read_back(remote, todo.desired)
 
 
 def step_failed(host: str, said: Mapping[str, Any]) -> StepFailed:
@@ -229,13 +252,3 @@ def broken_promise(promise: Promise, found: Mapping[str, Any]) -> str:
         if good_id and (not promise.variant or seen.get("variant") == promise.variant):
             return ""
     return f"the app on {promise.port} answers {json.dumps(seen)}, not {promise.expected} {promise.variant}"
-
-
-def raise_first(outcomes: Mapping[str, HostOutcome]) -> None:
-    """Raise the problem of the first host that has one, naming the others."""
-    bad = [outcome for outcome in outcomes.values() if outcome.problem is not None]
-    if not bad or bad[0].problem is None:
-        return
-    if len(bad) > 1 and not isinstance(bad[0].problem, BadInput):
-        bad[0].problem.where += f" (and {', '.join(outcome.host for outcome in bad[1:])})"
-    raise bad[0].problem

@@ -20,6 +20,7 @@ from loadproof.errors import LoadproofError, RecordUnreadable, StepFailed
 from loadproof.plan.actions import hosts_of
 from loadproof.plan.places import VAR, trial_out
 from loadproof.plan.shell import quote
+from loadproof.plan.values import TrialPlan
 from loadproof.runfolder import atomic, record
 from loadproof.runfolder.formats import MANIFEST
 from loadproof.runfolder.paths import RunFolder, TrialPaths
@@ -41,14 +42,19 @@ class Fetched:
 
 def fetch_run(fleet: Fleet, folder: RunFolder) -> dict[str, dict[str, Fetched | LoadproofError]]:
     """All sealed files of a run: per trial folder, what became of each of its hosts."""
-    return {trial.name: fetch_trial(fleet, trial) for trial in folder.trials}
+    done = {}
+    for paths in folder.trials:
+        trial = record.read_plan(paths.plan)
+        done[paths.name] = fetch(fleet, trial, paths, hosts_of(trial))
+    return done
 
 
-def fetch_trial(fleet: Fleet, trial: TrialPaths) -> dict[str, Fetched | LoadproofError]:
+def fetch(
+    fleet: Fleet, trial: TrialPlan, paths: TrialPaths, hosts: Iterable[str]
+) -> dict[str, Fetched | LoadproofError]:
     """The sealed files of one trial, its hosts side by side. A host that fails is an answer, not the end."""
-    plan = record.read_plan(trial.plan)
-    out = trial_out(plan.run, plan.id)
-    return fleet.each(lambda remote: fetch_host(remote, out, trial.raw(remote.host.name)), hosts_of(plan))
+    out = trial_out(trial.run, trial.id)
+    return fleet.each(lambda remote: fetch_host(remote, out, paths.raw(remote.host.name)), hosts)
 
 
 def fetch_host(remote: Remote, out: str, into: Path) -> Fetched:
