@@ -144,9 +144,8 @@ def versions(programs: dict[str, str | None]) -> dict[str, str]:
             fresh[key] = lines[0] if lines else ""
         found[name] = str(fresh[key])
     if fresh != known and os.geteuid() == 0:
-        # Only a convenience: a host where it cannot be written is asked again.
+        # Only a convenience: a host without our folder is asked again.
         with contextlib.suppress(OSError):
-            os.makedirs(RUN, mode=0o755, exist_ok=True)
             with open(f"{store}.{os.getpid()}", "w") as file:
                 json.dump(fresh, file)
             os.rename(f"{store}.{os.getpid()}", store)

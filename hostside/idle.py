@@ -52,7 +52,9 @@ def main(argument: str) -> int:
             last = f"{type(error).__name__}: {error}"
         waited = time.monotonic() - begun
         if last == 0 or waited >= float(question.get("within", 15)):
-            sys.stdout.write(json.dumps({"idle": last == 0, "waited_s": round(waited, 3), "last": last}) + "\n")
+            sys.stdout.write(
+                json.dumps({"idle": last == 0, "waited_s": round(waited, 3), "last": last}) + "\n"
+            )
             return 0 if last == 0 else 3
         time.sleep(EVERY_S)
 

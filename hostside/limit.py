@@ -212,7 +212,7 @@ class CpuLimit:
 
     def __init__(self, unit: str, percent: float) -> None:
         self.unit, self.percent = unit, percent
-        self.program = shutil.which("cpulimit", path=f"{os.environ.get('PATH', '')}:{PATH}") or ""
+        self.program = shutil.which("cpulimit", path=os.environ.get("PATH", PATH)) or ""
         if not self.program:
             raise Ended("no program cpulimit on this host: install the package cpulimit", CANNOT)
         said = subprocess.run([self.program, "-h"], capture_output=True, text=True, timeout=10)
