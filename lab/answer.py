@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import socket
 import time
 from collections.abc import Sequence
@@ -12,8 +11,8 @@ from lab.config import LabConfig, LabHost
 from lab.hosts import side_by_side
 from lab.listing import ssh_options
 from lab.root import run
+from loadproof.plan.shell import quote
 
-BOOT_S = 30.0  # a host that has not answered by then has not booted
 PEERS = 4  # each host tries the next ones of the ring: all of them in a small lab, never all of 99
 BANNER_POLL_S = 0.02
 
@@ -85,7 +84,7 @@ def ssh_words(config: LabConfig, host: LabHost, words: Sequence[str]) -> list[st
     """The words that run a command on a host as root, with the lab's key."""
     return [
         "ssh", "-F", "none", "-i", str(config.key), *ssh_options(config), "-o", "BatchMode=yes",
-        "-o", "ConnectTimeout=5", "-o", "LogLevel=ERROR", f"root@{host.address}", shlex.join(words),
+        "-o", "ConnectTimeout=5", "-o", "LogLevel=ERROR", f"root@{host.address}", quote(*words),
     ]  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from lab import hosts, image, listing, machine, network
-from lab.answer import BOOT_S, Answer, ask_all
+from lab.answer import Answer, ask_all
 from lab.config import LabConfig, LabHost, LabState, wanted
 from lab.record import (
     Record,
@@ -212,12 +212,12 @@ def start(config: LabConfig, record: Record, missing: Sequence[LabHost], did: Sa
 
 def ask(config: LabConfig, wants: Sequence[LabHost], fresh: set[LabHost]) -> list[Answer]:
     """Ask all hosts: those that may still be booting get the time for it."""
-    return ask_all(config, wants, BOOT_S if fresh or young(config, wants) else config.patience_s)
+    return ask_all(config, wants, config.boot_s if fresh or young(config, wants) else config.patience_s)
 
 
 def young(config: LabConfig, wants: Sequence[LabHost]) -> bool:
-    """Whether a host was started within the last BOOT_S seconds."""
-    return any(hosts.age(config, host) < BOOT_S for host in wants)
+    """Whether a host was started within the last `boot_s` seconds."""
+    return any(hosts.age(config, host) < config.boot_s for host in wants)
 
 
 def poor(answer: Answer, fresh: set[LabHost]) -> bool:
