@@ -12,7 +12,7 @@ from locust import events
 from loadtests import scenarios, start, trial
 from loadtests.master import Master
 from loadtests.shape import TableShape
-from loadtests.worker import Worker, fix_client_id
+from loadtests.worker import Worker, prepare_locust
 
 TRIAL = trial.read(trial.path())
 INSTANCE = os.environ[start.INSTANCE_VARIABLE]
@@ -28,7 +28,7 @@ class Table(TableShape):
 
 
 if INSTANCE != start.MASTER:
-    fix_client_id(int(INSTANCE))
+    prepare_locust(int(INSTANCE))
 
 
 @events.init.add_listener

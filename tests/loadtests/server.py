@@ -9,7 +9,9 @@ import threading
 import time
 from collections.abc import Callable
 
-Behaviour = Callable[["Seen", int], str]  # (what was seen so far, number of this request from 1) -> what to do
+Behaviour = Callable[
+    ["Seen", int], str
+]  # (what was seen so far, number of this request from 1) -> what to do
 
 
 class Seen:

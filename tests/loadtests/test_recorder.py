@@ -1,0 +1,142 @@
+"""The recorder's bytes, read with the control machine's schema."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from loadproof.runfolder import formats
+from loadtests import recorder
+from loadtests.recorder import Recorder
+
+
+def rows(folder: Path, worker: int) -> np.ndarray:
+    raw = (folder / f"requests-{worker}.rows").read_bytes()
+    return np.frombuffer(raw[formats.HEADER.itemsize :], formats.CLIENT_ROW)
+
+
+def write_one(target: Recorder, name: str = "/", error_name: str = "") -> None:
+    now = time.monotonic_ns()
+    target.request(
+        recorder.OTHER if error_name else recorder.OK,
+        200,
+        name,
+        error_name,
+        7 << 48 | 5,
+        3,
+        40000,
+        now,
+        now + 2_000_000,
+        now + 3_000_000,
+        5,
+        1234,
+    )
+
+
+def test_constants_are_the_schema() -> None:
+    assert recorder.HEADER.size == formats.HEADER.itemsize
+    assert recorder.ROW.size == recorder.SECOND.size == formats.CLIENT_ROW.itemsize
+    assert recorder.ERRORS == formats.ERROR_CLASSES
+    assert recorder.MAGIC == formats.CLIENT_MAGIC
+    kinds = (
+        recorder.KIND_REQUEST,
+        recorder.KIND_USER_STARTED,
+        recorder.KIND_USER_STOPPED,
+        recorder.KIND_SECOND,
+    )
+    assert kinds == (
+        formats.KIND_REQUEST,
+        formats.KIND_USER_STARTED,
+        formats.KIND_USER_STOPPED,
+        formats.KIND_SECOND,
+    )
+
+
+def test_header_and_rows(tmp_path: Path) -> None:
+    before = time.time_ns() // 1000
+    target = Recorder(str(tmp_path), 7)
+    write_one(target)
+    target.user(recorder.KIND_USER_STARTED, 3)
+    target.second(4, 900, 300, 123456789)
+    raw = (tmp_path / "requests-7.rows").read_bytes()  # not closed yet: rows are in the kernel when written
+    target.close()
+    after = time.time_ns() // 1000
+    header = np.frombuffer(raw[:64], formats.HEADER)[0]
+    assert (header["magic"], header["format"], header["row_size"]) == (b"LPCLIENT", 1, 64)
+    assert (header["worker"], header["pid"]) == (7, os.getpid())
+    assert before <= header["realtime_us"] <= after
+    request, user, _ = np.frombuffer(raw[64:], formats.CLIENT_ROW)
+    assert int(request["id"]) == 7 << 48 | 5
+    assert formats.worker_of(request["id"]) == 7
+    assert (request["status"], request["user"], request["port"], request["bytes"]) == (200, 3, 40000, 5)
+    assert before <= request["start_us"] <= after
+    assert request["intended_us"] == request["start_us"]
+    assert request["first_us"] - request["start_us"] == pytest.approx(2000, abs=1)
+    assert request["end_us"] - request["start_us"] == pytest.approx(3000, abs=1)
+    assert request["think_us"] == 1234
+    assert (user["kind"], user["user"]) == (formats.KIND_USER_STARTED, 3)
+    second = np.frombuffer(raw[-64:], formats.SECOND_ROW)[0]
+    assert (second["kind"], second["users"], second["cpu_ns"]) == (formats.KIND_SECOND, 4, 123456789)
+    assert (second["lag_max_us"], second["lag_p99_us"]) == (900, 300)
+
+
+def test_names_are_there_before_their_row(tmp_path: Path) -> None:
+    target = Recorder(str(tmp_path), 1)
+    write_one(target, "/items/{item_id}")
+    write_one(target, "/", "ValueError")
+    names = json.loads((tmp_path / "names-1.json").read_text())
+    read = rows(tmp_path, 1)
+    assert [names[index] for index in read["name"]] == ["/items/{item_id}", "/"]
+    assert [names[index] for index in read["error_name"]] == ["", "ValueError"]
+    target.close()
+
+
+def test_names_do_not_grow_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder, "MOST_NAMES", 3)
+    target = Recorder(str(tmp_path), 1)
+    for number in range(9):
+        write_one(target, f"/{number}")
+    target.close()
+    names = json.loads((tmp_path / "names-1.json").read_text())
+    assert names == ["", "/0", "/1", recorder.MORE_NAMES]
+    assert [names[index] for index in rows(tmp_path, 1)["name"]][2:] == [recorder.MORE_NAMES] * 7
+
+
+def test_a_full_disk_costs_whole_rows_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = Recorder(str(tmp_path), 1)
+    write_one(target)
+    kernel_write = os.write
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda fd, data: kernel_write(fd, data[:10]))
+        write_one(target)
+        patch.setattr(
+            os, "write", lambda fd, data: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+        )
+        write_one(target)
+    write_one(target)
+    target.close()
+    assert target.lost_rows == 2
+    assert "a row was lost" in capsys.readouterr().err
+    assert len(rows(tmp_path, 1)) == 2  # frombuffer would refuse half a row
+
+
+def test_two_trials_never_share_a_file(tmp_path: Path) -> None:
+    Recorder(str(tmp_path), 1).close()
+    with pytest.raises(FileExistsError):
+        Recorder(str(tmp_path), 1)
+
+
+def test_closed_is_closed(tmp_path: Path) -> None:
+    target = Recorder(str(tmp_path), 1)
+    target.close()
+    target.close()
+    write_one(target)
+    assert target.lost_rows == 0
+    assert len(rows(tmp_path, 1)) == 0
