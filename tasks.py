@@ -12,10 +12,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from invoke import Collection, Context, Exit, task
+from invoke.collection import Collection
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.tasks import task
 
 if TYPE_CHECKING:
-    from loadproof.plan.values import Inventory
+    from loadproof.campaign.bench import Watcher as WatcherType
+    from loadproof.control.conduct import Live
+    from loadproof.plan.values import Inventory, TrialPlan
 
 # Invoke turns this on for its loader; our own modules should be compiled once, not at each start.
 sys.dont_write_bytecode = False
@@ -134,15 +139,15 @@ def lab_up(app: int | None = None, load: int | None = None) -> None:
     """Brings the lab up, after saying what that installs and makes."""
     from lab import up
 
-    missing = up.needed(app=app, load=load)
+    missing = up.needed(app=app, load=load).lines()
     if missing:
-        say("the lab (local hosts on this machine) will install and make:")
+        say("the lab (local hosts on this machine) is down or not whole; bringing it up will:")
         for line in missing:
             say(f"  {line}")
         if not agreed("Go on?"):
             raise Exit("nothing was touched", code=4)
-    state = up.up(app=app, load=load, say=say)
-    say(state.describe())
+    state = up.up(app=app, load=load, say=lambda text: say(f"  {text}"))
+    say(f"lab: {len(state.hosts)} hosts answer on {state.bridge} ({state.net})")
 
 
 def raise_lab(bring_up: bool) -> None:
@@ -152,30 +157,27 @@ def raise_lab(bring_up: bool) -> None:
 
     if bring_up:
         lab_up()
-    elif not status.status().ready:
+    elif not status.status().up:
         raise LabUnavailable("the lab is down", where=str(LAB_INVENTORY), kept="nothing was touched", next="./inv lab.up")
 
 
-def watcher(stream_is_terminal: bool) -> Any:
+def watcher(stream_is_terminal: bool) -> WatcherType:
     """Prints what happens while trials run; where the output is no terminal, a line each few seconds."""
     from loadproof.campaign.bench import Watcher
     from loadproof.console import trial as show
 
-    every, state = (2.0 if stream_is_terminal else 5.0), {"next": 0.0}
+    every, view = (2.0 if stream_is_terminal else 5.0), {"next": 0.0, "headed": 0.0}
 
-    def trial(plan: Any, index: int, total: int) -> None:
-        say()
-        say(show.trial_line(plan, index, total))
-        state.update(next=0.0, head="")
-        state["servers"] = plan.apps
+    def trial(plan: TrialPlan, index: int, total: int) -> None:
+        view.update({"next": 0.0, "headed": 0.0})
+        say("\n" + show.trial_line(plan, index, total))
 
-    def live(figures: Any) -> None:
-        if figures.elapsed_s < state["next"]:
+    def live(figures: Live) -> None:
+        if figures.elapsed_s < view["next"]:
             return
-        if not state["head"]:
-            state["head"] = show.live_header([name for name, _ in figures.cpu_percent])
-            say(state["head"])
-        state["next"] = figures.elapsed_s + every
+        if not view["headed"]:
+            say(show.live_header([name for name, _ in figures.cpu_percent]))
+        view.update({"next": figures.elapsed_s + every, "headed": 1.0})
         say(show.live_line(figures))
 
     return Watcher(say=lambda text: say(f"  {text}"), trial=trial, live=live)
@@ -492,19 +494,33 @@ def number(flag: str, text: str) -> int | None:
 def lab_status(context: Context) -> None:
     """Say which local hosts there are and whether they answer."""
     from lab import status as lab
+    from loadproof.console import hosts as show
 
-    print(lab.status().describe())
+    state = lab.status()
+    print(show.lab(state))
+    raise Exit(code=0 if state.up else 3)
 
 
-@word(name="down", help={"purge": "also the image and the lab's keys", "discard": "even if a sealed run was not fetched"})
-def lab_down(context: Context, purge: bool = False, discard: bool = False) -> None:
+@word(
+    name="down",
+    help={
+        "purge": "also the image and the lab's keys",
+        "discard": "even if a sealed run was not fetched",
+        "host": "only this one, app3 for example",
+    },
+)
+def lab_down(context: Context, purge: bool = False, discard: bool = False, host: str = "") -> None:
     """Stop and remove the local hosts, bridge and files; the image stays unless --purge."""
     from lab import down
     from loadproof.campaign import collect
 
     unfetched = [] if discard else collect.unfetched(RESULTS, LAB_INVENTORY)
-    for line in down.down(purge=purge, unfetched=unfetched, discard=discard):
-        say(line)
+    gone = down.down(
+        purge=purge, unfetched=unfetched, discard=discard, say=lambda text: say(f"  {text}"), host=host or None
+    )
+    say(f"lab: {', '.join(gone.hosts)} gone" if gone.hosts else "lab: there were no hosts")
+    if gone.words:
+        say(f"installed packages stay; this line removes them: {gone.words}")
 
 
 def python(words: str) -> str:
@@ -527,7 +543,7 @@ def test(context: Context, long: bool = False, only: str = "") -> None:
     """Lint, the fast tests, and the tests on the lab."""
     with context.cd(str(ROOT)):
         done = context.run(python("pytest " + ("--long " if long else "") + only), pty=False, warn=True)
-    raise Exit(code=done.exited)
+    raise Exit(code=done.exited if done else 70)
 
 
 ns = Collection(

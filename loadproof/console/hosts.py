@@ -85,3 +85,29 @@ def done(answers: Mapping[str, Sequence[str] | LoadproofError]) -> str:
         else:
             lines += [f"{host}: {escape(line)}" for line in answer] or [f"{host}: nothing to do"]
     return "\n".join(lines)
+
+
+class LabState(Protocol):
+    """The local hosts as found."""
+
+    @property
+    def up(self) -> bool: ...
+    @property
+    def hosts(self) -> Sequence[Any]: ...
+    @property
+    def bridge(self) -> str: ...
+    @property
+    def net(self) -> str: ...
+    @property
+    def owner(self) -> str: ...
+
+
+def lab(state: LabState) -> str:
+    """The local hosts, one line each, and whether the lab as a whole is up."""
+    if not state.hosts:
+        return "the lab is down" + (f"; on this machine stands the lab of {escape(state.owner)}" if state.owner else "")
+    rows = [
+        (item.host.name, item.host.role, item.host.address, item.trouble or item.system or "answers") for item in state.hosts
+    ]
+    head = f"the lab is {'up' if state.up else 'NOT WHOLE (./inv lab.up repairs it)'} on {state.bridge} ({state.net})"
+    return head + "\n" + table(("host", "group", "address", ""), rows)
