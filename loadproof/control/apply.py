@@ -24,6 +24,7 @@ from loadproof.errors import (
     LoadproofError,
     NotReady,
     Problem,
+    Refused,
     StepFailed,
 )
 from loadproof.plan import changes as plan_changes
