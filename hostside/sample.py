@@ -186,6 +186,8 @@ def main(words: list[str]) -> int:
     options = dict(zip(words[::2], words[1::2], strict=True))
     output, every_s = Output(options.get("--out", OUT)), float(options.get("--every", EVERY_S))
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    # Never called, as signals are waited for: it shows the sealer that SIGUSR1 is welcome here.
+    signal.signal(signal.SIGUSR1, lambda *_: None)
     known: dict[int, Process] = {}
     ticks_per_s = os.sysconf("SC_CLK_TCK")
     due = time.monotonic()
