@@ -7,40 +7,19 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import paramiko
 from fabric import Config, Connection
 
-from loadproof.control import known_hosts
-from loadproof.control.remote import ConnectionDropped
+from loadproof.control.hostkeys import HostKeyRefused, host_key_policy, preferring
 from loadproof.control.sshconfig import SshSettings, hop
-from loadproof.errors import HostUnreachable, LoadproofError
+from loadproof.control.trouble import trouble
+from loadproof.errors import LoadproofError
 
 PING = "keepalive@openssh.com"
-
-
-class HostKeyRefused(Exception):
-    """The presented host key is not the one known_hosts speaks of."""
-
-    def __init__(self, what: str, kind: str, key: bytes) -> None:
-        super().__init__(what)
-        self.what, self.kind, self.key = what, kind, key
-
-
-class KnownHostsPolicy(paramiko.MissingHostKeyPolicy):
-    """Accepts a host key only when known_hosts has it; asked for every key, as paramiko itself knows none."""
-
-    def __init__(self, name: str, candidates: tuple[known_hosts.Known, ...]) -> None:
-        self.name, self.candidates = name, candidates
-
-    def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
-        """Raise HostKeyRefused unless the key is known."""
-        what = known_hosts.host_key_problem(self.name, self.candidates, key.get_name(), key.asbytes())
-        if what:
-            raise HostKeyRefused(what, key.get_name(), key.asbytes())
 
 
 class Jumps:
@@ -179,38 +158,11 @@ def open_connection(
             sock.close()
         if isinstance(error, LoadproofError) or not isinstance(error, Exception):
             raise
+        if not isinstance(error, (HostKeyRefused, paramiko.AuthenticationException)):
+            # paramiko calls a peer that says nothing by several names
+            error = TimeoutError() if time.monotonic() >= deadline - 0.1 else error
         raise trouble(name, settings, error) from None
     return connection
-
-
-def host_key_policy(settings: SshSettings) -> tuple[tuple[known_hosts.Known, ...], KnownHostsPolicy]:
-    """The lines of known_hosts that speak of the host, and the policy that holds a key against them."""
-    known = known_hosts.read(settings.known_hosts)
-    name = key_name(settings)
-    candidates = known_hosts.about(known, name)
-    if not candidates and settings.port != 22 and not settings.key_alias:
-        # as OpenSSH: a key known for the host without its port is good, but another one is merely unknown
-        plain = known_hosts.about(known, settings.hostname)
-        return plain, KnownHostsPolicy(name, plain)
-    return candidates, KnownHostsPolicy(name, candidates)
-
-
-def key_name(settings: SshSettings) -> str:
-    """The name under which known_hosts has this host."""
-    return settings.key_alias or known_hosts.name_of(settings.hostname, settings.port)
-
-
-def preferring(kinds: set[str]) -> Callable[..., paramiko.Transport]:
-    """Make transports that ask for a host key of a kind we know, where the server has several."""
-    algorithms = {"rsa-sha2-512", "rsa-sha2-256"} | kinds if "ssh-rsa" in kinds else kinds
-
-    def make(sock: Any, **options: Any) -> paramiko.Transport:
-        transport = paramiko.Transport(sock, **options)
-        security = transport.get_security_options()
-        security.key_types = sorted(security.key_types, key=lambda kind: kind not in algorithms)
-        return transport
-
-    return make
 
 
 def has_plain_key(settings: SshSettings) -> bool:
@@ -265,42 +217,3 @@ def open_tcp(settings: SshSettings) -> socket.socket:
             sock.close()
             first = first or error
     raise first or OSError("no address")
-
-
-def trouble(name: str, settings: SshSettings, error: Exception) -> HostUnreachable:
-    """What a failed connection means to a person: one message per cause."""
-    at = f"{settings.hostname}:{settings.port}"
-    where = f"host {name} ({settings.user}@{at})"
-    if isinstance(error, HostKeyRefused):
-        lax = settings.strict in ("no", "off", "accept-new")
-        note = (
-            f"; StrictHostKeyChecking {settings.strict} is not honoured, keys are always checked"
-            if lax
-            else ""
-        )
-        return HostUnreachable(name, error.what + note, where=where, next="inv trust")
-    if isinstance(error, paramiko.AuthenticationException):
-        what = f"the login of {settings.user} was rejected: {words(error)}; tried {offered(settings)}"
-        return HostUnreachable(name, what, where=where, next=settings.by_hand)
-    if isinstance(error, socket.gaierror):
-        return HostUnreachable(name, f"{settings.hostname} is not an address: {error.strerror}", where=where)
-    if isinstance(error, ConnectionRefusedError):
-        what = f"nothing listens on {at}: connection refused"
-        return ConnectionDropped(name, what, where=where, next=settings.by_hand)
-    if isinstance(error, TimeoutError) or "timeout" in words(error).lower() or "timed out" in words(error):
-        what = f"no answer from {at} within {settings.connect_s:.0f} s"
-        return HostUnreachable(name, what, where=where, next=settings.by_hand)
-    dropped = isinstance(error, (ConnectionResetError, EOFError)) or "banner" in words(error)
-    kind = ConnectionDropped if dropped else HostUnreachable
-    return kind(name, f"no ssh session with {at}: {words(error)}", where=where, next=settings.by_hand)
-
-
-def offered(settings: SshSettings) -> str:
-    """The keys that were offered, for a message."""
-    files = [file for file in settings.identity_files if os.path.exists(file)]
-    return ", ".join(files + (["the agent"] if settings.agent else [])) or "no key: there is none"
-
-
-def words(error: BaseException) -> str:
-    """An exception in words; some have none of their own."""
-    return str(error) or type(error).__name__

@@ -21,6 +21,7 @@ from loadproof.control import command as commands
 from loadproof.control import link
 from loadproof.control.remote import Finished, short
 from loadproof.control.sshconfig import SshSettings, resolve
+from loadproof.control.trouble import words
 from loadproof.errors import HostUnreachable, LinkLost
 from loadproof.plan.shell import quote
 from loadproof.plan.values import Host
@@ -119,14 +120,14 @@ class SshRemote:
                     channel = connection.create_session()
                 except (paramiko.SSHException, OSError, EOFError) as error:
                     raise HostUnreachable(
-                        self._host.name, f"the connection is gone: {link.words(error)}", kept="nothing ran"
+                        self._host.name, f"the connection is gone: {words(error)}", kept="nothing ran"
                     ) from None
                 line = commands.wrapped(command, within, self._resolved().user != "root")
                 try:
                     channel.exec_command(line)
                     exited, stderr = pump(channel, source(), sink, started + within + commands.GRACE_S)
                 except (paramiko.SSHException, OSError, EOFError) as error:
-                    raise self._lost(command, link.words(error)) from None
+                    raise self._lost(command, words(error)) from None
                 except TimeoutError:
                     raise commands.overdue(self._host.name, command, within, "") from None
                 finally:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import paramiko
 
-from loadproof.control import known_hosts, link
+from loadproof.control import hostkeys, known_hosts, link
 from loadproof.control.fleet import all_good, each
 from loadproof.control.sshconfig import SshSettings, resolve
+from loadproof.control.trouble import trouble
 from loadproof.errors import Refused
 from loadproof.plan.values import Host, Inventory
 
@@ -52,12 +53,12 @@ def collect(inventory: Inventory) -> tuple[OfferedKey, ...]:
 def keys_of(host: Host, jumps: link.Jumps) -> tuple[OfferedKey, ...]:
     """The key of one host, of the best kind that it has."""
     settings = resolve(host)
-    candidates, _ = link.host_key_policy(settings)
+    candidates, _ = hostkeys.host_key_policy(settings)
     try:
         key = ask(host.name, settings, jumps)
     except (paramiko.SSHException, OSError, EOFError) as error:
-        raise link.trouble(host.name, settings, error) from None
-    name = link.key_name(settings)
+        raise trouble(host.name, settings, error) from None
+    name = hostkeys.key_name(settings)
     problem = known_hosts.host_key_problem(name, candidates, key.get_name(), key.asbytes())
     known = "known" if not problem else ("CHANGED" if any(c.marker == "" for c in candidates) else "new")
     if "revoked" in problem:

@@ -130,7 +130,22 @@ def count_actions() -> int:
 def test_the_order_of_a_trial() -> None:
     hosts, journal = Hosts(), Journal()
     seen = walk(hosts, journal)
-    order = ["reset", "open", "apply", "facts", "ready", "warm", "limit", "load", "watch", "drain", "facts", "stop", "lift", "seal"]
+    order = [
+        "reset",
+        "open",
+        "apply",
+        "facts",
+        "ready",
+        "warm",
+        "limit",
+        "load",
+        "watch",
+        "drain",
+        "facts",
+        "stop",
+        "lift",
+        "seal",
+    ]
     assert journal.stages("begin") == order
     assert journal.stages("end") == order
     assert [live.users for live in seen] == [2]
