@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import sys
 from time import monotonic
 from typing import Any
@@ -50,6 +51,8 @@ class Master:
         environment.events.quitting.add_listener(lambda **_: self.stop_workers())
         environment.events.quit.add_listener(self._close)
         runner.quit = once(runner.quit)
+        # Locust listens to SIGTERM only when its shape has ended: until then the signal would kill it silently.
+        gevent.signal_handler(signal.SIGTERM, self._terminate)
         self._wait_for_workers()
         gevent.spawn(self._every_second)
 
@@ -68,11 +71,18 @@ class Master:
         for worker in sorted(waited_for - self._stopped):
             self._lose(worker, "did not answer the stop")
 
+    def _terminate(self) -> None:
+        log.info("SIGTERM: stopping the load")
+        self.stop_workers()
+        self._environment.runner.quit()  # ends the shape, and with it Locust's main program
+
     def _wait_for_workers(self) -> None:
         """Poll quickly: Locust's own wait looks once a second, and then waits as long again for nothing."""
         runner = self._environment.runner
         end = monotonic() + JOIN_S
         while len(runner.clients.ready) < self.trial.workers:
+            if self._stopping:
+                sys.exit(0)
             if monotonic() > end:
                 connected = sorted(messages.worker_of(client.id) for client in runner.clients.all)
                 self._write(

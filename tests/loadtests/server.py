@@ -26,7 +26,7 @@ class Seen:
 
 
 class BadServer(socketserver.ThreadingTCPServer):
-    """Listens at once; `url` is where. `behaviour` decides for each request: see Handler."""
+    """Listens at once; `url` is where. `behaviour` decides for each request (see Handler), "" leaves it to the path."""
 
     daemon_threads = True
     block_on_close = False
@@ -63,6 +63,8 @@ class Handler(socketserver.BaseRequestHandler):
                         return
                     buffer += data
                 head, _, buffer = buffer.partition(b"\r\n\r\n")
+                length = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+                buffer = buffer[int(length[0].split(b":")[1]) if length else 0 :]
                 if not self.answer(head.decode("latin-1")):
                     return
         except OSError:
@@ -77,7 +79,7 @@ class Handler(socketserver.BaseRequestHandler):
             seen.ids.append(int(ids[0], 16) if ids else -1)
             seen.paths.append(lines[0].split(" ")[1])
             number = len(seen.ids)
-        return self.act(self.server.behaviour(number), seen)
+        return self.act(self.server.behaviour(number) or seen.paths[-1].strip("/"), seen)
 
     def act(self, what: str, seen: Seen) -> bool:
         if what == "slow":
