@@ -1,0 +1,82 @@
+"""The trials of an experiment: one arm run once each, decided before anything is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from loadproof.errors import BadInput, Problem
+from loadproof.plan import timeouts
+from loadproof.plan.values import Experiment, Host, Inventory, TrialPlan
+
+# Beyond the planned load: start of Locust and its workers (1.2 s for the master, up to 0.4 s a worker), the first
+# users 1.4 s after that, and slack for a slow host. A unit that is killed by its own deadline spoils the trial.
+STARTING_S = 30.0
+PER_WORKER_S = 0.5
+
+
+def enough_servers(experiment: Experiment, inventory: Inventory) -> None:
+    """Raises BadInput when an arm asks for more servers than there are app hosts."""
+    apps = inventory.group("app")
+    names = ", ".join(host.name for host in apps)
+    count = f"{len(apps)} host{'' if len(apps) == 1 else 's'}"
+    problems = [
+        Problem(f"{level} servers asked, but group app of {inventory.path} has {count} ({names})", "--servers")
+        for level in experiment.servers
+        if level > len(apps)
+    ]
+    if problems:
+        raise BadInput(problems, next="add hosts to the inventory (the lab: ./inv lab.up --app N), or ask for fewer")
+
+
+def spread(hosts: tuple[Host, ...], processes: int) -> tuple[tuple[str, int], ...]:
+    """Locust workers 1 to `processes` over the load hosts in turn: (host, worker)."""
+    return tuple((hosts[index % len(hosts)].name, index + 1) for index in range(processes))
+
+
+def margin(processes: int, timeout_s: float) -> float:
+    """Seconds from the planned end of a load to the deadline at which hosts end it by themselves."""
+    return STARTING_S + PER_WORKER_S * processes + timeout_s + timeouts.DRAIN_EXTRA_S
+
+
+def trials(
+    experiment: Experiment, inventory: Inventory, run: str, deploy_ids: Mapping[int, str]
+) -> tuple[TrialPlan, ...]:
+    """One trial per arm, in the order given; `deploy_ids` by number of servers. Raises BadInput (enough_servers)."""
+    enough_servers(experiment, inventory)
+    return tuple(
+        _trial(experiment, inventory, run, deploy_ids[servers], number, servers)
+        for number, servers in enumerate(experiment.servers, start=1)
+    )
+
+
+def _trial(
+    experiment: Experiment, inventory: Inventory, run: str, deploy_id: str, number: int, servers: int
+) -> TrialPlan:
+    load = experiment.load
+    apps = tuple(host.name for host in inventory.group("app"))
+    loads = inventory.group("load")
+    count = servers or len(apps)
+    return TrialPlan(
+        run=run,
+        id=f"{number:02d}",
+        arm=f"servers={count}",
+        factors=(("servers", count),),
+        block=1,
+        because="block 1",
+        apps=apps[:count],
+        idle_apps=apps[count:],
+        proxy=inventory.group("proxy")[0].name,
+        loads=tuple(host.name for host in loads),
+        watch=tuple(host.name for host in inventory.group("watch")),
+        load=load,
+        workers=spread(loads, load.processes),
+        limit=experiment.limit,
+        variant=experiment.variant,
+        rows=experiment.rows,
+        seed=experiment.seed,
+        warm_requests=experiment.warm_requests,
+        deploy_id=deploy_id,
+        timeouts=timeouts.chain(load.timeout_s),
+        planned_s=load.end_s,
+        margin_s=margin(load.processes, load.timeout_s),
+    )
