@@ -50,7 +50,9 @@ def _typed(hint: Any, data: Any) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return from_json(hint, data)
-    if origin is tuple and isinstance(data, list):
+    if origin is tuple:
+        if not isinstance(data, list):
+            raise TypeError(f"{data!r} is no list")
         kinds = [arguments[0]] * len(data) if arguments[-1] is Ellipsis else list(arguments)
         if len(kinds) != len(data):
             raise TypeError(f"{len(data)} values where {len(kinds)} are wanted")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from loadproof.control import inventory
 from loadproof.control.fake import ShellFake
 from loadproof.control.local import LocalRemote
 from loadproof.control.remote import Remote, checked, connect
@@ -36,7 +37,7 @@ def remote(
 ) -> Iterator[Remote]:
     made: Remote
     if request.param == "lab":
-        made = connect(request.getfixturevalue("lab_inventory").hosts[0])
+        made = connect(inventory.read(request.getfixturevalue("lab_inventory")).hosts[0])
     elif request.param == "fake":
         made = ShellFake(Host("h1", ("app",), "h1"))
     elif request.param == "local":

@@ -1,0 +1,43 @@
+"""Whole files or none."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from loadproof.runfolder import atomic
+
+
+def test_replaces_whole_and_leaves_no_temporary(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    atomic.write_text(path, "old")
+    atomic.write_json(path, {"b": 1, "a": "ü"})
+    assert json.loads(path.read_text()) == {"b": 1, "a": "ü"}
+    assert os.listdir(tmp_path) == ["a.json"]
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("step", ["fsync", "rename"])
+def test_an_error_keeps_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    path = tmp_path / "a"
+    atomic.write_bytes(path, b"old")
+
+    def full(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, step, full)
+    with pytest.raises(OSError, match="No space"):
+        atomic.write_bytes(path, b"new")
+    monkeypatch.undo()
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_a_link_is_replaced(tmp_path: Path) -> None:
+    atomic.link(tmp_path / "latest", "one")
+    atomic.link(tmp_path / "latest", "two")
+    assert os.readlink(tmp_path / "latest") == "two"
+    assert os.listdir(tmp_path) == ["latest"]

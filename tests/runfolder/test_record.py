@@ -1,0 +1,106 @@
+"""Frozen values to JSON and back."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from loadproof.control import provenance
+from loadproof.errors import RecordUnreadable
+from loadproof.plan.values import Experiment, Host, Inventory, Limit, Load, TrialPlan
+from loadproof.runfolder import record
+from loadproof.runfolder.paths import RunFolder
+
+LOAD = Load(3, 33, 99, "users", ((0.0, 9), (5.0, 18)), 5.0, 5.0, 30.0, 40.0, 0.0, 10.0, "items", ("said",))
+PLAN = TrialPlan(
+    run="20261124T031500Z-bench", id="01", arm="servers=2", factors=(("servers", 2), ("x", ("a", 1))), block=1,
+    because="asked for", apps=("app1", "app2"), idle_apps=(), proxy="proxy1", loads=("load1",), watch=(),
+    load=LOAD, workers=(("load1", 1), ("load1", 2)), limit=Limit(), variant="plain", rows=10_000, seed=1,
+    warm_requests=200, deploy_id="d", timeouts=(("client", 10.0),), planned_s=40.0, margin_s=30.0,
+)  # fmt: skip
+EXPERIMENT = Experiment(
+    "bench", "", (2,), LOAD, Limit("none", 5.0), "plain", 10, 1, 200, (("users", "--vusers"),)
+)
+INVENTORY = Inventory(
+    "inventory/hosts.yml",
+    (
+        Host("a", ("app", "proxy"), "10.0.0.1", ports=(("app", 8000),), platform=None),
+        Host("b", ("load",), "b", 22),
+    ),
+)
+
+
+def test_a_plan_comes_back_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "t" / "plan.json"
+    record.write_plan(path, PLAN)
+    assert record.read_plan(path) == PLAN
+    assert json.loads(path.read_text())["format"] == 1
+
+
+def test_a_run_comes_back_as_it_was(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, "bench", datetime.now(UTC))
+    record.write_run(folder, EXPERIMENT, INVENTORY, provenance.collect(tmp_path), ["./inv", "bench"], [PLAN])
+    found = record.read_run(folder)
+    assert (found.experiment, found.inventory, found.command) == (EXPERIMENT, INVENTORY, ("./inv", "bench"))
+    assert found.trials == ("01-servers-2",)
+    assert found.provenance["commit"] == ""
+
+
+def test_newer_formats_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    record.write_plan(path, PLAN)
+    data = json.loads(path.read_text())
+    path.write_text(json.dumps({**data, "format": 2}))
+    with pytest.raises(RecordUnreadable, match="has format 2; this loadproof reads up to 1"):
+        record.read_plan(path)
+
+
+def test_keys_that_a_later_version_added_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    record.write_plan(path, PLAN)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "later": 1}))
+    assert record.read_plan(path) == PLAN
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"load": 3}, "Load is an object"),
+        ({"apps": "x"}, "no list"),
+        ({"id": 1}, "no str"),
+        ({"workers": [["a"]]}, "values"),
+    ],
+)
+def test_another_shape_is_unreadable(tmp_path: Path, change: dict[str, object], said: str) -> None:
+    path = tmp_path / "plan.json"
+    record.write_plan(path, PLAN)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(RecordUnreadable, match=said):
+        record.read_plan(path)
+
+
+def test_a_missing_key_and_a_cut_file(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    record.write_plan(path, PLAN)
+    text = path.read_text()
+    data = json.loads(text)
+    del data["seed"]
+    path.write_text(json.dumps(data))
+    with pytest.raises(RecordUnreadable, match="seed"):
+        record.read_plan(path)
+    for cut in range(0, len(text) - 2, 97):
+        path.write_text(text[:cut])
+        with pytest.raises(RecordUnreadable):
+            record.read_plan(path)
+    with pytest.raises(RecordUnreadable, match="No such file"):
+        record.read_plan(tmp_path / "none")
+
+
+def test_facts_are_appended(tmp_path: Path) -> None:
+    path = tmp_path / "facts.jsonl"
+    record.append_facts(path, [{"when": "before", "host": "a"}])
+    record.append_facts(path, [{"when": "after", "host": "a"}])
+    assert [line["when"] for line in record.read_facts(path).lines] == ["before", "after"]
