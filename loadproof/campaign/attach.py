@@ -23,7 +23,8 @@ def attach(folder: RunFolder, root: Path, watcher: bench.Watcher) -> None:
         watcher.say("every trial of this run is sealed already")
         return
     with Fleet(known.inventory) as fleet:
-        decided = bench.decide(known.experiment, known.inventory, folder.id, fleet, root)
+        arms = bench.states(known.experiment, known.inventory, fleet, root)
+        decided = bench.decide(known.experiment, known.inventory, folder.id, arms)
         _unchanged(trials, decided.trials, folder)
         names = tuple(dict.fromkeys(name for trial in trials for name in hosts_of(trial)))
         hold = sum(trial.planned_s + trial.margin_s for trial in trials)

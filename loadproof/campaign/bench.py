@@ -39,18 +39,22 @@ class Decided:
     trials: tuple[TrialPlan, ...]
 
 
-def decide(experiment: Experiment, inventory: Inventory, run: str, fleet: Fleet, root: Path) -> Decided:
-    """Plans all trials. Undeclared platforms are asked of the hosts first; nothing is changed."""
+def states(experiment: Experiment, inventory: Inventory, fleet: Fleet, root: Path) -> dict[int, Desired]:
+    """The desired state of every arm. Undeclared platforms are asked of the hosts first; nothing is changed."""
     trial_plans.enough_servers(experiment, inventory)
     platforms = probe.platforms(fleet, inventory, root)
-    states = {
+    return {
         servers: desired_state.desired(
             inventory, servers, experiment.variant, experiment.rows, experiment.seed, platforms, root
         )
         for servers in experiment.servers
     }
-    ids = {servers: state.deploy_id for servers, state in states.items()}
-    return Decided(experiment, inventory, states, trial_plans.trials(experiment, inventory, run, ids))
+
+
+def decide(experiment: Experiment, inventory: Inventory, run: str, arms: Mapping[int, Desired]) -> Decided:
+    """Plans all trials of a run."""
+    ids = {servers: state.deploy_id for servers, state in arms.items()}
+    return Decided(experiment, inventory, arms, trial_plans.trials(experiment, inventory, run, ids))
 
 
 def run(
@@ -62,22 +66,24 @@ def run(
     watcher: Watcher,
 ) -> RunFolder:
     """One run: its folder, with one sealed trial per arm on the hosts. Nothing is fetched yet."""
-    folder = RunFolder.create(results, experiment.name, datetime.now(UTC))
-    try:
-        with Fleet(inventory) as fleet:
-            decided = decide(experiment, inventory, folder.id, fleet, root)
-            record.write_run(folder, experiment, inventory, provenance.collect(root), command, decided.trials)
-            for trial in decided.trials:
-                record.write_plan(folder.trial(trial.folder).plan, trial)
-            hold = sum(trial.planned_s + trial.margin_s for trial in decided.trials)
+    with Fleet(inventory) as fleet:
+        arms = states(experiment, inventory, fleet, root)
+        # only now: a run that could not even be planned leaves no folder behind
+        folder = RunFolder.create(results, experiment.name, datetime.now(UTC))
+        decided = decide(experiment, inventory, folder.id, arms)
+        record.write_run(folder, experiment, inventory, provenance.collect(root), command, decided.trials)
+        for trial in decided.trials:
+            record.write_plan(folder.trial(trial.folder).plan, trial)
+        hold = sum(trial.planned_s + trial.margin_s for trial in decided.trials)
+        try:
             with lock.held(fleet, _all_hosts(decided), folder.id, hold + 600):
                 for index, trial in enumerate(decided.trials, start=1):
                     watcher.trial(trial, index, len(decided.trials))
                     one(trial, decided, folder, fleet, root, watcher)
-    except LoadproofError as error:
-        error.where = f"{error.where or 'this machine'}, run {folder.id}"
-        error.kept = error.kept or f"{folder.path}"
-        raise
+        except LoadproofError as error:
+            error.where = f"{error.where or 'this machine'}, run {folder.id}"
+            error.kept = error.kept or str(folder.path)
+            raise
     return folder
 
 
