@@ -1,0 +1,213 @@
+"""Inventory, provenance, trust, doctor: what surrounds a deploy."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from loadproof.control import doctor, inventory, provenance, trust
+from loadproof.control.fake import FakeRemote, Script
+from loadproof.control.fleet import Fleet
+from loadproof.control.ssh import SshRemote
+from loadproof.errors import BadInput, HostUnreachable, Refused
+from loadproof.plan.values import Host, Inventory
+from tests.control.servers import Server, serving
+
+LISTING = {
+    "_meta": {
+        "hostvars": {name: {"ansible_host": f"10.0.0.{n}"} for n, name in enumerate(("a", "p", "l"), 1)}
+    },
+    "all": {"children": ["ungrouped", "app", "proxy", "load"]},
+    "app": {"hosts": ["a"]},
+    "proxy": {"hosts": ["p"]},
+    "load": {"hosts": ["l"]},
+}
+
+
+# --- inventory ---
+
+
+def program(folder: Path, text: str) -> None:
+    folder.mkdir()
+    (folder / "ansible-inventory").write_text(f"#!/bin/sh\n{text}\n")
+    (folder / "ansible-inventory").chmod(0o755)
+
+
+def test_ini_is_read_through_ansible_inventory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(tmp_path / "bin", f"cat <<'END'\n{json.dumps(LISTING)}\nEND")
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    (tmp_path / "hosts.ini").write_text("[app]\na\n")
+    found = inventory.read(tmp_path / "hosts.ini")
+    assert [host.name for host in found.group("app")] == ["a"]
+    assert found.host("p").ssh_host == "10.0.0.2"
+
+
+@pytest.mark.parametrize(
+    "script", ["echo 'ERROR! no' >&2; exit 4", "echo ' [WARNING]: Unable to parse x' >&2; echo '{}'"]
+)
+def test_ansible_inventory_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    program(tmp_path / "bin", script)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    (tmp_path / "hosts.ini").write_text("[app]\n")
+    with pytest.raises(BadInput, match="ansible-inventory cannot read it"):
+        inventory.read(tmp_path / "hosts.ini")
+
+
+def test_no_ansible_inventory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "hosts.ini").write_text("[app]\na\n")
+    with pytest.raises(BadInput, match="not installed") as caught:
+        inventory.read(tmp_path / "hosts.ini")
+    assert caught.value.exit_code == 64
+
+
+def test_no_such_inventory(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no such inventory"):
+        inventory.read(tmp_path / "none.yml")
+
+
+# --- provenance ---
+
+
+def git(root: Path, *words: str) -> None:
+    subprocess.run(
+        ["git", "-C", str(root), *words], check=True, capture_output=True, stdin=subprocess.DEVNULL
+    )
+
+
+def test_provenance_with_and_without_git(tmp_path: Path) -> None:
+    root = tmp_path / "clone"
+    (root / "locks").mkdir(parents=True)
+    (root / "locks" / "app.lock").write_text("x")
+    found = provenance.collect(root)
+    assert (found.commit, found.dirty) == ("", None)
+    assert [name for name, _ in found.locks] == ["app.lock"]
+    git(root, "init", "-q")
+    git(root, "add", ".")
+    git(root, "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-q", "-m", "x")
+    found = provenance.collect(root)
+    assert (len(found.commit), found.dirty) == (40, False)
+    (root / "new").write_text("")
+    (root / "locks" / "app.lock").write_text("y")
+    found = provenance.collect(root)
+    assert found.dirty
+    assert set(found.changed) == {"new", "locks/app.lock"}
+
+
+def test_a_tarball_inside_another_repository_is_not_that_repository(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    (tmp_path / "clone").mkdir()
+    assert provenance.collect(tmp_path / "clone").commit == ""
+
+
+def test_provenance_without_the_program_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    git(tmp_path, "init", "-q")
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert provenance.collect(tmp_path).commit == ""
+
+
+# --- trust ---
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(tmp_path_factory.mktemp("sshd")) as server:
+        yield server
+
+
+def test_trust_shows_then_adds_then_knows(shared: Server) -> None:
+    known = shared.folder / "known_hosts"
+    known.write_text("# no newline at the end")
+    hosts = Inventory("x", (shared.host(),))
+    with pytest.raises(HostUnreachable):
+        SshRemote(shared.host()).run("true", 5)
+    (offered,) = trust.collect(hosts)
+    assert (offered.host, offered.known, offered.name) == ("h1", "new", f"[127.0.0.1]:{shared.port}")
+    listed = subprocess.run(
+        ["ssh-keygen", "-lf", str(shared.folder / "host_key.pub")], capture_output=True, text=True
+    )
+    assert listed.stdout.split()[1] in offered.fingerprint
+    assert known.read_text() == "# no newline at the end"
+    assert "added to" in trust.remember([offered])[0]
+    remote = SshRemote(shared.host())
+    assert remote.run("true", 5).ok
+    remote.close()
+    (again,) = trust.collect(hosts)
+    assert again.known == "known"
+    before = known.read_text()
+    trust.remember([again])
+    assert known.read_text() == before
+    assert before.startswith("# no newline at the end\n[127.0.0.1]")
+
+
+def test_trust_never_replaces_a_changed_key(shared: Server, tmp_path: Path) -> None:
+    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "k")]
+    subprocess.run(command, check=True, capture_output=True)
+    shared.know(f"[127.0.0.1]:{shared.port} {(tmp_path / 'k.pub').read_text()}")
+    before = (shared.folder / "known_hosts").read_text()
+    offered = trust.collect(Inventory("x", (shared.host(),)))
+    assert "CHANGED" in offered[0].known
+    with pytest.raises(Refused, match="CHANGED") as caught:
+        trust.remember(offered)
+    assert "ssh-keygen -R" in caught.value.next
+    assert (shared.folder / "known_hosts").read_text() == before
+
+
+def test_trust_makes_the_file_and_its_folder_private(shared: Server, tmp_path: Path) -> None:
+    target = tmp_path / "dot-ssh" / "known_hosts"
+    offered = trust.collect(Inventory("x", (shared.host(UserKnownHostsFile=str(target)),)))
+    trust.remember(offered)
+    assert target.stat().st_mode & 0o777 == 0o600
+    assert target.parent.stat().st_mode & 0o777 == 0o700
+
+
+# --- doctor ---
+
+FACTS = {
+    "python": "3.11", "python_exe": "/usr/bin/python3", "machine": "x86_64", "glibc": [2, 36], "magic": "x", "uid": 0,
+    "memory_kb": 2_000_000, "ports": {"8000": None}, "disk": {"/opt": {"free_kb": 9_000_000, "total_kb": 1}},
+    "programs": {"cpulimit": None, "zstd": "/usr/bin/zstd"},
+}  # fmt: skip
+APP = Host("a", ("app",), "a", ports=(("app", 8000),))
+
+
+def examined(host: Host, **changes: object) -> dict[str, doctor.Finding]:
+    script = Script().on("facts", json.dumps({**FACTS, **changes}))
+    with Fleet(Inventory("x", (host,)), lambda known: FakeRemote(known, script)) as fleet:
+        rows = doctor.examine(fleet)
+    assert len(script.calls) == 1
+    return {row.asked: row for row in rows}
+
+
+def test_a_host_that_can_do_its_part() -> None:
+    rows = examined(APP)
+    assert all(row.ok for row in rows.values()), rows
+    assert "deploy installs cpulimit" in rows["cpulimit"].said
+
+
+def test_what_stands_in_the_way_is_named() -> None:
+    holder = {"pid": 7, "name": "python3", "unit": "other.service"}
+    rows = examined(APP, ports={"8000": holder}, disk={"/opt": {"free_kb": 10, "total_kb": 1}})
+    assert not rows["port 8000"].ok
+    assert rows["port 8000"].said == "python3 (pid 7) other.service"
+    assert not rows["disk /opt"].ok
+    ours = {"pid": 7, "name": "python3", "unit": "loadproof-app.service"}
+    assert examined(APP, ports={"8000": ours})["port 8000"].ok
+    declared = Host("a", ("app",), "a", ports=(("app", 8000),), platform="cp312-x86_64")
+    assert "cp311-x86_64" in examined(declared)["platform"].remedy
+
+
+def test_a_host_that_cannot_be_reached_is_a_finding() -> None:
+    script = Script(fail_at=0, failure=lambda host: HostUnreachable(host, "gone", next="ssh a true"))
+    with Fleet(
+        Inventory("x", (APP, Host("b", ("load",), "b"))), lambda host: FakeRemote(host, script)
+    ) as fleet:
+        script.on("facts", json.dumps(FACTS))
+        rows = doctor.examine(fleet)
+    assert {row.host for row in rows} == {"a", "b"}
+    assert [row for row in rows if not row.ok and row.said == "gone" and "ssh a true" in row.remedy]
