@@ -51,20 +51,7 @@ class Worker:
             self.cut += 1
         if not attempt.port:
             self.never_connected += 1
-        self.recorder.request(
-            error,
-            attempt.status,
-            attempt.name,
-            error_name,
-            attempt.id,
-            user,
-            attempt.port,
-            attempt.start_ns,
-            attempt.first_ns,
-            attempt.end_ns,
-            attempt.received,
-            attempt.think_us,
-        )
+        self.recorder.request(attempt, error, error_name, user)
 
     def user_changed(self, kind: int, user: int) -> None:
         """Write that a user started or stopped; the master hears of the first one, which is second 0."""

@@ -130,9 +130,10 @@ class Fleet:
         return "\n".join(f"== {path.name}\n{path.read_text()}" for path in sorted(self.out.glob("*.log")))
 
     def rows(self, worker: int, dtype: Any = formats.CLIENT_ROW) -> Any:
-        """All rows of a worker's file, a cut last one left out."""
+        """All rows of a worker's file; rows of kind 0 were reserved and never written."""
         raw = (self.out / f"requests-{worker}.rows").read_bytes()[formats.HEADER.itemsize :]
-        return np.frombuffer(raw[: len(raw) // dtype.itemsize * dtype.itemsize], dtype)
+        rows = np.frombuffer(raw[: len(raw) // dtype.itemsize * dtype.itemsize], dtype)
+        return rows[rows["kind"] != 0]
 
     def requests(self, worker: int | None = None) -> Any:
         """The request rows of one worker or of all."""

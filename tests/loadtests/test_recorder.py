@@ -6,6 +6,7 @@ import json
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,25 +18,24 @@ from loadtests.recorder import Recorder
 
 def rows(folder: Path, worker: int) -> np.ndarray:
     raw = (folder / f"requests-{worker}.rows").read_bytes()
-    return np.frombuffer(raw[formats.HEADER.itemsize :], formats.CLIENT_ROW)
+    read = np.frombuffer(raw[formats.HEADER.itemsize :], formats.CLIENT_ROW)
+    return read[read["kind"] != 0]
 
 
 def write_one(target: Recorder, name: str = "/", error_name: str = "") -> None:
     now = time.monotonic_ns()
-    target.request(
-        recorder.OTHER if error_name else recorder.OK,
-        200,
-        name,
-        error_name,
-        7 << 48 | 5,
-        3,
-        40000,
-        now,
-        now + 2_000_000,
-        now + 3_000_000,
-        5,
-        1234,
+    attempt = SimpleNamespace(
+        id=7 << 48 | 5,
+        name=name,
+        port=40000,
+        status=200,
+        received=5,
+        think_us=1234,
+        start_ns=now,
+        first_ns=now + 2_000_000,
+        end_ns=now + 3_000_000,
     )
+    target.request(attempt, recorder.OTHER if error_name else recorder.OK, error_name, 3)
 
 
 def test_constants_are_the_schema() -> None:
@@ -70,7 +70,7 @@ def test_header_and_rows(tmp_path: Path) -> None:
     assert (header["magic"], header["format"], header["row_size"]) == (b"LPCLIENT", 1, 64)
     assert (header["worker"], header["pid"]) == (7, os.getpid())
     assert before <= header["realtime_us"] <= after
-    request, user, _ = np.frombuffer(raw[64:], formats.CLIENT_ROW)
+    request, user, _ = rows(tmp_path, 7)
     assert int(request["id"]) == 7 << 48 | 5
     assert formats.worker_of(request["id"]) == 7
     assert (request["status"], request["user"], request["port"], request["bytes"]) == (200, 3, 40000, 5)
@@ -80,7 +80,9 @@ def test_header_and_rows(tmp_path: Path) -> None:
     assert request["end_us"] - request["start_us"] == pytest.approx(3000, abs=1)
     assert request["think_us"] == 1234
     assert (user["kind"], user["user"]) == (formats.KIND_USER_STARTED, 3)
-    second = np.frombuffer(raw[-64:], formats.SECOND_ROW)[0]
+    second = np.frombuffer(raw[64 * 3 : 64 * 4], formats.SECOND_ROW)[0]
+    assert not any(raw[64 * 4 :])
+    assert (tmp_path / "requests-7.rows").stat().st_size == 64 * 4
     assert (second["kind"], second["users"], second["cpu_ns"]) == (formats.KIND_SECOND, 4, 123456789)
     assert (second["lag_max_us"], second["lag_p99_us"]) == (900, 300)
 
@@ -107,24 +109,34 @@ def test_names_do_not_grow_without_end(tmp_path: Path, monkeypatch: pytest.Monke
     assert [names[index] for index in rows(tmp_path, 1)["name"]][2:] == [recorder.MORE_NAMES] * 7
 
 
+def test_more_rows_than_a_window(tmp_path: Path) -> None:
+    target = Recorder(str(tmp_path), 1)
+    for _ in range(3 * recorder.WINDOW // 64):
+        write_one(target)
+    assert len(rows(tmp_path, 1)) == 3 * recorder.WINDOW // 64
+    target.user(recorder.KIND_USER_STOPPED, 9)
+    target.close()
+    read = rows(tmp_path, 1)
+    assert len(read) == 3 * recorder.WINDOW // 64 + 1
+    assert (read["status"][:-1] == 200).all()
+    assert read["user"][-1] == 9
+
+
 def test_a_full_disk_costs_whole_rows_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = Recorder(str(tmp_path), 1)
-    write_one(target)
-    kernel_write = os.write
+    full = OSError(28, "No space left on device")
+    room = recorder.WINDOW // 64 - 1
     with monkeypatch.context() as patch:
-        patch.setattr(os, "write", lambda fd, data: kernel_write(fd, data[:10]))
-        write_one(target)
-        patch.setattr(
-            os, "write", lambda fd, data: (_ for _ in ()).throw(OSError(28, "No space left on device"))
-        )
-        write_one(target)
+        patch.setattr(os, "posix_fallocate", lambda *_: (_ for _ in ()).throw(full))
+        for _ in range(room + 2):
+            write_one(target)
     write_one(target)
     target.close()
     assert target.lost_rows == 2
     assert "a row was lost" in capsys.readouterr().err
-    assert len(rows(tmp_path, 1)) == 2  # frombuffer would refuse half a row
+    assert len(rows(tmp_path, 1)) == room + 1
 
 
 def test_two_trials_never_share_a_file(tmp_path: Path) -> None:
