@@ -53,6 +53,11 @@ def _is_ip(text: str, version: int) -> bool:
         return False
 
 
+def is_ipv4(text: str) -> bool:
+    """Whether it is an IPv4 address."""
+    return _is_ip(text, 4)
+
+
 def host_name(text: str) -> str | None:
     """A host's name in the inventory: it becomes a folder's name."""
     if _is_ip(text, 4) or _labels(text, _ALIAS_LABEL):

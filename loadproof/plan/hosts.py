@@ -220,6 +220,7 @@ def _between(hosts: tuple[Host, ...], declared: Declared, problems: list[Problem
     """What is wrong between hosts: one machine under two names, one address served twice, loopback addresses."""
     machines: dict[tuple[object, ...], Host] = {}
     served: dict[tuple[str, int], tuple[Host, Role]] = {}
+    loads = sum("load" in host.roles for host in hosts)
     for host in hosts:
         where = declared.places[host.name]
         machine = ("local",) if host.connection == "local" else (host.ssh_host, host.ssh_port, host.ssh_common_args)
@@ -233,6 +234,9 @@ def _between(hosts: tuple[Host, ...], declared: Declared, problems: list[Problem
             if (other_host, other_role) != (host, role) and other_host is not host:
                 what = f"{host.name} ({role}) and {other_host.name} ({other_role}) both serve {host.address}:{port}"
                 problems.append(Problem(f"{what}: set loadproof_address or loadproof_port", where))
+        if "load" in host.roles and loads > 1 and not allowed.is_ipv4(host.address):
+            what = f"{host.name}: with several load hosts each needs an IPv4 address, not {host.address}"
+            problems.append(Problem(f"{what}: set loadproof_address", where))
         if host.ports and len(hosts) > 1 and (host.address == "localhost" or host.address.startswith("127.")):
             what = f"traffic to {host.name} would go to {host.address}, which is another machine on each host"
             problems.append(Problem(f"{what}: set loadproof_address", where))
