@@ -200,11 +200,14 @@ def listeners(ports: list[int]) -> dict[str, str]:
     wanted = {f"{port:04X}": str(port) for port in ports}
     found = {}
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        for line in text_of(table).splitlines()[1:]:
-            words = line.split()
-            port = wanted.get(words[1].rpartition(":")[2])
-            if port and words[3] == "0A":
-                found[f"socket:[{words[9]}]"] = port
+        with contextlib.suppress(OSError), open(table) as lines:
+            next(lines)
+            for words in map(str.split, lines):
+                # Listening sockets come first; after a load 40 000 others follow, which cost 0.15 s to read.
+                if words[3] != "0A":
+                    break
+                if port := wanted.get(words[1].rpartition(":")[2]):
+                    found[f"socket:[{words[9]}]"] = port
     return found
 
 
