@@ -109,18 +109,16 @@ def hooks(
     """What conduct needs from outside for one trial."""
     desired = decided.desired[len(trial.apps)]
     return conduct.Hooks(
-        converge=lambda: converge(fleet, desired, root),
+        converge=lambda: converge(fleet, desired, root, trial.run),
         facts=lambda when: _facts(fleet, trial, paths.facts, when),
         observe=watcher.live,
         say=watcher.say,
     )
 
 
-def converge(fleet: Fleet, desired: Desired, root: Path) -> None:
+def converge(fleet: Fleet, desired: Desired, root: Path, run: str) -> None:
     """Brings every host to its desired state; the first host that fails is raised."""
-    for outcome in apply.converge(fleet, desired, check=False, hosts=None, root=root).values():
-        if outcome.problem is not None:
-            raise outcome.problem
+    apply.raise_first(apply.converge(fleet, desired, root=root, run=run))
 
 
 def _facts(fleet: Fleet, trial: TrialPlan, path: Path, when: str) -> None:

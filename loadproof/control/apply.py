@@ -27,6 +27,7 @@ from loadproof.errors import (
     Refused,
     StepFailed,
 )
+from loadproof.plan import blockers as plan_blockers
 from loadproof.plan import changes as plan_changes
 from loadproof.plan.places import VAR
 from loadproof.plan.shell import quote
@@ -57,12 +58,14 @@ def converge(
     hosts: Iterable[str] | None = None,
     root: Path = Path(),
     packages_from: str = "",
+    run: str | None = "",
 ) -> dict[str, HostOutcome]:
     """Bring hosts (or only these) to their desired state; one outcome per host, in inventory order.
 
     A blocker on any host (a port taken by a stranger, a platform that is not the declared one) leaves every host
     untouched: the blocked ones are "failed", and so are those with changes, naming the blocker. A host that cannot
     be reached is its own outcome; the others go on. `packages_from`: a folder on the hosts to install packages from.
+    `run`: who asks; a lock of another run is a blocker ("": a deploy, blocked by any lock).
     """
     only = None if hosts is None else set(hosts)
     wanted = {item.host: item for item in desired.hosts if only is None or item.host in only}
@@ -79,7 +82,7 @@ def converge(
         name: HostOutcome(name, "changed" if item.changes else "ok", item.changes)
         for name, item in todo.items()
     }
-    refused = refusals(todo)
+    refused = refusals(todo, run)
     if refused:
         for name, error in refused.items():
             outcomes[name] = HostOutcome(name, "failed", todo[name].changes, error)
@@ -99,9 +102,9 @@ class Todo:
     changes: tuple[Change, ...]
 
 
-def refusals(todo: Mapping[str, Todo]) -> dict[str, LoadproofError]:
+def refusals(todo: Mapping[str, Todo], run: str | None) -> dict[str, LoadproofError]:
     """The errors of a deploy that must not begin: blocked hosts, and those left alone because of them."""
-    blocked = {name: plan_changes.blockers(item.facts, item.desired) for name, item in todo.items()}
+    blocked = {name: plan_blockers.blockers(item.facts, item.desired, run) for name, item in todo.items()}
     errors = {name: refusal(name, problems) for name, problems in blocked.items() if problems}
     if errors:
         name, first = next(iter(errors.items()))
