@@ -1,0 +1,141 @@
+"""Raw files of a trial to typed Parquet tables: tables/<kind>/<trial>.parquet, made once and whole, or not there.
+
+    requests  one row per client request      users    users started and stopped
+    workers   one row per Locust worker and second
+    proxy     one row per line of nginx       app      one row per request that an app read
+    cpu       one row per host and sample
+
+All `*_us` are µs since the epoch on the control machine's clock: host time minus the host's offset (readers/clock.py).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from analysis.readers import app, client, proxy, samples, sealed
+from analysis.readers.clock import Clocks, clocks
+from analysis.readers.outcome import Outcome
+from loadproof.plan.values import TrialPlan
+from loadproof.runfolder import atomic
+from loadproof.runfolder.paths import TrialPaths
+
+FORMAT = 1
+KINDS = ("requests", "users", "workers", "proxy", "app", "cpu")
+NOTE_KEY = b"loadproof"
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables of one trial, whose evidence is in them, and what is incomplete, in words."""
+
+    requests: Any
+    users: Any
+    workers: Any
+    proxy: Any
+    app: Any
+    cpu: Any
+    present: Mapping[str, tuple[str, ...]]  # "requests": worker numbers; "proxy", "app", "cpu": hosts
+    notes: tuple[str, ...]
+
+
+def hosts_of(plan: TrialPlan) -> tuple[str, ...]:
+    """Every host of a trial that writes raw files, once."""
+    return tuple(dict.fromkeys((*plan.loads, plan.proxy, *plan.apps, *plan.watch)))
+
+
+def tables(paths: TrialPaths, plan: TrialPlan, where: Callable[[str], Path], rebuild: bool = False) -> Tables:
+    """The tables of a trial; `where(kind)` is the file of each. They are read when they were made of the raw files that
+    are here now (same names, sizes and offsets), else made again; an unreadable one is never trusted."""
+    hosts = hosts_of(plan)
+    clock = clocks(paths, hosts)
+    source = _source(paths, clock)
+    found = None if rebuild else _read(where, source)
+    if found is None:
+        found = _make(paths, plan, clock, where, source)
+    said = (
+        sealed.notes(paths, hosts)
+        if paths.hosts
+        else ("no raw files are here: the trial was not fetched, or never ran",)
+    )
+    notes = (*said, *clock.notes, *found.notes) if paths.hosts else said
+    return Tables(
+        **{kind: getattr(found, kind) for kind in KINDS},
+        present=found.present,
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def _source(paths: TrialPaths, clock: Clocks) -> str:
+    """What the tables are made of; it differs when they have to be made again."""
+    files = sorted(
+        (f"{host}/{item.name}", item.stat().st_size)
+        for host in paths.hosts
+        for item in paths.raw(host).iterdir()
+        if item.is_file()
+    )
+    return json.dumps([FORMAT, files, sorted(clock.offsets.items())])
+
+
+def _make(
+    paths: TrialPaths, plan: TrialPlan, clock: Clocks, where: Callable[[str], Path], source: str
+) -> Tables:
+    clients = client.read(paths, plan.workers, clock)
+    outcomes = {
+        "requests": clients,
+        "users": Outcome(clients.extra["users"], clients.present),
+        "workers": Outcome(clients.extra["workers"], clients.present),
+        "proxy": proxy.read(paths, plan.proxy, clock),
+        "app": app.read(paths, plan.apps, clock),
+        "cpu": samples.read(paths, hosts_of(plan), clock),
+    }
+    for kind, outcome in outcomes.items():
+        said = {"source": source, "present": outcome.present, "notes": outcome.notes}
+        write(where(kind), outcome.table, said)
+    return _gathered({kind: (one.table, one.present, one.notes) for kind, one in outcomes.items()})
+
+
+def _read(where: Callable[[str], Path], source: str) -> Tables | None:
+    found = {}
+    for kind in KINDS:
+        try:
+            table = pq.read_table(where(kind), memory_map=False)
+            said = json.loads(table.schema.metadata[NOTE_KEY])
+            if said["source"] != source:
+                return None
+            found[kind] = (table, tuple(said["present"]), tuple(said["notes"]))
+        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
+            return None  # missing, cut, or somebody else's: made again from raw
+    return _gathered(found)
+
+
+def _gathered(parts: Mapping[str, tuple[Any, tuple[str, ...], tuple[str, ...]]]) -> Tables:
+    notes = tuple(note for _, _, said in parts.values() for note in said)
+    present = {kind: tuple(one[1]) for kind, one in parts.items()}
+    return Tables(**{kind: one[0] for kind, one in parts.items()}, present=present, notes=notes)
+
+
+def write(path: Path, table: Any, said: Mapping[str, Any]) -> None:
+    """A Parquet file, whole or not there: temporary name, fsync, rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    noted = table.replace_schema_metadata({NOTE_KEY: json.dumps(said).encode()})
+    try:
+        with temporary.open("wb") as file:
+            pq.write_table(noted, file, compression="zstd")
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    atomic.sync_folder(path.parent)

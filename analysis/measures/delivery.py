@@ -1,0 +1,111 @@
+"""What became of the answers that the apps made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.load import Tables
+from analysis.measures.columns import Clients, Ints, Mask, coded, counted, ids, ints, is_text
+from analysis.measures.window import Window, complete
+from loadproof.plan.values import TrialPlan
+
+
+@dataclass(frozen=True)
+class Undelivered:
+    """Requests that an app read and whose client got no complete response: distinct ids, their server (the last app
+    that read them, index in plan.apps), when that was decided, and whether our own stop cut them."""
+
+    id: NDArray[np.uint64]
+    server: Ints
+    at_us: Ints
+    cut: Mask
+    known: dict[str, bool]  # by server
+
+    def count(self, window: Window | None, host: int | None = None) -> int | None:
+        """How many in a window (in the whole run: without one), of one server or of all; None when it is unknown."""
+        return _count(self.known, self.server, self.at_us, window, host)
+
+
+def undelivered(tables: Tables, plan: TrialPlan, requests: Clients) -> Undelivered:
+    """Joins app and client rows on the id (one trial at a time, so the key is (trial, id)).
+
+    A complete response is a client row without error, or with a complete 4xx/5xx (http_NNN), or one that the scenario
+    rejected after reading it whole (scenario). Everything else, and no client row at all, is no complete response. The
+    moment is when the client gave up (its row's end), or when the app read the request where the client has no row.
+    Unknown for a server without rows, and for all when rows of a Locust worker are missing.
+    """
+    of, host, read = _app_rows(tables, plan)
+    order = np.lexsort((read, of))
+    of, host, read = of[order], host[order], read[order]
+    last = np.append(of[1:] != of[:-1], True) if len(of) else np.zeros(0, bool)
+    of, host, read = of[last], host[last], read[last]
+    whole = np.array(
+        [name in ("", "scenario") or name.startswith("http_") for name in requests.classes] or [False]
+    )
+    by_id = np.argsort(requests.id, kind="stable")
+    at = np.searchsorted(requests.id[by_id], of)
+    inside = at < len(by_id)
+    row = by_id[np.minimum(at, max(len(by_id) - 1, 0))] if len(by_id) else np.zeros(len(of), np.int64)
+    seen = inside & (requests.id[row] == of) if len(by_id) else np.zeros(len(of), bool)
+    delivered = seen & whole[requests.error[row]] if len(by_id) else seen
+    ended = np.where(seen, requests.end_us[row], read) if len(by_id) else read
+    cut = seen & requests.cut[row] if len(by_id) else seen
+    clients_known = complete(tables, plan)
+    known = {name: clients_known and name in tables.present["app"] for name in plan.apps}
+    return Undelivered(of[~delivered], host[~delivered], ended[~delivered], cut[~delivered], known)
+
+
+@dataclass(frozen=True)
+class BrokenPipes:
+    """App rows whose connection_lost was given BrokenPipeError: server (index in plan.apps) and when."""
+
+    server: Ints
+    at_us: Ints
+    known: dict[str, bool]
+
+    def count(self, window: Window | None, host: int | None = None) -> int | None:
+        """How many in a window (in the whole run: without one), of one server or of all; None when it is unknown."""
+        return _count(self.known, self.server, self.at_us, window, host)
+
+    def first_s(self, zero_us: int | None, host: int) -> float | None:
+        """The second of the first one of a server, over the whole run; None for none or no second 0."""
+        mine = self.at_us[self.server == host]
+        return (int(mine.min()) - zero_us) / 1e6 if zero_us is not None and len(mine) else None
+
+
+def broken_pipes(tables: Tables, plan: TrialPlan) -> BrokenPipes:
+    """Taken from the apps' own rows; the moment is when the app lost the connection."""
+    of = ids(tables.app)
+    mine = counted(of) & is_text(tables.app, "exception", "BrokenPipeError")
+    known = {name: name in tables.present["app"] for name in plan.apps}
+    return BrokenPipes(_servers(tables.app, plan)[mine], ints(tables.app, "lost_us")[mine], known)
+
+
+def _count(
+    known: dict[str, bool], server: Ints, at_us: Ints, window: Window | None, host: int | None
+) -> int | None:
+    names = list(known)
+    if not all(known[name] for name in (names if host is None else [names[host]])):
+        return None
+    mine = np.ones(len(server), bool) if host is None else server == host
+    if window is not None:
+        mine = mine & (at_us >= window.from_us) & (at_us < window.to_us)
+    return int(np.count_nonzero(mine))
+
+
+def _app_rows(tables: Tables, plan: TrialPlan) -> tuple[NDArray[np.uint64], Ints, Ints]:
+    of = ids(tables.app)
+    mine = counted(of)
+    return of[mine], _servers(tables.app, plan)[mine], ints(tables.app, "read_us")[mine]
+
+
+def _servers(table: Any, plan: TrialPlan) -> Ints:
+    host, labels = coded(table, "host")
+    index = np.array(
+        [plan.apps.index(name) if name in plan.apps else -1 for name in labels] or [-1], np.int64
+    )
+    return index[host] if labels else np.zeros(0, np.int64)

@@ -1,0 +1,124 @@
+"""Which stretch of time a figure speaks of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.load import Tables
+from analysis.measures.columns import Clients, coded, counted, ids, ints
+from loadproof.plan.values import TrialPlan
+
+SHORT_S = 15.0
+SHORT_MTT = 20
+EARLY_S = 0.5  # a window that ends so much before its plan is named
+
+
+@dataclass(frozen=True)
+class Window:
+    """[from, to) in µs since the epoch; `zero_us` is second 0; `users` were alive at `from`."""
+
+    kind: str  # "hold" or "run"
+    users: int
+    zero_us: int
+    from_us: int
+    to_us: int
+
+    @property
+    def from_s(self) -> float:
+        """Its beginning, in seconds since second 0."""
+        return (self.from_us - self.zero_us) / 1e6
+
+    @property
+    def to_s(self) -> float:
+        """Its end, in seconds since second 0."""
+        return (self.to_us - self.zero_us) / 1e6
+
+    @property
+    def length_s(self) -> float:
+        """Its length in seconds."""
+        return (self.to_us - self.from_us) / 1e6
+
+
+def zero(tables: Tables) -> int | None:
+    """Second 0: the earliest `user started` row over all workers, in µs; None when no user started."""
+    kind, labels = coded(tables.users, "kind")
+    if "user_started" not in labels:
+        return None
+    started = ints(tables.users, "at_us")[kind == labels.index("user_started")]
+    return int(started.min()) if len(started) else None
+
+
+def complete(tables: Tables, plan: TrialPlan) -> bool:
+    """Whether the rows of every planned Locust worker are there: without one, nothing about clients is known."""
+    return {str(worker) for _, worker in plan.workers} <= set(tables.present["requests"])
+
+
+def hold(tables: Tables, plan: TrialPlan, requests: Clients) -> tuple[Window | None, tuple[str, ...]]:
+    """The window compared, and what is odd about it, in words.
+
+    From ramp_end + settle to the planned end, or earlier: to the first moment after its beginning at which a user
+    stopped, a request was cut by our own stop, or the rows of a Locust worker end. Users are constant in it. None when
+    no user started, rows of a worker are missing, or the load ended before it began.
+    """
+    began = zero(tables)
+    if began is None or not complete(tables, plan):
+        return None, () if began is not None else ("no user started: there is no second 0 and no window",)
+    from_us = began + round((plan.load.ramp_end_s + plan.load.settle_s) * 1e6)
+    planned_us = began + round(plan.load.end_s * 1e6)
+    kind, labels = coded(tables.users, "kind")
+    at = ints(tables.users, "at_us")
+    stopped = at[kind == labels.index("user_stopped")] if "user_stopped" in labels else at[:0]
+    started = at[kind == labels.index("user_started")]
+    cut = requests.end_us[requests.cut]
+    ends = [
+        planned_us,
+        *_last_rows(tables, plan),
+        *stopped[stopped >= from_us].tolist(),
+        *cut[cut >= from_us].tolist(),
+    ]
+    to_us = min(ends)
+    if to_us <= from_us:
+        said = f"the load ended at second {(to_us - began) / 1e6:.1f}, before the window began ({(from_us - began) / 1e6:g})"
+        return None, (said,)
+    users = int(np.count_nonzero(started <= from_us) - np.count_nonzero(stopped < from_us))
+    found = Window("hold", users, began, from_us, to_us)
+    notes = []
+    if planned_us - to_us > EARLY_S * 1e6:
+        notes.append(
+            f"the window ends at second {found.to_s:.1f}, {plan.load.end_s:g} was planned: there the first user stopped or a worker's rows end"
+        )
+    if users != plan.load.users:
+        notes.append(f"{users} users were alive when the window began, {plan.load.users} were planned")
+    return found, tuple(notes)
+
+
+def run(tables: Tables, requests: Clients) -> Window | None:
+    """The whole run, ramp included: from second 0 to just after the last end of any request, cut ones too."""
+    began = zero(tables)
+    if began is None or not len(requests.end_us):
+        return None
+    # clocks of several load hosts agree within a millisecond or so: no request may fall out for that
+    first, last = int(requests.end_us.min()), int(requests.end_us.max())
+    return Window("run", 0, began, min(began, first), max(began, last) + 1)
+
+
+def _last_rows(tables: Tables, plan: TrialPlan) -> list[int]:
+    """The last moment at which each Locust worker wrote anything."""
+    last: dict[int, int] = {}
+    mine = counted(ids(tables.requests))
+    for table, name in ((tables.requests, "end_us"), (tables.users, "at_us"), (tables.workers, "at_us")):
+        workers, times = ints(table, "worker"), ints(table, name)
+        if table is tables.requests:
+            workers, times = workers[mine], times[mine]
+        for _, worker in plan.workers:
+            found = times[workers == worker]
+            if len(found):
+                last[worker] = max(last.get(worker, 0), int(found.max()))
+    return list(last.values())
+
+
+def is_short(window: Window, mtt_ms: float | None) -> bool:
+    """Below max(15 s, 20 x MTT) a window says too little to be compared; a stop a blink early does not count."""
+    return round(window.length_s, 1) < max(SHORT_S, SHORT_MTT * (mtt_ms or 0.0) / 1000)

@@ -1,0 +1,64 @@
+"""Files of lines in pieces: memory stays bounded whatever is in them, and every line that is dropped is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PIECE = 8 << 20  # bytes read at a time
+LONGEST = 32 << 20  # a longer line is no line of ours
+KEPT = 3  # malformed lines kept, escaped, for a person
+SHOWN = 160  # bytes of each
+
+
+@dataclass
+class Malformed:
+    """Lines that could not be read: how many, and the first three, escaped."""
+
+    count: int = 0
+    first: list[str] = field(default_factory=list)
+
+    def add(self, line: bytes) -> None:
+        """Count a line; keep the beginning of the first three."""
+        self.count += 1
+        if len(self.first) < KEPT:
+            self.first.append(ascii(line[:SHOWN].decode("utf-8", "backslashreplace"))[1:-1])
+
+    def note(self, label: str) -> tuple[str, ...]:
+        """The sentence for the list of what is incomplete; none when every line was read."""
+        if not self.count:
+            return ()
+        shown = " | ".join(self.first)
+        return (f"{label}: {self.count} malformed {'line' if self.count == 1 else 'lines'}, first: {shown}",)
+
+
+def pieces(path: Path, malformed: Malformed) -> Iterator[bytes]:
+    """The file in pieces of whole lines (the last one may lack its newline). A line over LONGEST is counted and
+    skipped. Raises OSError when it cannot be opened."""
+    left: list[bytes] = []
+    held = 0
+    skipping = False
+    with path.open("rb") as file:
+        while data := file.read(PIECE):
+            end = data.rfind(b"\n") + 1
+            if skipping:
+                begin = data.find(b"\n") + 1
+                if not begin:
+                    continue
+                data, end, skipping = data[begin:], end - begin, False
+            if end:
+                yield b"".join((*left, data[:end]))
+                left, held = [], 0
+            left.append(data[end:])
+            held += len(data) - end
+            if held > LONGEST:
+                malformed.add(left[0])
+                left, held, skipping = [], 0, True
+    if held:
+        yield b"".join(left)
+
+
+def split(piece: bytes) -> list[bytes]:
+    """The lines of a piece, without empty ones."""
+    return [line for line in piece.split(b"\n") if line.strip()]

@@ -1,0 +1,132 @@
+"""sample.jsonl of every host: cumulative CPU of our units and of everything else, tick by tick."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from analysis.readers import lines
+from analysis.readers.client import TEXT, constant
+from analysis.readers.clock import Clocks
+from analysis.readers.outcome import Outcome
+from loadproof.plan.places import APP_UNIT, LIMIT_UNIT, PROXY_UNIT, SAMPLE_UNIT
+from loadproof.runfolder.paths import TrialPaths
+
+UNITS = {APP_UNIT: "app_ns", LIMIT_UNIT: "limit_ns", PROXY_UNIT: "proxy_ns", SAMPLE_UNIT: "sample_ns"}
+LOAD = "loadproof-load@"
+GROUPS = ("app_ns", "limit_ns", "proxy_ns", "sample_ns", "load_ns", "other_ns")
+HOST = ("user_us", "system_us", "idle_us", "iowait_us", "steal_us")
+MEMORY, DISK = ("total_kb", "available_kb"), ("free_kb", "total_kb")
+NAMES = (
+    "at_us", *GROUPS, "app_processes", *(f"host_{name}" for name in HOST), *(f"memory_{name}" for name in MEMORY),
+    *(f"disk_{name}" for name in DISK),
+)  # fmt: skip
+SCHEMA = pa.schema([("host", TEXT), *((name, pa.int64()) for name in NAMES)])
+
+
+def read(paths: TrialPaths, hosts: Iterable[str], clocks: Clocks) -> Outcome:
+    """One row per host and tick. `*_ns`: CPU used since the host's first tick by the processes of a unit, a process
+    being its pid and start time: an app that was restarted goes on where the old one ended. Present: hosts with ticks."""
+    tables, present, notes = [], [], []
+    for host in dict.fromkeys(hosts):
+        malformed = lines.Malformed()
+        try:
+            columns = _columns(_ticks(paths.raw(host) / "sample.jsonl", malformed), clocks.of(host))
+        except OSError as error:
+            notes.append(f"{host}: sample.jsonl: {error.strerror}; its CPU is unknown")
+            continue
+        notes.extend(malformed.note(f"{host}: sample.jsonl"))
+        count = len(columns["at_us"])
+        if not count:
+            notes.append(f"{host}: sample.jsonl holds no samples; its CPU is unknown")
+            continue
+        present.append(host)
+        tables.append(
+            pa.table(
+                [constant(host, count), *(pa.array(columns[name], pa.int64()) for name in NAMES)],
+                schema=SCHEMA,
+            )
+        )
+    joined = (
+        pa.concat_tables(tables).unify_dictionaries().combine_chunks() if tables else SCHEMA.empty_table()
+    )
+    return Outcome(joined, tuple(present), tuple(notes))
+
+
+def _ticks(path: Path, malformed: lines.Malformed) -> Iterator[dict[str, Any] | None]:
+    """Good ticks in order; None where a sampler began (again)."""
+    for piece in lines.pieces(path, malformed):
+        for line in lines.split(piece):
+            try:
+                value = json.loads(line.decode("utf-8", "backslashreplace"))
+                if value.get("kind") == "start":
+                    yield None
+                    continue
+                tick = _tick(value)
+            except (ValueError, AttributeError, TypeError, KeyError, OverflowError, RecursionError):
+                malformed.add(line)
+                continue
+            yield tick
+
+
+def _tick(value: dict[str, Any]) -> dict[str, Any]:
+    """A tick with its types checked. Raises KeyError, TypeError or ValueError."""
+    tick: dict[str, Any] = {
+        "realtime_us": _int(value["realtime_us"]),
+        "monotonic_ns": _int(value["monotonic_ns"]),
+    }
+    tick["processes"] = [
+        (_int(one["pid"]), _int(one["start"]), str(one.get("unit", "")), _int(one["cpu_ns"]))
+        for one in value["processes"]
+    ]
+    for key, names in (("cpu", HOST), ("memory", MEMORY), ("disk", DISK)):
+        part = value.get(key) or {}
+        tick[key] = [_int(part[name]) if part.get(name) is not None else None for name in names]
+    return tick
+
+
+def _int(value: Any) -> int:
+    number = int(value)
+    if not -(2**63) < number < 2**63:
+        raise OverflowError(value)
+    return number
+
+
+def group_of(unit: str) -> str:
+    """The column a systemd unit belongs to."""
+    return UNITS.get(unit) or ("load_ns" if unit.startswith(LOAD) else "other_ns")
+
+
+def _columns(ticks: Iterator[dict[str, Any] | None], offset: int) -> dict[str, list[Any]]:
+    columns: dict[str, list[Any]] = {name: [] for name in NAMES}
+    used = dict.fromkeys(GROUPS, 0)
+    known: dict[tuple[int, int], int] = {}
+    anchor: tuple[int, int] | None = None
+    last_ns = first = 0
+    for tick in ticks:
+        if tick is None:
+            anchor = None
+            continue
+        # one pair of clocks per sampler: a step of the wall clock must not stretch a second
+        if anchor is None or tick["monotonic_ns"] < last_ns:
+            anchor = tick["realtime_us"], tick["monotonic_ns"]
+        last_ns = tick["monotonic_ns"]
+        processes = 0
+        now: dict[tuple[int, int], int] = {}
+        for pid, start, unit, cpu_ns in tick["processes"]:
+            group = group_of(unit)
+            processes += group == "app_ns"
+            # what was there at the first tick may have used CPU long before; later ones began between two ticks
+            before = known.get((pid, start), 0 if first else cpu_ns)
+            used[group] += max(0, cpu_ns - before)
+            now[pid, start] = cpu_ns
+        known, first = {**known, **now}, 1
+        row = (anchor[0] + (last_ns - anchor[1]) // 1000 - offset, *(used[name] for name in GROUPS), processes,
+               *tick["cpu"], *tick["memory"], *tick["disk"])  # fmt: skip
+        for name, value in zip(NAMES, row, strict=True):
+            columns[name].append(value)
+    return columns

@@ -1,0 +1,134 @@
+"""results.json, format 1: the arms of a run with their figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from analysis import trial as trials
+from analysis.trial import Judged
+from loadproof.errors import RecordUnreadable
+from loadproof.plan.values import Inventory
+from loadproof.runfolder import atomic, record
+from loadproof.runfolder.formats import FORMAT
+from loadproof.runfolder.paths import RunFolder, TrialPaths
+
+
+@dataclass(frozen=True)
+class Member:
+    """One trial of a report, the run it belongs to, and the label of its arm."""
+
+    run: RunFolder
+    judged: Judged
+    label: str
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Everything judged of one run, or of several side by side, and results.json as a value."""
+
+    folder: RunFolder
+    sources: tuple[RunFolder, ...]
+    members: tuple[Member, ...]
+    results: dict[str, Any]
+
+
+def analyse(run: Path, rebuild: bool = False) -> dict[str, Any]:
+    """Writes tables/ and results.json of a run folder, and gives results.json as a value. A folder that joins several
+    runs reads theirs and writes only its own. Raises RecordUnreadable when there is no plan that can be read."""
+    return judge(RunFolder(Path(run)), rebuild).results
+
+
+def judge(folder: RunFolder, rebuild: bool = False) -> Judgement:
+    """The same, with the tables at hand."""
+    sources = sources_of(folder)
+    members: list[Member] = []
+    said: list[str] = []
+    for source in sources:
+        found, notes = _members(source, folder, len(sources) > 1, rebuild)
+        members += found
+        said += notes
+    if not members:
+        raise RecordUnreadable(
+            "no trial with a plan that can be read",
+            where=str(folder.path),
+            kept=str(folder.path),
+            next="inv runs",
+        )
+    results = build(folder.id, members, sources, said)
+    atomic.write_json(folder.results, results)
+    return Judgement(folder, sources, tuple(members), results)
+
+
+def sources_of(folder: RunFolder) -> tuple[RunFolder, ...]:
+    """The runs that a folder speaks of: itself, or those named in run.json (they are its neighbours)."""
+    try:
+        names = record.read_run(folder).sources
+    except RecordUnreadable:
+        return (folder,)
+    if not names:
+        return (folder,)
+    return tuple(
+        RunFolder(Path(name) if Path(name).is_absolute() else folder.path.parent / name) for name in names
+    )
+
+
+def _members(
+    source: RunFolder, into: RunFolder, several: bool, rebuild: bool
+) -> tuple[list[Member], list[str]]:
+    inventory, said = _inventory(source)
+    found = []
+    for paths in source.trials:
+        try:
+            plan = record.read_plan(paths.plan)
+        except RecordUnreadable as error:
+            said.append(f"{source.id} {paths.name}: {error.what}")
+            continue
+
+        def where(kind: str, paths: TrialPaths = paths) -> Path:
+            return into.table(kind, f"{source.id}.{paths.name}" if several or into != source else paths.name)
+
+        judged = trials.judge(paths, plan, inventory, where, rebuild)
+        said += [f"{f'{source.id} ' if several else ''}{paths.name}: {note}" for note in judged.incomplete]
+        found.append(Member(source, judged, plan.arm))
+    return found, said
+
+
+def _inventory(folder: RunFolder) -> tuple[Inventory | None, list[str]]:
+    try:
+        return record.read_run(folder).inventory, []
+    except RecordUnreadable as error:
+        return None, [f"{folder.id}: {error.what}; addresses of hosts are unknown"]
+
+
+def build(
+    run: str, members: Sequence[Member], sources: Sequence[RunFolder], said: Sequence[str]
+) -> dict[str, Any]:
+    """results.json as a value. Arms keep the order of their first trial; the arms of different runs stay apart."""
+    arms: dict[tuple[str, str], list[Member]] = {}
+    for member in members:
+        arms.setdefault((member.run.id, member.label), []).append(member)
+    several = len(sources) > 1
+    made = [_arm(f"{label} ({name})" if several else label, joined) for (name, label), joined in arms.items()]
+    results: dict[str, Any] = {"format": FORMAT, "run": run}
+    if several or (sources and sources[0].id != run):
+        results["sources"] = [source.id for source in sources]
+    return {**results, "arms": made, "incomplete": list(said)}
+
+
+def _arm(label: str, members: Sequence[Member]) -> dict[str, Any]:
+    """Figures of an arm are those of its only trial; joining several comes with their intervals."""
+    listed = [
+        {
+            "id": one.judged.plan.id,
+            "block": one.judged.plan.block,
+            "run": one.run.id,
+            **one.judged.figures,
+            "incomplete": list(one.judged.incomplete),
+        }
+        for one in members
+    ]
+    figures = members[0].judged.figures if len(members) == 1 else trials.unknown()
+    return {"label": label, "factors": dict(members[0].judged.plan.factors), **figures, "trials": listed}
