@@ -46,7 +46,7 @@ def read_settings(environment: Mapping[str, str]) -> tuple[Settings, list[str]]:
     if not environment.get("LOADPROOF_OUT"):
         wrong.append("LOADPROOF_OUT is not set: the folder that the rows are written to")
     return Settings(
-        deploy_id=environment.get("LOADPROOF_DEPLOY_ID", ""),
+        deploy_id=environment.get("LOADPROOF_DEPLOY_ID") or "none",
         variant=environment.get("LOADPROOF_VARIANT", "plain"),
         host=environment.get("LOADPROOF_HOST", "127.0.0.1"),
         port=int(port),

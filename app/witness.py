@@ -41,18 +41,26 @@ EXCEPTIONS: Final = ("", "BrokenPipeError", "ConnectionResetError", "other")  # 
 pack_row: Final = ROW.pack_into
 pack_time: Final = Struct("<q").pack_into
 pack_status: Final = Struct("<H").pack_into
+# and these without super(), which costs more than most of what is done here
+uvicorn_send = RequestResponseCycle.send
+uvicorn_connection_made = HttpToolsProtocol.connection_made
+uvicorn_headers_complete = HttpToolsProtocol.on_headers_complete
+uvicorn_response_complete = HttpToolsProtocol.on_response_complete
+uvicorn_connection_lost = HttpToolsProtocol.connection_lost
 
 
 def request_id(headers: Iterable[tuple[bytes, bytes]]) -> int:
     """The id of a request, from its headers with lower-case names; 0: none, not valid, or more than one."""
-    found = [value for name, value in headers if name == ID_HEADER]
-    if len(found) != 1:
-        return 0
-    value = found[0]
+    found = None
+    for name, value in headers:
+        if name == ID_HEADER:
+            if found is not None:
+                return 0
+            found = value
     # int() alone would also take upper case, signs, spaces and underscores
-    if len(value) != 16 or value.translate(None, HEX):
+    if found is None or len(found) != 16 or found.translate(None, HEX):
         return 0
-    return int(value, 16)
+    return int(found, 16)
 
 
 def exception_class(error: Exception | None) -> int:
@@ -73,7 +81,7 @@ class WitnessCycle(RequestResponseCycle):  # type: ignore[misc]
         """Notes the status; returns uvicorn's own coroutine, so no layer is added."""
         if message["type"] == "http.response.start" and not self.disconnected:
             note_status(self, message["status"])
-        return super().send(message)  # type: ignore[no-any-return]
+        return uvicorn_send(self, message)  # type: ignore[no-any-return]
 
 
 def note_status(cycle: WitnessCycle, status: int) -> None:
@@ -93,13 +101,13 @@ class WitnessProtocol(HttpToolsProtocol):  # type: ignore[misc]
 
     def connection_made(self, transport: Any) -> None:
         self.accepted_ns = monotonic_ns()
-        super().connection_made(transport)
+        uvicorn_connection_made(self, transport)
         self.number = next(self.numbers) & 0xFFFFFFFF
         self.port = self.client[1] if self.client else 0
 
     def on_headers_complete(self) -> None:
         before = self.cycle
-        super().on_headers_complete()
+        uvicorn_headers_complete(self)
         cycle = self.cycle
         if cycle is before:
             return  # an upgrade that uvicorn took elsewhere
@@ -134,7 +142,7 @@ class WitnessProtocol(HttpToolsProtocol):  # type: ignore[misc]
     def on_response_complete(self) -> None:
         # answers go out in the order of the requests: it is the oldest one
         self.hand_over(self.behind.popleft() if self.behind else self.cycle)
-        super().on_response_complete()
+        uvicorn_response_complete(self)
 
     def hand_over(self, cycle: WitnessCycle) -> None:
         """The last byte of this response was given to the transport."""
@@ -161,7 +169,7 @@ class WitnessProtocol(HttpToolsProtocol):  # type: ignore[misc]
             self.lose(self.cycle, now, kind)
             for cycle in self.behind:
                 self.lose(cycle, now, kind)
-        super().connection_lost(exc)
+        uvicorn_connection_lost(self, exc)
 
     def lose(self, cycle: WitnessCycle, now: int, kind: int) -> None:
         """The connection of this request is gone, for the reason `kind`."""
@@ -169,7 +177,8 @@ class WitnessProtocol(HttpToolsProtocol):  # type: ignore[misc]
         try:
             mapping = file.mapping
             pack_time(mapping, offset + LOST_AT, (now + file.shift) // 1000)
-            mapping[offset + EXCEPTION_AT] = kind
+            if kind:
+                mapping[offset + EXCEPTION_AT] = kind
             mapping[offset + STATE_AT] |= LOST
         except ValueError:
             return
