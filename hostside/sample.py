@@ -23,11 +23,6 @@ EVERY_S = 0.5
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 
-def cpu_clock(pid: int) -> int:
-    """CPU of a process in ns: all threads, ended ones too. OSError when it is gone."""
-    return time.clock_gettime_ns(((~pid) << 3) | 2)
-
-
 def read(path: str) -> bytes:
     """A file of /proc in one read."""
     file = os.open(path, os.O_RDONLY)
@@ -51,11 +46,13 @@ class Process:
 
     def __init__(self, pid: int) -> None:
         self.pid, self.start, self.cpu_ns = pid, -1, -1
+        # The CPU clock of another process, all threads, ended ones too: bits as in Linux's posix-timers.h.
+        self.clock = ((~pid) << 3) | 2
         self.name, self.named, self.text, self.running = "", "", "", False
 
     def look(self) -> str:
         """Its entry as JSON. OSError when it is gone."""
-        cpu_ns = cpu_clock(self.pid)
+        cpu_ns = time.clock_gettime_ns(self.clock)
         if cpu_ns != self.cpu_ns or self.running:
             self.refresh(cpu_ns)
         return self.text
@@ -79,24 +76,20 @@ class Process:
         self.text = f'{self.named},"state":"{state}","cpu_ns":{cpu_ns}}}'
 
 
-def processes(known: dict[int, Process]) -> str:
-    """All processes as a JSON list; `known` is brought up to date."""
-    texts, pids = [], set()
+def processes(known: dict[int, Process]) -> tuple[str, dict[int, Process]]:
+    """All processes as a JSON list, and as they are now; `known` is how they were at the last tick."""
+    texts, now = [], {}
     for entry in os.listdir("/proc"):
-        if not entry.isdigit():
-            continue
-        pid = int(entry)
-        process = known.get(pid) or Process(pid)
-        try:
-            texts.append(process.look())
-        except (OSError, IndexError):
-            # Gone between two system calls.
-            continue
-        known[pid] = process
-        pids.add(pid)
-    for pid in known.keys() - pids:
-        del known[pid]
-    return "[" + ",".join(texts) + "]"
+        if entry.isdigit():
+            pid = int(entry)
+            process = known.get(pid) or Process(pid)
+            try:
+                texts.append(process.look())
+            except (OSError, IndexError):
+                # Gone between two system calls.
+                continue
+            now[pid] = process
+    return "[" + ",".join(texts) + "]", now
 
 
 def cpu(ticks_per_s: int) -> str:
@@ -166,10 +159,10 @@ class Output:
         self.torn = os.write(self.file, data) != len(data)
 
 
-def tick(output: Output, known: dict[int, Process], ticks_per_s: int) -> None:
-    """Write one line. A full disk or a missing folder costs this line and no more."""
+def tick(output: Output, known: dict[int, Process], ticks_per_s: int) -> dict[int, Process]:
+    """Write one line; returns the processes. A full disk or a missing folder costs this line and no more."""
     realtime_us, monotonic_ns = time.time_ns() // 1000, time.monotonic_ns()
-    listed = processes(known)
+    listed, now = processes(known)
     try:
         output.follow()
         line = (
@@ -179,6 +172,7 @@ def tick(output: Output, known: dict[int, Process], ticks_per_s: int) -> None:
         output.write(line.encode())
     except OSError as error:
         print(f"a sample was lost: {error}", file=sys.stderr)
+    return now
 
 
 def main(words: list[str]) -> int:
@@ -192,7 +186,7 @@ def main(words: list[str]) -> int:
     ticks_per_s = os.sysconf("SC_CLK_TCK")
     due = time.monotonic()
     while True:
-        tick(output, known, ticks_per_s)
+        known = tick(output, known, ticks_per_s)
         # Ticks missed while the host was too busy are skipped, not made up for.
         due = max(due + every_s, time.monotonic())
         while (left := due - time.monotonic()) > 0:
