@@ -18,14 +18,13 @@ BANNER_POLL_S = 0.02
 
 # Prints systemd's word, then a line "unreached ADDRESS" per host it cannot reach, then "failed UNIT" lines.
 ASK = r"""
-within=$1; shift
+within=$1; patience=$2; shift 2
 timeout "$within" systemctl is-system-running --wait
+end=$(($(date +%s) + patience))
 for peer in "$@"; do
-    tries=0
     until timeout 1 bash -c ": </dev/tcp/$peer/22" 2>/dev/null; do
-        tries=$((tries + 1))
-        [ "$tries" -lt "$within" ] || { echo "unreached $peer"; break; }
-        sleep 0.2
+        [ "$(date +%s)" -lt "$end" ] || { echo "unreached $peer"; break; }
+        sleep 0.1
     done
 done
 systemctl --failed --plain --no-legend | while read -r unit rest; do echo "failed $unit"; done
@@ -54,7 +53,9 @@ class Answer:
         return ""
 
 
-def ask_all(config: LabConfig, hosts: Sequence[LabHost], within: float, peers: Sequence[LabHost] | None = None) -> list[Answer]:
+def ask_all(
+    config: LabConfig, hosts: Sequence[LabHost], within: float, peers: Sequence[LabHost] | None = None
+) -> list[Answer]:
     """Ask hosts side by side; each gets `within` seconds to answer, boot and reach its neighbours among `peers`."""
     ring = tuple(hosts if peers is None else peers)
     return side_by_side(lambda host: ask(config, host, neighbours(host, ring), within), hosts)
@@ -75,8 +76,17 @@ def ask(config: LabConfig, host: LabHost, peers: Sequence[LabHost], within: floa
     if banner:
         return Answer(host, "", error=banner)
     left = max(2, round(until - time.monotonic()))
-    words = ["sh", "-c", ASK, "sh", str(left), *(peer.address for peer in peers)]
-    done = run(ssh_words(config, host, words), within=within + 10)
+    # Neighbours boot at the same time: once this host has booted they need a part of that time at most.
+    words = [
+        "sh",
+        "-c",
+        ASK,
+        "sh",
+        str(left),
+        str(max(3, round(within / 3))),
+        *(peer.address for peer in peers),
+    ]
+    done = run(ssh_words(config, host, words), within=2 * within + 10)
     return read_answer(host, done.stdout, done.stderr)
 
 
@@ -91,7 +101,10 @@ def ssh_words(config: LabConfig, host: LabHost, words: Sequence[str]) -> list[st
 def read_answer(host: LabHost, stdout: str, stderr: str) -> Answer:
     """What a host's lines mean."""
     lines = stdout.split("\n")
-    values = {word: tuple(line.split(" ", 1)[1] for line in lines if line.startswith(f"{word} ")) for word in ("unreached", "failed")}
+    values = {
+        word: tuple(line.split(" ", 1)[1] for line in lines if line.startswith(f"{word} "))
+        for word in ("unreached", "failed")
+    }
     return Answer(host, lines[0].strip(), values["unreached"], values["failed"], stderr.strip()[-300:])
 
 
@@ -100,7 +113,9 @@ def wait_for_banner(address: str, until: float) -> str:
     seen = "silent"
     while True:
         try:
-            with socket.create_connection((address, 22), timeout=max(0.2, min(1.0, until - time.monotonic()))) as link:
+            with socket.create_connection(
+                (address, 22), timeout=max(0.2, min(1.0, until - time.monotonic()))
+            ) as link:
                 if link.recv(4) == b"SSH-":
                     return ""
                 seen = "something that is not ssh answers on port 22"

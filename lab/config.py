@@ -40,7 +40,9 @@ class LabConfig:
     owner: Path = Path(OWNER)
     suite: str | None = None  # None: the machine's own
     boot_s: float = 30.0  # a host that has not answered by then has not booted
-    patience_s: float = 10.0  # silence after which a host that has booted is started again; load makes hosts slow
+    patience_s: float = (
+        10.0  # silence after which a host that has booted is started again; load makes hosts slow
+    )
 
     @classmethod
     def of(cls, clone: Path | None = None, environ: Mapping[str, str] | None = None) -> LabConfig:
@@ -63,16 +65,22 @@ class LabConfig:
         """Raises BadInput with everything in these values that cannot work."""
         problems = []
         if len(self.bridge) > INTERFACE_NAME:
-            problems.append(Problem(f"bridge name {self.bridge!r} is longer than {INTERFACE_NAME} characters"))
+            problems.append(
+                Problem(f"bridge name {self.bridge!r} is longer than {INTERFACE_NAME} characters")
+            )
         if len(f"vb-{self.prefix}load{MOST_LOAD}") > INTERFACE_NAME:
             problems.append(Problem(f"prefix {self.prefix!r} is too long: interface names are cut at 15"))
         for word in (self.bridge, self.prefix):
             if not re.fullmatch(r"[a-z][a-z0-9-]*", word):
                 problems.append(Problem(f"{word!r}: lower-case letters, digits and '-' only"))
         if self.suite is not None and not re.fullmatch(r"[a-z]+", self.suite):
-            problems.append(Problem(f"{self.suite!r} is not the name of a suite", where="LOADPROOF_LAB_SUITE"))
+            problems.append(
+                Problem(f"{self.suite!r} is not the name of a suite", where="LOADPROOF_LAB_SUITE")
+            )
         if "," in str(self.state) or ":" in str(self.state):
-            problems.append(Problem("a path with ',' or ':' cannot be a layer of an overlay", str(self.state)))
+            problems.append(
+                Problem("a path with ',' or ':' cannot be a layer of an overlay", str(self.state))
+            )
         if problems:
             raise BadInput(problems)
 
@@ -203,7 +211,9 @@ def refuse_counts(counts: Mapping[LabRole, int], have: Mapping[LabRole, tuple[La
             last = have[role][-1].name
             raise Refused(
                 f"{len(have[role])} {role} hosts exist, {count} asked: lab.up takes none away",
-                where="lab", kept="all hosts", next=f"inv lab.down --host {last}",
+                where="lab",
+                kept="all hosts",
+                next=f"inv lab.down --host {last}",
             )
 
 

@@ -45,7 +45,9 @@ def down(
     refuse_foreign(config)
     if unfetched and not discard:
         raise Refused(
-            f"{len(unfetched)} sealed runs are not fetched yet: {', '.join(unfetched)}", where="lab", kept="all hosts",
+            f"{len(unfetched)} sealed runs are not fetched yet: {', '.join(unfetched)}",
+            where="lab",
+            kept="all hosts",
             next=f"inv fetch-results --run {unfetched[0]}, or inv lab.down --discard",
         )
     with locked(config):
@@ -69,8 +71,8 @@ def take_down(config: LabConfig, record: Record, say: Callable[[str], None]) -> 
         need_root()
     if all_hosts:
         say(f"powering off {', '.join(host.name for host in all_hosts)}")
-        hosts.stop(config, all_hosts)
-    hosts.end(hosts.strays(config))
+    hosts.end(strays)
+    hosts.stop(config, all_hosts)
     image.remove(config, config.hosts)
     for name in image.partial(config):
         image.remove(config, config.images / name)
@@ -97,7 +99,9 @@ def remove_host(config: LabConfig, record: Record, name: str, say: Callable[[str
     found = {host.name: host for host in record.hosts}.get(name)
     if found is None:
         names = ", ".join(host.name for host in record.hosts) or "none"
-        raise BadInput([Problem(f"no lab host {name!r}; there are: {names}", "--host")], next="inv lab.status")
+        raise BadInput(
+            [Problem(f"no lab host {name!r}; there are: {names}", "--host")], next="inv lab.status"
+        )
     if sum(host.role == found.role for host in record.hosts) == 1:
         raise BadInput([Problem(f"{name} is the last {found.role} host", "--host")], next="inv lab.down")
     was_listed = listing.matches(config, record.hosts)

@@ -57,15 +57,24 @@ echo "$$ $(cut -d' ' -f22 /proc/$$/stat)" >"$dir/pid.new"
 mv "$dir/pid.new" "$dir/pid"
 exec taskset -c "$cpus" "$@"
 """
+# A nspawn that was killed leaves the host's own systemd running: all that is left in the host's cgroup goes too.
 LEAVE = r"""
+groups=$(grep -E ' - (cgroup2 |cgroup .*name=systemd)' /proc/self/mountinfo | cut -d' ' -f5)
+for at in $groups; do
+    tries=0
+    while [ -d "$at/$2" ] && [ "$tries" -lt 100 ]; do
+        pids=$(find "$at/$2" -name cgroup.procs -exec cat {} +)
+        [ -z "$pids" ] || kill -KILL $pids
+        find "$at/$2" -depth -type d -exec rmdir {} + 2>/dev/null && break
+        tries=$((tries + 1))
+        sleep 0.02
+    done
+done
 cd "$1" 2>/dev/null || exit 0
 for at in root ram; do
     if mountpoint -q "$at"; then umount "$at" || umount -l "$at"; fi
 done
 rm -f pid
-grep -E ' - (cgroup2 |cgroup .*name=systemd)' /proc/self/mountinfo | cut -d' ' -f5 | while read -r at; do
-    [ ! -d "$at/$2" ] || find "$at/$2" -depth -type d -exec rmdir {} +
-done
 exit 0
 """
 
@@ -94,9 +103,12 @@ def process(config: LabConfig, host: LabHost) -> int | None:
     """The pid of a host's nspawn, if it lives: the one we recorded, with the start time we recorded."""
     try:
         pid, start = (folder(config, host) / "pid").read_text().split()
+        if start_time(int(pid)) == start:
+            return int(pid)
     except (OSError, ValueError):
-        return None
-    return int(pid) if start_time(int(pid)) == start else None
+        pass
+    # A lost pid file must not make us unmount a running host: a mounted one is looked for among all processes.
+    return next(iter(strays(config, host.name)), None) if mounted(config, host) else None
 
 
 def start_time(pid: int) -> str:
@@ -117,8 +129,9 @@ def age(config: LabConfig, host: LabHost) -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME) - int(start) / os.sysconf("SC_CLK_TCK")
 
 
-def strays(config: LabConfig) -> list[int]:
-    """Pids of nspawns that run a host of this lab, whatever became of their pid files."""
+def strays(config: LabConfig, name: str = "") -> list[int]:
+    """Pids of nspawns that run a host (or that host) of this lab, whatever became of their pid files."""
+    begins = f"--directory={config.hosts}/" + (f"{name}/" if name else "")
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -126,9 +139,7 @@ def strays(config: LabConfig) -> list[int]:
                 words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
             except OSError:
                 continue
-            if Path(words[0]).name == "systemd-nspawn" and any(
-                word.startswith(f"--directory={config.hosts}/") for word in words
-            ):
+            if Path(words[0]).name == "systemd-nspawn" and any(word.startswith(begins) for word in words):
                 found.append(int(entry.name))
     return found
 
@@ -148,7 +159,9 @@ def prepare(config: LabConfig, host: LabHost, image_name: str) -> tuple[str, boo
     if not lower.is_symlink():
         lower.symlink_to(image.root_of(config, image_name))
     said = must(
-        ["sh", "-c", MOUNT, "sh", str(at), MADE], what=f"{host.name}: no overlay", root=True,
+        ["sh", "-c", MOUNT, "sh", str(at), MADE],
+        what=f"{host.name}: no overlay",
+        root=True,
         stdin=own_files(config, host),
     )
     state, public = said.split("\n", 1)
@@ -232,7 +245,9 @@ def wait_for_pid(config: LabConfig, host: LabHost, old: str) -> None:
         time.sleep(0.005)
     raise LabUnavailable(
         f"{host.name} did not start within {START_S:.0f} s\n{console(config, host)}",
-        where=str(path.parent / "console.log"), kept="the other hosts", next="inv lab.up, or inv lab.down",
+        where=str(path.parent / "console.log"),
+        kept="the other hosts",
+        next="inv lab.up, or inv lab.down",
     )
 
 
@@ -273,7 +288,8 @@ def leave(config: LabConfig, host: LabHost) -> None:
     """Unmount what a stopped host had mounted and remove its cgroup."""
     must(
         ["sh", "-c", LEAVE, "sh", str(folder(config, host)), unit(config, host)],
-        what=f"{host.name} could not be unmounted", root=True,
+        what=f"{host.name} could not be unmounted",
+        root=True,
     )
 
 

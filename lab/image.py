@@ -59,6 +59,8 @@ for at in $(cut -d' ' -f5 /proc/self/mountinfo | sort -r); do
 done
 rm -rf --one-file-system -- "$1"
 """
+# However a build ends, its processes and mounts end with it.
+ISOLATED = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 NEEDED_MB = 900  # at the highest point of a build; the image itself is about 280
 TYPICAL_S = 30.0
 Bootstrap = Callable[[Path, str, Sequence[Source]], None]
@@ -127,7 +129,9 @@ def check_disk(config: LabConfig, needed_mb: int) -> None:
     if free_mb < needed_mb:
         raise LabUnavailable(
             f"too little disk for the image: {needed_mb} MB needed, {free_mb} MB free",
-            where=str(at), kept="nothing was made", next=f"df -h {at}, make room, then inv lab.up",
+            where=str(at),
+            kept="nothing was made",
+            next=f"df -h {at}, make room, then inv lab.up",
         )
 
 
@@ -178,15 +182,18 @@ def machine_sources(suite: str) -> tuple[Source, ...]:
 
 
 def mmdebstrap(target: Path, suite: str, sources: Sequence[Source]) -> None:
-    """Make a root file system out of packages. Its mounts and processes end with it, however it ends."""
+    """Make a root file system out of packages."""
     lists = target.parent / "sources.list"
     lists.write_text("".join(f"{source.line()}\n" for source in sources))
     options = [f"--aptopt={option}" for option in apt_options(run(["apt-config", "dump"]).stdout)]
-    proxies = {key: value for key, value in os.environ.items() if key.lower() in ("http_proxy", "https_proxy", "no_proxy")}
+    proxies = {
+        key: value
+        for key, value in os.environ.items()
+        if key.lower() in ("http_proxy", "https_proxy", "no_proxy")
+    }
     must(
         [
-            "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
-            "mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory", "--quiet",
+            *ISOLATED, "mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory", "--quiet",
             f"--include={','.join(PACKAGES)}", *options, suite, str(target), str(lists),
         ],
         what=f"the image of {suite} could not be built", root=True, within=900, env=proxies,
@@ -197,7 +204,9 @@ def scrub(root: Path) -> None:
     """Take out what must not be shared (host keys, machine id, the machine's mirrors), put in what all hosts have."""
     must(
         ["sh", "-c", SCRUB, "sh", str(root), NO_PENALTIES],
-        what="the image could not be completed", root=True, stdin=archive(baked()),
+        what="the image could not be completed",
+        root=True,
+        stdin=archive(baked()),
     )
 
 

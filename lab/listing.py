@@ -17,7 +17,14 @@ def ssh_options(config: LabConfig) -> list[str]:
     """Words for ssh that trust the lab's known_hosts and offer the lab's key, and nothing else."""
     path = str(config.known_hosts)
     known = f'"{path}"' if " " in path else path
-    return ["-o", f"UserKnownHostsFile={known}", "-o", "StrictHostKeyChecking=yes", "-o", "IdentitiesOnly=yes"]
+    return [
+        "-o",
+        f"UserKnownHostsFile={known}",
+        "-o",
+        "StrictHostKeyChecking=yes",
+        "-o",
+        "IdentitiesOnly=yes",
+    ]
 
 
 def text(config: LabConfig, hosts: Iterable[LabHost]) -> str:

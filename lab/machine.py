@@ -54,8 +54,10 @@ def install(config: LabConfig, packages: Sequence[str]) -> tuple[str, ...]:
         return ()
     if found("apt-get") is None:
         raise LabUnavailable(
-            f"this machine has no apt-get to install {', '.join(packages)} with", where="this machine",
-            kept="nothing was touched", next=f"install {' '.join(packages)}, then inv lab.up",
+            f"this machine has no apt-get to install {', '.join(packages)} with",
+            where="this machine",
+            kept="nothing was touched",
+            next=f"install {' '.join(packages)}, then inv lab.up",
         )
     before = installed()
     done = apt_install(packages)
@@ -69,7 +71,9 @@ def install(config: LabConfig, packages: Sequence[str]) -> tuple[str, ...]:
     if done.exited != 0:
         raise LabUnavailable(
             f"{', '.join(packages)} could not be installed: exit {done.exited} from apt-get\n{done.last_lines}",
-            where="this machine", kept="nothing else was touched", next=f"sudo apt-get install {' '.join(packages)}",
+            where="this machine",
+            kept="nothing else was touched",
+            next=f"sudo apt-get install {' '.join(packages)}",
         )
     return new
 
@@ -116,4 +120,8 @@ def restore_inotify(record: Record) -> None:
 
 def set_inotify(value: int) -> None:
     """Set the kernel's limit."""
-    must(["sh", "-c", f'echo "$1" >{INOTIFY}', "sh", str(value)], what="fs.inotify.max_user_instances", root=True)
+    must(
+        ["sh", "-c", f'echo "$1" >{INOTIFY}', "sh", str(value)],
+        what="fs.inotify.max_user_instances",
+        root=True,
+    )

@@ -75,14 +75,19 @@ def plug(config: LabConfig, hosts: Iterable[LabHost]) -> None:
     for host in hosts:
         must(
             ["ip", "link", "set", "dev", cable(config, host), "master", config.bridge, "up"],
-            what=f"{host.name} could not be plugged into {config.bridge}", root=True,
+            what=f"{host.name} could not be plugged into {config.bridge}",
+            root=True,
         )
 
 
 def remove(config: LabConfig) -> None:
     """Take the bridge away."""
     if exists(config.bridge):
-        must(["ip", "link", "del", "dev", config.bridge], what=f"{config.bridge} could not be removed", root=True)
+        must(
+            ["ip", "link", "del", "dev", config.bridge],
+            what=f"{config.bridge} could not be removed",
+            root=True,
+        )
 
 
 def manager_file(config: LabConfig) -> Path:
@@ -97,7 +102,9 @@ def keep_manager_off(config: LabConfig) -> bool:
     text = f"[keyfile]\nunmanaged-devices=interface-name:{config.bridge};interface-name:vb-{config.prefix}*\n"
     path = manager_file(config)
     if not path.is_file() or path.read_text() != text:
-        must(["sh", "-c", MANAGER_FILE, "sh", str(path)], what="NetworkManager", root=True, stdin=text.encode())
+        must(
+            ["sh", "-c", MANAGER_FILE, "sh", str(path)], what="NetworkManager", root=True, stdin=text.encode()
+        )
     return True
 
 
@@ -116,7 +123,8 @@ def check_route(config: LabConfig) -> None:
     if taken:
         raise LabUnavailable(
             f"the net {config.net} is in use here: {taken}",
-            where="this machine's routing table", kept="nothing was touched",
+            where="this machine's routing table",
+            kept="nothing was touched",
             next="LOADPROOF_LAB_NET=198.19.77.0/24 inv lab.up, or another net that is free here",
         )
 
@@ -141,7 +149,11 @@ def blocking() -> str:
     found = forward_drops(run(["nft", "list", "ruleset"], root=True).stdout)
     if not found:
         legacy = run(["iptables", "-S", "FORWARD"], root=True).stdout
-        found = [f"iptables: {line}" for line in legacy.splitlines() if line == "-P FORWARD DROP" or "-j DROP" in line]
+        found = [
+            f"iptables: {line}"
+            for line in legacy.splitlines()
+            if line == "-P FORWARD DROP" or "-j DROP" in line
+        ]
     if found and bridge_filtered():
         found.append("net.bridge.bridge-nf-call-iptables=1, so it holds for bridges too (Docker sets both)")
     return "; ".join(found)

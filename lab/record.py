@@ -67,7 +67,9 @@ def locked(config: LabConfig) -> Iterator[None]:
     except Timeout as error:
         raise LabUnavailable(
             f"another lab command of this clone has been at work for {LOCK_WAIT_S:.0f} s",
-            where=str(config.lock), kept="nothing was touched", next="inv lab.status",
+            where=str(config.lock),
+            kept="nothing was touched",
+            next="inv lab.status",
         ) from error
     try:
         yield
@@ -135,7 +137,9 @@ def refuse_foreign(config: LabConfig) -> None:
     if owner is None and bridged and read_record(config).bridge != config.bridge:
         raise Refused(
             f"a bridge {config.bridge} is here already, and no record says whose it is",
-            where=str(config.owner), kept="nothing was touched", next=f"ip -d link show {config.bridge}",
+            where=str(config.owner),
+            kept="nothing was touched",
+            next=f"ip -d link show {config.bridge}",
         )
 
 
@@ -143,26 +147,38 @@ def foreign(config: LabConfig, owner: Owner) -> Refused:
     """The error that names the owner of the lab on this machine."""
     return Refused(
         f"the lab on this machine is another's: {owner}",
-        where=f"bridge {owner.bridge}, {config.owner}", kept="nothing was touched",
+        where=f"bridge {owner.bridge}, {config.owner}",
+        kept="nothing was touched",
         next=f"as {owner.user}: cd {owner.clone} && ./inv lab.down",
     )
 
 
-def claim(config: LabConfig) -> None:
-    """Write this clone and user down as owner of the machine's lab. Raises Refused when another came first."""
+def claim(config: LabConfig) -> bool:
+    """Write this clone and user down as owner of the machine's lab; False when they are already.
+
+    Raises Refused when another came first.
+    """
     if read_owner(config) is not None:
-        return refuse_foreign(config)
+        refuse_foreign(config)
+        return False
     owner = Owner(
-        str(config.clone), os.geteuid(), user_name(), config.bridge, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        str(config.clone),
+        os.geteuid(),
+        user_name(),
+        config.bridge,
+        time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     )
     try:
         must(
-            ["sh", "-c", CLAIM, "sh", str(config.owner)], what="the owner's record could not be written",
-            root=True, stdin=json.dumps(asdict(owner)).encode() + b"\n",
+            ["sh", "-c", CLAIM, "sh", str(config.owner)],
+            what="the owner's record could not be written",
+            root=True,
+            stdin=json.dumps(asdict(owner)).encode() + b"\n",
         )
     except LabUnavailable:
         refuse_foreign(config)
         raise
+    return True
 
 
 def disown(config: LabConfig) -> None:

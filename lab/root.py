@@ -66,7 +66,10 @@ def run(
         process.communicate()
         raise
     return Done(
-        tuple(words), exited, out.decode(errors="replace"), err.decode(errors="replace"),
+        tuple(words),
+        exited,
+        out.decode(errors="replace"),
+        err.decode(errors="replace"),
         time.monotonic() - began,
     )
 
@@ -89,7 +92,9 @@ def must(
         raise no_root(done.stderr)
     raise LabUnavailable(
         f"{what}: exit {done.exited} from {argv[0]}\n{done.last_lines}".rstrip(),
-        where="lab", kept="what was made so far; lab.up repairs it", next="inv lab.up, or inv lab.down",
+        where="lab",
+        kept="what was made so far; lab.up repairs it",
+        next="inv lab.up, or inv lab.down",
     )
 
 
@@ -110,7 +115,9 @@ def no_root(said: str) -> LabUnavailable:
     """The error for a caller who is not root and cannot become it."""
     return LabUnavailable(
         f"the lab needs root for single commands, and sudo does not give it: {said.strip()}",
-        where="this machine", kept="nothing was touched", next="sudo -v, then the same command again",
+        where="this machine",
+        kept="nothing was touched",
+        next="sudo -v, then the same command again",
     )
 
 

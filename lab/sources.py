@@ -21,7 +21,7 @@ COMPONENTS: Mapping[str, tuple[str, ...]] = {
 }
 ONE_LINE = re.compile(r"^(deb|deb-src)\s+(?:\[([^\]]*)\]\s+)?(\S+)\s+(\S+)((?:\s+\S+)*)\s*$")
 APT_OPTION = re.compile(
-    r'^(Acquire::(?:https?::(?:Proxy|CaInfo|Verify)[\w:.-]*|Check-Valid-Until|Check-Date|ForceIPv[46]|Retries)) '
+    r"^(Acquire::(?:https?::(?:Proxy|CaInfo|Verify)[\w:.-]*|Check-Valid-Until|Check-Date|ForceIPv[46]|Retries)) "
     r'"(.*)";$'
 )
 
@@ -59,7 +59,9 @@ def read_os_release(text: str) -> OsRelease:
     if found.id not in SUITES or not found.codename:
         raise LabUnavailable(
             f"this machine runs {found.pretty}: the lab can be made on Debian and Ubuntu only",
-            where="this machine", kept="nothing was touched", next="inv deploy -i inventory/hosts.yml, with your own hosts",
+            where="this machine",
+            kept="nothing was touched",
+            next="inv deploy -i inventory/hosts.yml, with your own hosts",
         )
     return found
 
@@ -70,7 +72,11 @@ def suite_for(machine: OsRelease, asked: str | None) -> str:
     suite = asked or machine.codename
     if suite != machine.codename and suite not in known:
         raise BadInput(
-            [Problem(f"{suite!r}: from {machine.pretty} it can be {' or '.join(known)}", "LOADPROOF_LAB_SUITE")]
+            [
+                Problem(
+                    f"{suite!r}: from {machine.pretty} it can be {' or '.join(known)}", "LOADPROOF_LAB_SUITE"
+                )
+            ]
         )
     return suite
 
@@ -88,7 +94,9 @@ def derive(machine: OsRelease, suite: str, texts: Iterable[tuple[str, str]]) -> 
     if not any(source.suite == suite for source in taken):
         raise LabUnavailable(
             f"no apt source of this machine offers {machine.codename} {COMPONENTS[machine.id][0]}",
-            where="/etc/apt", kept="nothing was touched", next="add the distribution's sources to /etc/apt, then inv lab.up",
+            where="/etc/apt",
+            kept="nothing was touched",
+            next="add the distribution's sources to /etc/apt, then inv lab.up",
         )
     return taken
 

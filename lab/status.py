@@ -21,12 +21,16 @@ def status(config: LabConfig | None = None, within: float = LOOK_S) -> LabState:
     config = config or LabConfig.of()
     record = read_record(config)
     config = settled(config, record)
-    living = [host for host in record.hosts if process(config, host) is not None and network.plugged(config, host)]
+    living = [
+        host for host in record.hosts if process(config, host) is not None and network.plugged(config, host)
+    ]
     answers = ask_all(config, living, within)
     return state_of(config, record, answers)
 
 
-def state_of(config: LabConfig, record: Record, answers: Sequence[Answer], changed: Sequence[str] = ()) -> LabState:
+def state_of(
+    config: LabConfig, record: Record, answers: Sequence[Answer], changed: Sequence[str] = ()
+) -> LabState:
     """What answers make of the lab; hosts of the record without one are looked up."""
     by_name = {answer.host.name: answer for answer in answers}
     hosts = tuple(host_state(config, host, by_name.get(host.name)) for host in record.hosts)
@@ -34,17 +38,24 @@ def state_of(config: LabConfig, record: Record, answers: Sequence[Answer], chang
     whole = bool(hosts) and not any(host.trouble for host in hosts) and listing.matches(config, record.hosts)
     return LabState(
         up=whole and owner is not None and is_ours(config, owner),
-        hosts=hosts, suite=record.suite, image=record.image, bridge=config.bridge, net=str(config.net),
-        inventory=config.inventory, owner=str(owner or ""), changed=tuple(changed),
+        hosts=hosts,
+        suite=record.suite,
+        image=record.image,
+        bridge=config.bridge,
+        net=str(config.net),
+        inventory=config.inventory,
+        owner=str(owner or ""),
+        changed=tuple(changed),
     )
 
 
 def host_state(config: LabConfig, host: LabHost, answer: Answer | None) -> HostState:
     """One host as found."""
     pid = process(config, host)
+    trouble = lack(config, host)
     if answer is not None and pid is not None:
-        return HostState(host, pid, answer.system, answer.trouble)
-    return HostState(host, pid, "", lack(config, host))
+        return HostState(host, pid, answer.system, answer.trouble or trouble)
+    return HostState(host, pid, "", trouble)
 
 
 def lack(config: LabConfig, host: LabHost) -> str:
@@ -70,7 +81,9 @@ def settled(config: LabConfig, record: Record) -> LabConfig:
     ):
         if asked is not None and asked != has:
             raise Refused(
-                f"the lab's hosts have {what} {has}, {asked} was asked", where="lab", kept="all hosts",
+                f"the lab's hosts have {what} {has}, {asked} was asked",
+                where="lab",
+                kept="all hosts",
                 next=f"inv lab.down, then LOADPROOF_LAB_{what.upper()}={asked} inv lab.up",
             )
     return replace(config, net=IPv4Network(record.net), suite=record.suite)

@@ -69,11 +69,16 @@ def needed(app: int | None = None, load: int | None = None, config: LabConfig | 
     build = "" if image.complete(config, name) else name
     make = tuple(host.name for host in wants if host not in record.hosts or lack(config, host))
     new = len(wants) - sum(hosts.folder(config, host).exists() for host in wants)
-    seconds = PACKAGES_TYPICAL_S * bool(packages) + image.TYPICAL_S * bool(build) + BOOT_TYPICAL_S * bool(make)
+    seconds = (
+        PACKAGES_TYPICAL_S * bool(packages) + image.TYPICAL_S * bool(build) + BOOT_TYPICAL_S * bool(make)
+    )
     return Needs(
-        packages, build, make,
+        packages,
+        build,
+        make,
         "" if network.exists(config.bridge) else f"{config.bridge} ({config.net})",
-        image.NEEDED_MB * bool(build) + HOST_MB * new, seconds,
+        image.NEEDED_MB * bool(build) + HOST_MB * new,
+        seconds,
     )
 
 
@@ -115,7 +120,8 @@ def repair(config: LabConfig, record: Record, wants: tuple[LabHost, ...], say: S
     name = image.build(config, suite, did) if not image.complete(config, record.image) else record.image
     if not config.key.exists():
         make_lab_key(config)
-    claim(config)
+    if claim(config):
+        did(f"wrote {config.owner}")
     if record.hosts and name != record.image:
         did("the image of the hosts is gone: they are made anew")
         discard(config, record.hosts)
@@ -125,7 +131,9 @@ def repair(config: LabConfig, record: Record, wants: tuple[LabHost, ...], say: S
     if not network.standing(config):
         network.make(config)
         did(f"made bridge {config.bridge}")
-    record = replace(machine.raise_inotify(record, len(wants)), network_manager=network.keep_manager_off(config))
+    record = replace(
+        machine.raise_inotify(record, len(wants)), network_manager=network.keep_manager_off(config)
+    )
     write_record(config, record)
     answers = bring(config, record, did)
     if not listing_before:
@@ -158,8 +166,9 @@ def bring(config: LabConfig, record: Record, did: Say) -> list[Answer]:
 
     Raises LabUnavailable with the first host's trouble when they do not all answer.
     """
-    fresh = start(config, record, [host for host in record.hosts if faulty(config, host)], did)
-    write_known_hosts(config, record)
+    fresh = start(config, record, [host for host in record.hosts if faulty(config, host, did)], did)
+    if write_known_hosts(config, record):
+        did(f"wrote {config.known_hosts}")
     answers = ask(config, record.hosts, fresh)
     silent_hosts = [answer.host for answer in answers if poor(answer, fresh)]
     if silent_hosts:
@@ -178,7 +187,7 @@ def bring(config: LabConfig, record: Record, did: Say) -> list[Answer]:
     return answers
 
 
-def faulty(config: LabConfig, host: LabHost) -> bool:
+def faulty(config: LabConfig, host: LabHost, did: Say) -> bool:
     """Whether a host has to be started; one that is only unplugged is plugged in again."""
     if hosts.process(config, host) is None or not hosts.mounted(config, host):
         return True
@@ -186,6 +195,7 @@ def faulty(config: LabConfig, host: LabHost) -> bool:
         return True
     if not network.plugged(config, host):
         network.plug(config, [host])
+        did(f"plugged {host.name} into {config.bridge}")
     return False
 
 
@@ -227,12 +237,14 @@ def poor(answer: Answer, fresh: set[LabHost]) -> bool:
     return bool(answer.trouble) or (answer.host in fresh and answer.system != "running")
 
 
-def write_known_hosts(config: LabConfig, record: Record) -> None:
-    """The lab's known_hosts, from the keys of its hosts."""
+def write_known_hosts(config: LabConfig, record: Record) -> bool:
+    """Write the lab's known_hosts, from the keys of its hosts; gives whether it said anything else before."""
     keys = [(host, hosts.folder(config, host) / "host_key.pub") for host in record.hosts]
     text = "".join(f"{host.address} {path.read_text()}" for host, path in keys if path.exists())
-    if not config.known_hosts.exists() or config.known_hosts.read_text() != text:
-        write_text(config.known_hosts, text)
+    if config.known_hosts.exists() and config.known_hosts.read_text() == text:
+        return False
+    write_text(config.known_hosts, text)
+    return True
 
 
 def trouble(config: LabConfig, answer: Answer) -> LabUnavailable:
@@ -241,12 +253,16 @@ def trouble(config: LabConfig, answer: Answer) -> LabUnavailable:
     if answer.unreached:
         rule = network.blocking() or "no rule of this machine's packet filter was found that does it"
         return LabUnavailable(
-            f"{host.name}: {answer.trouble}. {rule}", where=f"bridge {config.bridge}", kept="the hosts, running",
+            f"{host.name}: {answer.trouble}. {rule}",
+            where=f"bridge {config.bridge}",
+            kept="the hosts, running",
             next=f"sudo iptables -I FORWARD -i {config.bridge} -o {config.bridge} -j ACCEPT, or change that rule; then inv lab.up",
         )
     failed = f"; failed: {', '.join(answer.failed)}" if answer.failed else ""
     seen = answer.trouble or f"systemd is {answer.system}{failed}"
     return LabUnavailable(
         f"{host.name}: {seen}\n{hosts.console(config, host)}".rstrip(),
-        where=str(hosts.folder(config, host) / "console.log"), kept="the hosts that run", next="inv lab.up, or inv lab.down",
+        where=str(hosts.folder(config, host) / "console.log"),
+        kept="the hosts that run",
+        next="inv lab.up, or inv lab.down",
     )

@@ -18,7 +18,9 @@ NET = IPv4Network("198.18.77.0/24")
 
 def names(app: int | None, load: int | None, have: tuple[str, ...] = ()) -> list[str]:
     existing = tuple(
-        host_of(NET, "load" if name.startswith("load") else "app", int(name[-1])) for name in have if name != "proxy"
+        host_of(NET, "load" if name.startswith("load") else "app", int(name[-1]))
+        for name in have
+        if name != "proxy"
     )
     proxy = (host_of(NET, "proxy", 1),) if "proxy" in have else ()
     return [host.name for host in wanted((*existing, *proxy), app, load, NET)]

@@ -39,7 +39,10 @@ def test_the_inventory_is_ansible_yaml_with_the_three_groups(tmp_path: Path) -> 
     assert {group: list(groups[group]["hosts"]) for group in groups} == {
         "app": ["app1", "app2"], "proxy": ["proxy"], "load": ["load1"],
     }  # fmt: skip
-    assert groups["app"]["hosts"]["app2"] == {"ansible_host": "198.18.77.12", "loadproof_address": "198.18.77.12"}
+    assert groups["app"]["hosts"]["app2"] == {
+        "ansible_host": "198.18.77.12",
+        "loadproof_address": "198.18.77.12",
+    }
     words = shlex.split(tree["all"]["vars"]["ansible_ssh_common_args"])
     assert f'UserKnownHostsFile="{config.known_hosts}"' in words and "IdentitiesOnly=yes" in words
 
@@ -55,11 +58,23 @@ def test_an_inventory_that_the_lab_did_not_write_is_not_removed(config: LabConfi
     ("routes", "expected"),
     [
         ([{"dst": "default", "dev": "eth0"}, {"dst": "192.0.2.0/24", "dev": "eth0"}], ""),
-        ([{"dst": "198.18.77.0/24", "dev": "lp-br0"}, {"type": "local", "dst": "198.18.77.1", "dev": "lp-br0"}], ""),
+        (
+            [
+                {"dst": "198.18.77.0/24", "dev": "lp-br0"},
+                {"type": "local", "dst": "198.18.77.1", "dev": "lp-br0"},
+            ],
+            "",
+        ),
         ([{"dst": "198.18.0.0/15", "dev": "tun0"}], "198.18.0.0/15 by tun0"),
         ([{"type": "local", "dst": "198.18.77.9", "dev": "eth1"}], "198.18.77.9 by eth1"),
         ([{"type": "blackhole", "dst": "198.18.77.0/25"}], "198.18.77.0/25 by blackhole"),
-        ([{"type": "broadcast", "dst": "198.18.77.255", "dev": "eth1"}, {"dst": "0.0.0.0/0", "dev": "tun0"}], ""),
+        (
+            [
+                {"type": "broadcast", "dst": "198.18.77.255", "dev": "eth1"},
+                {"dst": "0.0.0.0/0", "dev": "tun0"},
+            ],
+            "",
+        ),
     ],
 )
 def test_a_route_in_the_way(routes: list[dict[str, object]], expected: str) -> None:
@@ -84,7 +99,9 @@ def test_inotify_default_carries_a_usual_lab() -> None:
     assert machine.inotify_needed(4) <= 128 < machine.inotify_needed(27)
 
 
-def test_needed_lists_everything_before_the_first_change(config: LabConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_needed_lists_everything_before_the_first_change(
+    config: LabConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(machine, "missing", lambda: ("systemd-container", "mmdebstrap"))
     needs = needed(app=3, config=config)
     assert needs.hosts == ("app1", "app2", "app3", "proxy", "load1")
@@ -138,7 +155,9 @@ def test_image_name_follows_recipe_and_suite(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_archives_belong_to_root_and_keep_secrets(tmp_path: Path) -> None:
-    data = image.archive({"root/.ssh/key": "x", "etc/link": "->/dev/null"}, {"root/.ssh/key": 0o600, "root/.ssh": 0o700})
+    data = image.archive(
+        {"root/.ssh/key": "x", "etc/link": "->/dev/null"}, {"root/.ssh/key": 0o600, "root/.ssh": 0o700}
+    )
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         members = {member.name: member for member in tar.getmembers()}
     assert all(member.uid == 0 for member in members.values())

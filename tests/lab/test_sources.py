@@ -49,7 +49,9 @@ CASES = [
 
 
 @pytest.mark.parametrize(("system", "files", "asked", "expected"), CASES)
-def test_sources_of_a_suite(system: str, files: tuple[str, ...], asked: str | None, expected: list[str]) -> None:
+def test_sources_of_a_suite(
+    system: str, files: tuple[str, ...], asked: str | None, expected: list[str]
+) -> None:
     machine = read_os_release((DATA / system / "os-release").read_text())
     found = derive(machine, suite_for(machine, asked), texts(system, *files))
     assert sorted(source.line() for source in found) == sorted(expected)
@@ -69,7 +71,9 @@ def test_stable_in_the_sources_means_the_machines_own_codename() -> None:
 
 def test_a_mirror_list_keeps_its_address() -> None:
     machine = read_os_release((DATA / "debian12" / "os-release").read_text())
-    text = "Types: deb\nURIs: mirror+file:///etc/apt/mirrors/debian.list\nSuites: bookworm\nComponents: main\n"
+    text = (
+        "Types: deb\nURIs: mirror+file:///etc/apt/mirrors/debian.list\nSuites: bookworm\nComponents: main\n"
+    )
     (found,) = derive(machine, "trixie", [("debian.sources", text)])
     assert found.line() == "deb mirror+file:///etc/apt/mirrors/debian.list trixie main"
 
