@@ -37,7 +37,7 @@ class Worker:
         self.recorder = recorder.Recorder(trial.out, number)
         # Locust's count: firings of its request event, kept apart from the recorder so that the two can disagree.
         self.requests = self.failures = 0
-        self.rows = self.cut = self.never_connected = 0
+        self.cut = self.never_connected = 0
         self.time_ms = 0.0
         self._users_begun = False
         self._lags: list[int] = []
@@ -46,7 +46,6 @@ class Worker:
 
     def ended(self, attempt: Attempt, error: int, error_name: str, user: int) -> None:
         """Write the row of a request, answered or not."""
-        self.rows += 1
         if error == recorder.CUT:
             self.cut += 1
         if not attempt.port:
@@ -82,7 +81,6 @@ class Worker:
             "failures": self.failures,
             "cut": self.cut,
             "connected_never": self.never_connected,
-            "rows": self.rows,
             "lost_rows": self.recorder.lost_rows,
         }
 

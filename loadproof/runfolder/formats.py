@@ -31,6 +31,7 @@ CLIENT_MAGIC = b"LPCLIENT"
 APP_MAGIC = b"LPAPPROW"
 
 # requests-<worker>.rows : one row per event, written by a Locust worker (loadtests/recorder.py)
+# The file grows ahead of its rows: after a kill it ends in rows of kind 0, reserved and never written. Skip them.
 KIND_REQUEST, KIND_USER_STARTED, KIND_USER_STOPPED, KIND_SECOND = 1, 2, 3, 4
 
 ERROR_CLASSES = (
