@@ -10,7 +10,7 @@ import base64
 import json
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,6 +38,8 @@ INSTALL_S = 900.0  # packages over a slow line are the longest part
 READY_S = 20.0
 EVERY_S = 0.1
 
+UNTOUCHED = "nothing was touched on any host"
+
 Status = Literal["ok", "changed", "failed", "unreachable"]
 
 
@@ -59,12 +61,14 @@ def converge(
     root: Path = Path(),
     packages_from: str = "",
     run: str | None = "",
+    diff: bool = False,
 ) -> dict[str, HostOutcome]:
     """Bring hosts (or only these) to their desired state; one outcome per host, in inventory order.
 
     A blocker on any host (a port taken by a stranger, a platform that is not the declared one) leaves every host
     untouched: the blocked ones are "failed", and so are those with changes, naming the blocker. A host that cannot
     be reached is its own outcome; the others go on. `packages_from`: a folder on the hosts to install packages from.
+    `diff` (and `check`) reads the text of files before they change.
     `run`: who asks; a lock of another run is a blocker ("": a deploy, blocked by any lock).
     """
     only = None if hosts is None else set(hosts)
@@ -75,21 +79,19 @@ def converge(
         name: Todo(wanted[name], found[name], tuple(plan_changes.changes(found[name], wanted[name])))
         for name in found
     }
-    outcomes = {
-        name: failure(name, error) for name, error in answers.items() if isinstance(error, LoadproofError)
-    }
-    outcomes |= {
-        name: HostOutcome(name, "changed" if item.changes else "ok", item.changes)
-        for name, item in todo.items()
-    }
-    refused = refusals(todo, run)
+    if diff or check:
+        todo |= good(fleet.each(lambda remote: with_texts(remote, todo[remote.host.name]), outdated(todo)))
+    silent = {name: error for name, error in answers.items() if isinstance(error, LoadproofError)}
+    outcomes = {name: failure(name, error) for name, error in silent.items()}
+    for name, item in todo.items():
+        outcomes[name] = HostOutcome(name, "changed" if item.changes else "ok", item.changes)
+    refused = refusals(todo, silent, run)
     if refused:
         for name, error in refused.items():
             outcomes[name] = HostOutcome(name, "failed", todo[name].changes, error)
     elif not check:
-        outcomes |= act_all(
-            fleet, {name: item for name, item in todo.items() if item.changes}, root, packages_from
-        )
+        busy = {name: item for name, item in todo.items() if item.changes}
+        outcomes |= act_all(fleet, busy, root, packages_from)
     return {name: outcomes[name] for name in answers}
 
 
@@ -102,16 +104,50 @@ class Todo:
     changes: tuple[Change, ...]
 
 
-def refusals(todo: Mapping[str, Todo], run: str | None) -> dict[str, LoadproofError]:
-    """The errors of a deploy that must not begin: blocked hosts, and those left alone because of them."""
+def outdated(todo: Mapping[str, Todo]) -> list[str]:
+    """The hosts that have a file whose text is wanted for a diff."""
+    return [name for name, item in todo.items() if any(lacks_text(change) for change in item.changes)]
+
+
+def lacks_text(change: Change) -> bool:
+    """Whether a file is on the host with another text that may be shown."""
+    return change.kind == "file" and change.before is None and change.after is not None
+
+
+def with_texts(remote: Remote, todo: Todo) -> Todo:
+    """The same, with the texts that changed files have now; one command."""
+    paths = [change.what for change in todo.changes if lacks_text(change)]
+    script = 'for f; do head -c 65536 "$f" 2>/dev/null | base64 -w0; echo; done'
+    said = checked(remote, quote("/bin/sh", "-c", script, "sh", *paths), 15).stdout.split("\n")
+    texts = {
+        path: base64.b64decode(line).decode(errors="replace") for path, line in zip(paths, said, strict=False)
+    }
+    changed = tuple(
+        replace(change, before=texts.get(change.what, "")) if lacks_text(change) else change
+        for change in todo.changes
+    )
+    return replace(todo, changes=changed)
+
+
+def refusals(
+    todo: Mapping[str, Todo], silent: Mapping[str, LoadproofError], run: str | None
+) -> dict[str, LoadproofError]:
+    """The errors of a deploy that must not begin: blocked hosts, and those left alone because of them.
+
+    A host that answered but could not be asked (no sudo, no Python that is new enough) blocks as well; one that
+    cannot be reached does not: nothing says that it is in the way of the others.
+    """
     blocked = {name: plan_blockers.blockers(item.facts, item.desired, run) for name, item in todo.items()}
     errors = {name: refusal(name, problems) for name, problems in blocked.items() if problems}
-    if errors:
-        name, first = next(iter(errors.items()))
+    causes = {
+        name: error for name, error in silent.items() if failure(name, error).status == "failed"
+    } | errors
+    if causes:
+        name, first = next(iter(causes.items()))
         for other, item in todo.items():
             if item.changes and other not in errors:
                 what = f"not touched, because of {name}: {first.what}"
-                errors[other] = Refused(what, where=f"host {other}", kept=first.kept, next=first.next)
+                errors[other] = Refused(what, where=f"host {other}", kept=UNTOUCHED, next=first.next)
     return errors
 
 
@@ -137,7 +173,7 @@ def failure(host: str, error: LoadproofError, changes: tuple[Change, ...] = ()) 
 def refusal(host: str, problems: Iterable[Problem]) -> LoadproofError:
     """A host that must not be touched: the environment is at fault, so exit 3, and all its problems at once."""
     what = "\n".join(problem.message for problem in problems)
-    error = StepFailed(host, "facts.py", 0, "", what=what, kept="nothing was touched on any host")
+    error = StepFailed(host, "facts.py", 0, "", what=what, kept=UNTOUCHED)
     error.next = "put it right on the host, then inv deploy"
     return error
 
