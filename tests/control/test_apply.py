@@ -1,0 +1,258 @@
+"""Converging hosts: asked once, refused before touched, read back. Comparing itself is tested in tests/plan."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadproof.control import apply, trees
+from loadproof.control.fake import Call, FakeRemote, Script
+from loadproof.control.fleet import Fleet
+from loadproof.errors import HostUnreachable, LinkLost, LoadproofError, NotReady, Refused, StepFailed
+from loadproof.plan import places
+from loadproof.plan.changes import FOLDERS
+from loadproof.plan.values import (
+    Change,
+    Desired,
+    FileSpec,
+    Host,
+    HostDesired,
+    Inventory,
+    Platform,
+    Promise,
+    TreeSpec,
+    UnitSpec,
+)
+
+PLATFORM = Platform("3.11", "x86_64", (2, 36), trees.MAGIC)
+TREE = TreeSpec("app", "app-0123", PLATFORM)
+ENV = FileSpec("/etc/loadproof/app.env", b"A=1\n", 0o644)
+UNIT = UnitSpec(places.APP_UNIT, "running", (ENV.path, TREE.name))
+
+
+def desired_of(name: str) -> HostDesired:
+    return HostDesired(
+        name, packages=(("cpulimit", "cpulimit"),), masked=("nginx.service",), files=(ENV,), trees=(TREE,),
+        units=(UNIT,), promises=(Promise("health", 8000, "d1", "plain"),), ports=(8000,),
+    )  # fmt: skip
+
+
+class World:
+    """Hosts that answer facts as they are and become as install.py is told."""
+
+    def __init__(self, *names: str) -> None:
+        self.inventory = Inventory("x", tuple(Host(name, ("app",), name) for name in names))
+        self.desired = Desired("d1", tuple(desired_of(name) for name in names), "plain", names)
+        self.state: dict[str, dict[str, Any]] = {name: {"done": set(), "live": False} for name in names}
+        self.extra: dict[str, dict[str, Any]] = {}
+        self.failed: dict[str, Any] = {}
+        self.never_ready: set[str] = set()
+        self.script = Script().on("facts.py", self.facts).on("install.py", self.install)
+
+    def facts(self, call: Call) -> str:
+        state, done = self.state[call.host], self.state[call.host]["done"]
+        unit = {
+            "active": "active" if state["live"] else "inactive",
+            "sub": "",
+            "pid": 1,
+            "enabled": "",
+            "unit_file": True,
+        }
+        health = {"deploy_id": "d1", "variant": "plain"} if state["live"] else None
+        if call.host in self.never_ready:
+            health = {"deploy_id": "d0", "variant": "plain"} if health else None
+        answer = {
+            "host": call.host, "python": "3.11", "python_exe": "/usr/bin/python3", "machine": "x86_64",
+            "glibc": [2, 36], "magic": trees.MAGIC, "uid": 0, "user": "user" in done, "lock": None, "trial": None,
+            "folders": {p: {"mode": m, "owner": o} if p in done else None for p, (m, o) in FOLDERS.items()},
+            "files": {ENV.path: {"sha256": ENV.sha256, "mode": 0o644, "owner": "root"} if ENV.path in done else None},
+            "trees": {TREE.path: TREE.path in done},
+            "programs": {"cpulimit": "/usr/bin/cpulimit" if "cpulimit" in done else None},
+            "units": {places.APP_UNIT: {**unit, "needs_reload": False}},
+            "ports": {"8000": None}, "health": {"8000": health}, "config": {},
+            "disk": {p: {"free_kb": 1 << 24, "total_kb": 1 << 25} for p in ("/opt", "/var/lib", places.OPT, places.VAR)},
+        }  # fmt: skip
+        return json.dumps({**answer, **self.extra.get(call.host, {})})
+
+    def install(self, call: Call) -> str:
+        if call.host in self.failed:
+            return json.dumps({"done": [], "failed": self.failed[call.host]})
+        for step in self.steps(call.host):
+            if step["do"] in ("start", "restart"):
+                self.state[call.host]["live"] = True
+            name = (
+                {"user": "user", "package": step.get("program")}.get(step["do"])
+                or step.get("path")
+                or step.get("unit")
+            )
+            self.state[call.host]["done"].add(name)
+        return json.dumps({"done": [], "failed": None})
+
+    def steps(self, host: str) -> list[dict[str, Any]]:
+        call = [call for call in self.script.calls if call.host == host and "install.py" in call.what][-1]
+        plan: list[dict[str, Any]] = json.loads(call.stdin[call.stdin.rindex('{"steps"') :])["steps"]
+        return plan
+
+    def converge(self, **options: Any) -> dict[str, apply.HostOutcome]:
+        def opener(host: Host) -> FakeRemote:
+            return FakeRemote(host, self.script)
+
+        with Fleet(self.inventory, opener) as fleet:
+            return apply.converge(fleet, self.desired, **options)
+
+    def touched(self) -> list[str]:
+        return [call.what for call in self.script.calls if "facts.py" not in call.what]
+
+
+@pytest.fixture(autouse=True)
+def _archive(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    packed = tmp_path / "app-0123.tar.zst"
+    packed.write_bytes(b"tree")
+    monkeypatch.setattr(trees, "archive", lambda spec, root: packed)
+    monkeypatch.setattr(apply, "EVERY_S", 0.001)
+
+
+def test_a_bare_host_becomes_as_desired_then_nothing_changes() -> None:
+    world = World("a", "b")
+    first = world.converge()
+    assert [(o.host, o.status) for o in first.values()] == [("a", "changed"), ("b", "changed")]
+    kinds = [step["do"] for step in world.steps("a")]
+    assert kinds[:2] == ["mask", "package"]
+    assert kinds.index("user") < kinds.index("file") < kinds.index("start")
+    tree = next(step for step in world.steps("a") if step["do"] == "tree")
+    assert tree == {
+        "do": "tree",
+        "path": TREE.path,
+        "archive": f"{apply.INCOMING}/app-0123.tar.zst",
+        "compile": False,
+    }
+    puts = [(call.what, call.data) for call in world.script.calls if call.verb == "put"]
+    assert puts == [(tree["archive"], b"tree")] * 2
+    before = len(world.script.calls)
+    second = world.converge()
+    assert [outcome.status for outcome in second.values()] == ["ok", "ok"]
+    assert len(world.script.calls) - before == 2  # one round trip per host
+
+
+def test_check_touches_nothing_and_predicts() -> None:
+    world = World("a")
+    predicted = world.converge(check=True)["a"]
+    assert world.touched() == []
+    assert predicted.status == "changed"
+    assert world.converge()["a"].changes == predicted.changes
+
+
+def test_check_shows_the_text_that_is_there() -> None:
+    world = World("a")
+    world.converge()
+    world.extra["a"] = {"files": {ENV.path: {"sha256": "other", "mode": 0o644, "owner": "root"}}}
+    world.script.on("base64", "Qj0yCg==\n")
+    (change,) = [c for c in world.converge(check=True)["a"].changes if c.kind == "file"]
+    assert (change.before, change.after) == ("B=2\n", "A=1\n")
+
+
+def test_only_these_hosts() -> None:
+    world = World("a", "b")
+    assert list(world.converge(hosts=["b"])) == ["b"]
+    assert {call.host for call in world.script.calls} == {"b"}
+
+
+def test_one_blocked_host_leaves_all_untouched() -> None:
+    world = World("a", "b", "c")
+    world.extra["b"] = {"ports": {"8000": {"pid": 7, "name": "python3", "unit": "other.service"}}}
+    outcomes = world.converge()
+    assert world.touched() == []
+    assert [outcome.status for outcome in outcomes.values()] == ["failed"] * 3
+    problem = outcomes["b"].problem
+    assert problem is not None
+    assert "python3" in problem.what
+    assert "nothing was touched" in problem.kept
+    assert problem.exit_code == 3
+    other = outcomes["a"].problem
+    assert isinstance(other, Refused)
+    assert "python3" in other.what
+
+
+def test_a_host_that_cannot_be_asked_blocks_an_unreachable_one_does_not() -> None:
+    world = World("a", "b")
+    world.extra["b"] = {"python": "3.9"}
+    assert {outcome.status for outcome in world.converge().values()} == {"failed"}
+    assert world.touched() == []
+    world = World("a", "b")
+
+    def gone(call: Call) -> str:
+        if call.host == "b":
+            raise HostUnreachable("b", "gone")
+        return world.facts(call)
+
+    world.script.answers.insert(0, ("facts.py", gone))
+    outcomes = world.converge()
+    assert [outcome.status for outcome in outcomes.values()] == ["changed", "unreachable"]
+
+
+def test_a_step_that_fails_carries_its_last_lines() -> None:
+    world = World("a", "b")
+    world.failed["a"] = {"what": "package cpulimit", "exit": 100, "last_lines": "E: Unable to locate package"}
+    outcomes = world.converge()
+    problem = outcomes["a"].problem
+    assert isinstance(problem, StepFailed)
+    assert problem.exited == 100
+    assert "Unable to locate" in problem.what
+    assert outcomes["b"].status == "changed"
+
+
+def test_a_promise_that_is_not_kept_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apply.read_back, "__defaults__", (0.02,))
+    world = World("a")
+    world.never_ready.add("a")
+    problem = world.converge()["a"].problem
+    assert isinstance(problem, NotReady)
+    assert "d0" in problem.last_seen
+    assert "not d1" in problem.last_seen
+
+
+def test_packages_from_a_folder() -> None:
+    world = World("a")
+    world.converge(packages_from="/srv/debs")
+    assert next(s for s in world.steps("a") if s["do"] == "package")["folder"] == "/srv/debs"
+
+
+def test_another_magic_number_compiles_on_the_host() -> None:
+    change = Change("tree", TREE.path, data=TREE)
+    (step,) = apply.steps_of(change, desired_of("a"), {"magic": "other"})
+    assert step["compile"] is True
+
+
+@pytest.mark.parametrize("dead", [False, True])
+def test_a_failure_at_any_action_is_one_hosts_outcome(dead: bool) -> None:
+    """For every k: the other host ends as desired or untouched, and a later deploy puts everything right."""
+    k = 0
+    while True:
+        world = World("a", "b")
+        world.script.fail_at, world.script.dead = k, dead
+        outcomes = world.converge()
+        bad = [name for name, outcome in outcomes.items() if outcome.problem is not None]
+        assert all(isinstance(outcomes[name].problem, LinkLost) for name in bad)
+        assert all(outcomes[name].status == "unreachable" for name in bad)
+        world.script.fail_at, world.script.lost = None, set()
+        world.converge()
+        assert [outcome.status for outcome in world.converge().values()] == ["ok", "ok"]
+        if not bad:
+            break
+        assert len(bad) == 1
+        k += 1
+    assert k >= 8  # two hosts: ask, folder, put, install, read back
+
+
+def test_a_tree_that_cannot_be_built_touches_no_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(spec: TreeSpec, root: Path) -> Path:
+        raise StepFailed("this machine", "pip", 1, "no wheel")
+
+    monkeypatch.setattr(trees, "archive", fails)
+    world = World("a")
+    with pytest.raises(LoadproofError, match="no wheel"):
+        world.converge()
+    assert world.touched() == []
