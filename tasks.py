@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 sys.dont_write_bytecode = False
 
 ROOT = Path(__file__).resolve().parent
-RESULTS = ROOT / "results"
+RESULTS = Path(os.environ.get("LOADPROOF_RESULTS") or ROOT / "results")
 LAB_INVENTORY = ROOT / "inventory" / "lab.yml"
 
 INVENTORY_HELP = {

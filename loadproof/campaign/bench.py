@@ -10,7 +10,7 @@ from pathlib import Path
 
 from loadproof.control import apply, conduct, lock, probe, provenance, signals
 from loadproof.control.fleet import Fleet
-from loadproof.errors import LoadproofError
+from loadproof.errors import LoadproofError, Refused
 from loadproof.plan import desired as desired_state
 from loadproof.plan import trials as trial_plans
 from loadproof.plan.actions import hosts_of
@@ -118,7 +118,13 @@ def hooks(
 
 def converge(fleet: Fleet, desired: Desired, root: Path, run: str) -> None:
     """Brings every host to its desired state; the first host that fails is raised."""
-    apply.raise_first(apply.converge(fleet, desired, root=root, run=run))
+    problems = [
+        outcome.problem for outcome in apply.converge(fleet, desired, root=root, run=run).values() if outcome.problem
+    ]
+    # a host that was only left alone because of another one is not the cause
+    causes = [problem for problem in problems if not isinstance(problem, Refused)] or problems
+    if causes:
+        raise causes[0]
 
 
 def _facts(fleet: Fleet, trial: TrialPlan, path: Path, when: str) -> None:
