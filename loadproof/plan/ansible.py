@@ -198,8 +198,7 @@ def _members(groups: Mapping[str, _Group], name: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _priority(variables: Variables) -> int:
-    setting = variables.get("ansible_group_priority")
+def _priority(setting: Setting | None) -> int:
     text = setting.text if setting else None
     return int(text) if text and text.isdecimal() else 1
 
@@ -215,7 +214,9 @@ def _declared(reading: _Reading, beside: _Beside, notes: list[str]) -> Declared:
     members = {name: _members(groups, name) for name in groups}
     members["all"] = tuple(reading.hosts)
     extra = {name: beside.variables("group_vars", name) for name in groups}
-    order = sorted(groups, key=lambda n: (depths[n], _priority(groups[n].variables | extra[n]), n))
+    # Only the inventory itself may set the priority, and Ansible does not hand it on as a variable.
+    priorities = {name: _priority(groups[name].variables.pop("ansible_group_priority", None)) for name in groups}
+    order = sorted(groups, key=lambda n: (depths[n], priorities[n], n))
     variables: dict[str, Variables] = {}
     for host, own in reading.hosts.items():
         mine = [name for name in order if host in members[name]]
