@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from loadproof.runfolder import formats
-from tests.loadtests.fleet import Fleet, free_port
+from tests.loadtests.fleet import Fleet, free_port, wait_until
 from tests.loadtests.server import BadServer
 
 Make = Callable[..., Fleet]
@@ -42,8 +42,11 @@ def assert_conserved(fleet: Fleet, server: BadServer | None = None) -> None:
     for worker, sequence in sequences(rows["id"]).items():
         assert sequence == list(range(len(sequence))), f"gap in worker {worker}"
     if server is not None:
-        assert len(server.seen.ids) == len(set(server.seen.ids)), "a request was sent twice"
-        assert set(server.seen.ids) == {int(row["id"]) for row in rows if row["port"]}
+        sent = {int(row["id"]) for row in rows if row["port"]}
+        # what was cut off at the end may still be on its way through the server's threads
+        wait_until(lambda: set(server.seen.ids) >= sent, 3, "the server has read everything")
+        assert set(server.seen.ids) == sent
+        assert len(server.seen.ids) == len(sent), "a request was sent twice"
 
 
 def test_three_workers(fleet: Make) -> None:
@@ -132,7 +135,9 @@ def test_error_classes(fleet: Make) -> None:
     assert_conserved(made, server)
     done = {one: order[(index + 1) % len(order)] for index, one in enumerate(server.seen.ids)}
     seen: dict[str, Counter[str]] = {what: Counter() for what in order}
-    for row in made.requests():
+    connected = made.requests()
+    connected = connected[connected["port"] > 0]  # our stop may have cut one off while it connected
+    for row in connected:
         name = formats.ERROR_CLASSES[row["error"]]
         name = f"http_{row['status']}" if name == "http" else name
         name = f"other:{made.json('names-1.json')[row['error_name']]}" if name == "other" else name
@@ -147,7 +152,6 @@ def test_error_classes(fleet: Make) -> None:
 
 def check_row(row: Any, what: str, name: str) -> None:
     """What a row says beyond its class."""
-    assert row["port"]
     if name == "timeout":  # one deadline over everything: a byte now and then does not move it
         assert 280_000 <= row["end_us"] - row["start_us"] < 600_000
         assert row["status"] == (200 if what == "drip" else 0)
@@ -163,7 +167,7 @@ def check_row(row: Any, what: str, name: str) -> None:
 def test_refused(fleet: Make) -> None:
     made = fleet(hold=0.5, target=f"http://127.0.0.1:{free_port()}").run()
     assert_conserved(made)
-    assert set(made.errors()) == {"refused"}
+    assert set(made.errors()) - {"cut"} == {"refused"}
     assert not made.requests()["port"].any()
 
 
