@@ -108,7 +108,6 @@ def main(loop: str = "uvloop", witness: bool = True) -> int:
     """Serves until a signal ends it; the exit code."""
     # before anything slow: until it is blocked, SIGUSR1 would end the process
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
-    from app.application import BadSetting, load
     from app.rows import Book, say
 
     settings, wrong = read_settings(os.environ)
@@ -116,6 +115,8 @@ def main(loop: str = "uvloop", witness: bool = True) -> int:
         say(sentence)
     if wrong:
         return 64
+    from app.application import BadSetting, load
+
     try:
         load(settings.variant)  # first: a variant that cannot be served leaves no row file
         book = Book(settings.out) if witness else None
