@@ -8,12 +8,14 @@
 
 Kinds: cpulimit (a child of ours, re-attached when it or the app dies), quota (the unit's cgroup), none. Each event is
 one line of FOLDER/limiter.jsonl. Exits 0, or 78 when the limit cannot be held at all: restarting it would not help.
+(Long for one file, because a host program has to be one file.)
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import json
 import os
 import select
@@ -202,9 +204,11 @@ def recognise(said: str) -> dict[str, str]:
     return {"flavour": "unknown", "version": first, "one_cpu": "", "forks": ""}
 
 
-def die_with_parent() -> None:
-    """In the child: end with the supervisor, even if that is killed."""
+def die_with(parent: int) -> None:
+    """In the child: end with the supervisor, even if that is killed, or was while this process began."""
     LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 class CpuLimit:
@@ -238,7 +242,7 @@ class CpuLimit:
             stdout=self.said,
             stderr=self.said,
             process_group=0,
-            preexec_fn=die_with_parent,
+            preexec_fn=functools.partial(die_with, os.getpid()),
         )
         self.begun = self.progress = time.monotonic()
         return {"child": self.child.pid, "child_start": start_of(self.child.pid), "command": " ".join(words)}

@@ -113,6 +113,10 @@ class Limited(Remote):
         """CPU of the app's processes over some seconds, % of one CPU, by their CPU clocks."""
         return float(self.run(f"/usr/bin/python3 -I -S - {APP} {seconds}", SHARE.encode()))
 
+    def runs_free(self) -> bool:
+        """Whether the app's processes are never seen stopped in 200 looks, and make progress."""
+        return self.run(f"/usr/bin/python3 -I -S - {APP} 1 free", SHARE.encode()).strip() == "True"
+
     def monotonic_ns(self) -> int:
         """The host's clock."""
         return int(self.run("/usr/bin/python3 -I -S -c 'import time; print(time.monotonic_ns())'"))
@@ -121,18 +125,24 @@ class Limited(Remote):
 CONTROL = f"/run/systemd/system.control/{APP}.d"
 SHARE = """
 import os, sys, time
-def used():
-    total = 0
+def members():
     for name in os.listdir("/proc"):
         try:
             if name.isdigit() and sys.argv[1] in open(f"/proc/{name}/cgroup").read():
-                total += time.clock_gettime_ns(((~int(name)) << 3) | 2)
+                yield int(name)
         except OSError:
             pass
-    return total
-before, begun = used(), time.monotonic_ns()
-time.sleep(float(sys.argv[2]))
-print((used() - before) / (time.monotonic_ns() - begun) * 100)
+def used():
+    return sum(time.clock_gettime_ns(((~pid) << 3) | 2) for pid in members())
+before, begun, stopped = used(), time.monotonic_ns(), False
+if sys.argv[3:]:
+    for _ in range(200):
+        time.sleep(float(sys.argv[2]) / 200)
+        stopped |= any(open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] == "T" for pid in members())
+    print(not stopped and used() > before)
+else:
+    time.sleep(float(sys.argv[2]))
+    print((used() - before) / (time.monotonic_ns() - begun) * 100)
 """
 
 
@@ -179,7 +189,7 @@ def test_cpulimit_holds_and_whatever_is_killed_is_limited_again(host: Limited) -
     assert whats == ["cpulimit", "app", "supervisor"]
 
     host.run(f"systemctl stop {LIMIT}")
-    assert host.share(1) > 25
+    assert host.runs_free()
     assert host.run("pgrep -x cpulimit -a", ok=False).count(f"-p {host.shown('MainPID')} ") == 0
 
 
@@ -189,19 +199,21 @@ def test_forks_are_held_too_and_their_limiters_end(host: Limited) -> None:
     assert 1 < host.share(5) < 40
     assert len(host.run("pgrep -x cpulimit").split()) >= 2
     host.run(f"systemctl stop {LIMIT}")
-    assert host.share(1) > 25  # two busy processes, free, on a machine that others use too
+    assert host.runs_free()
     assert not host.run("pgrep -x cpulimit", ok=False)
 
 
 def test_quota_says_truly_whether_it_is_in_force(host: Limited) -> None:
     host.start("quota")
     event = until(lambda: host.events("in_force"), "in_force")[0]
-    assert event["ok"] is (host.share(3) < 8), event
-    if not event["ok"]:
+    if event["ok"]:
+        assert host.share(3) < 8
+    else:
         assert event["why"].startswith("accepted but not in force")
+        assert not host.run(f"find /sys/fs/cgroup -path '*{APP}/cpu.max'")
     host.run(f"systemctl stop {LIMIT}")
     assert host.shown("CPUQuotaPerSecUSec") == "infinity"
-    assert host.share(1) > 25
+    assert host.runs_free()
     assert host.program("facts", json.dumps({"units": [APP]}))["units"][APP]["needs_reload"] is False
 
 
@@ -209,7 +221,7 @@ def test_its_time_is_over(host: Limited) -> None:
     host.start("cpulimit", deadline_s=3)
     until(lambda: host.shown("ActiveState", LIMIT) == "inactive", "ended by itself", 10)
     assert host.events("ended")[0]["why"] == "deadline"
-    assert host.share(1) > 25
+    assert host.runs_free()
 
 
 def test_facts_of_real_units(host: Limited) -> None:
