@@ -127,7 +127,7 @@ class Client:
 
     def close(self, reset: bool = False) -> None:
         """Ends the connection: with FIN, or with RST."""
-        if reset:
+        if reset and self.socket.fileno() >= 0:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.file.close()
         self.socket.close()
@@ -166,6 +166,7 @@ class AppServer:
         with (folder / "first" / "app.log").open("ab") as log:
             self.process = subprocess.Popen(words, env=settings, cwd=folder, stdout=log, stderr=log)
         self.port = 0
+        self.clients: list[Client] = []
 
     def log(self, name: str = "first") -> str:
         """What the app said, into the log of that folder."""
@@ -180,8 +181,9 @@ class AppServer:
         return self
 
     def connect(self) -> Client:
-        """A new connection."""
-        return Client(self.port)
+        """A new connection, closed with the server at the latest."""
+        self.clients.append(Client(self.port))
+        return self.clients[-1]
 
     def get(self, path: str, number: int | str | None = 1) -> tuple[int, Any]:
         """(status, JSON body) of one GET on a connection of its own."""
@@ -239,6 +241,8 @@ class AppServer:
         """Ends the process, whatever it does."""
         self.process.kill()
         self.process.wait()
+        for client in self.clients:
+            client.close()
 
 
 def read_rows(path: Path) -> np.ndarray:
