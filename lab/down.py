@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from lab import hosts, image, listing, machine, network
+from lab import hosts, image, listing, machine, network, processes
 from lab.config import LabConfig, LabHost, host_of
 from lab.record import Record, disown, locked, read_owner, read_record, refuse_foreign, without, write_record
 from lab.root import need_root
@@ -66,12 +66,12 @@ def take_down(config: LabConfig, record: Record, say: Callable[[str], None]) -> 
     """Stop and remove everything that `up` may have begun, whether the record knows of it or not."""
     listing.remove(config)
     all_hosts = known(config, record)
-    strays = hosts.strays(config)
+    strays = processes.strays(config)
     if all_hosts or strays or network.exists(config.bridge) or read_owner(config) is not None:
         need_root()
     if all_hosts:
         say(f"powering off {', '.join(host.name for host in all_hosts)}")
-    hosts.end(strays)
+    processes.end(strays)
     hosts.stop(config, all_hosts)
     image.remove(config, config.hosts)
     for name in image.partial(config):

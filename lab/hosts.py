@@ -14,10 +14,10 @@ from typing import TypeVar
 
 from lab import image, network
 from lab.config import LabConfig, LabHost
+from lab.processes import end, folder, process
 from lab.root import must, run
 from loadproof.errors import LabUnavailable
 
-STOP_S = 10.0  # a clean power-off takes 2 to 5 s
 START_S = 5.0  # until nspawn has written its pid; booting comes after
 MADE = "etc/.loadproof-made"
 T = TypeVar("T")
@@ -79,11 +79,6 @@ exit 0
 """
 
 
-def folder(config: LabConfig, host: LabHost) -> Path:
-    """Where a host's layers, console log and pid file are."""
-    return config.hosts / host.name
-
-
 def unit(config: LabConfig, host: LabHost) -> str:
     """Name of a host's unit where pid 1 is systemd, and of its cgroup where it is not."""
     return f"loadproof-lab-{config.prefix}{host.name}"
@@ -92,56 +87,6 @@ def unit(config: LabConfig, host: LabHost) -> str:
 def systemd_here() -> bool:
     """Whether pid 1 of this machine is systemd."""
     return Path("/run/systemd/system").is_dir()
-
-
-def mounted(config: LabConfig, host: LabHost) -> bool:
-    """Whether a host's overlay is mounted."""
-    return os.path.ismount(folder(config, host) / "root")
-
-
-def process(config: LabConfig, host: LabHost) -> int | None:
-    """The pid of a host's nspawn, if it lives: the one we recorded, with the start time we recorded."""
-    try:
-        pid, start = (folder(config, host) / "pid").read_text().split()
-        if start_time(int(pid)) == start:
-            return int(pid)
-    except (OSError, ValueError):
-        pass
-    # A lost pid file must not make us unmount a running host: a mounted one is looked for among all processes.
-    return next(iter(strays(config, host.name)), None) if mounted(config, host) else None
-
-
-def start_time(pid: int) -> str:
-    """Start of a living process in clock ticks since boot; "" when it is gone or a zombie."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    except (OSError, IndexError):
-        return ""
-    return "" if fields[0] in "ZX" else fields[19]
-
-
-def age(config: LabConfig, host: LabHost) -> float:
-    """Seconds since a host was started; infinite when it does not run."""
-    pid = process(config, host)
-    start = start_time(pid) if pid is not None else ""
-    if not start:
-        return float("inf")
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - int(start) / os.sysconf("SC_CLK_TCK")
-
-
-def strays(config: LabConfig, name: str = "") -> list[int]:
-    """Pids of nspawns that run a host (or that host) of this lab, whatever became of their pid files."""
-    begins = f"--directory={config.hosts}/" + (f"{name}/" if name else "")
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
-            except OSError:
-                continue
-            if Path(words[0]).name == "systemd-nspawn" and any(word.startswith(begins) for word in words):
-                found.append(int(entry.name))
-    return found
 
 
 def cpus_for(host: LabHost, cpus: Sequence[int]) -> str:
@@ -270,18 +215,6 @@ def stop(config: LabConfig, hosts: Iterable[LabHost]) -> None:
         run(["systemctl", "stop", *units], root=True, within=40)
     end(running)
     side_by_side(lambda host: leave(config, host), hosts)
-
-
-def end(pids: Sequence[int]) -> None:
-    """Ask nspawns to power their hosts off; those that do not within STOP_S are killed."""
-    for signal, within in (("-TERM", STOP_S), ("-KILL", 5.0)):
-        starts = {pid: start for pid in pids if (start := start_time(pid))}
-        if not starts:
-            return
-        run(["kill", signal, *map(str, starts)], root=True)
-        until = time.monotonic() + within
-        while time.monotonic() < until and any(start_time(pid) == start for pid, start in starts.items()):
-            time.sleep(0.02)
 
 
 def leave(config: LabConfig, host: LabHost) -> None:

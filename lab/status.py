@@ -9,7 +9,7 @@ from ipaddress import IPv4Network
 from lab import listing, network
 from lab.answer import Answer, ask_all
 from lab.config import NET, HostState, LabConfig, LabHost, LabState
-from lab.hosts import mounted, process
+from lab.processes import mounted, process
 from lab.record import Record, is_ours, read_owner, read_record
 from loadproof.errors import Refused
 
@@ -64,9 +64,9 @@ def lack(config: LabConfig, host: LabHost) -> str:
         return "not running"
     if not mounted(config, host):
         return "running, but its file system is not mounted"
-    if not network.standing(config):
-        return f"running, but the bridge {config.bridge} is gone"
     if not network.plugged(config, host):
+        if not network.exists(config.bridge):
+            return f"running, but the bridge {config.bridge} is gone"
         return f"running, but not plugged into {config.bridge}"
     return ""
 

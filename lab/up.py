@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from lab import hosts, image, listing, machine, network
+from lab import hosts, image, listing, machine, network, processes
 from lab.answer import Answer, ask_all
 from lab.config import LabConfig, LabHost, LabState, wanted
 from lab.record import (
@@ -68,7 +68,7 @@ def needed(app: int | None = None, load: int | None = None, config: LabConfig | 
     name = image_for(config, record, suite)
     build = "" if image.complete(config, name) else name
     make = tuple(host.name for host in wants if host not in record.hosts or lack(config, host))
-    new = len(wants) - sum(hosts.folder(config, host).exists() for host in wants)
+    new = len(wants) - sum(processes.folder(config, host).exists() for host in wants)
     seconds = (
         PACKAGES_TYPICAL_S * bool(packages) + image.TYPICAL_S * bool(build) + BOOT_TYPICAL_S * bool(make)
     )
@@ -158,7 +158,7 @@ def discard(config: LabConfig, gone: Sequence[LabHost]) -> None:
     """Stop hosts and remove all they wrote."""
     hosts.stop(config, gone)
     for host in gone:
-        image.remove(config, hosts.folder(config, host))
+        image.remove(config, processes.folder(config, host))
 
 
 def bring(config: LabConfig, record: Record, did: Say) -> list[Answer]:
@@ -189,7 +189,7 @@ def bring(config: LabConfig, record: Record, did: Say) -> list[Answer]:
 
 def faulty(config: LabConfig, host: LabHost, did: Say) -> bool:
     """Whether a host has to be started; one that is only unplugged is plugged in again."""
-    if hosts.process(config, host) is None or not hosts.mounted(config, host):
+    if processes.process(config, host) is None or not processes.mounted(config, host):
         return True
     if not hosts.running_cable(config, host):
         return True
@@ -204,11 +204,11 @@ def start(config: LabConfig, record: Record, missing: Sequence[LabHost], did: Sa
     if not missing:
         return set()
     listing.remove(config)
-    hosts.stop(config, [host for host in missing if hosts.folder(config, host).exists()])
+    hosts.stop(config, [host for host in missing if processes.folder(config, host).exists()])
 
     def one(host: LabHost) -> bool:
         public, new = hosts.prepare(config, host, record.image)
-        write_text(hosts.folder(config, host) / "host_key.pub", public + "\n")
+        write_text(processes.folder(config, host) / "host_key.pub", public + "\n")
         hosts.boot(config, host)
         return new
 
@@ -227,7 +227,7 @@ def ask(config: LabConfig, wants: Sequence[LabHost], fresh: set[LabHost]) -> lis
 
 def young(config: LabConfig, wants: Sequence[LabHost]) -> bool:
     """Whether a host was started within the last `boot_s` seconds."""
-    return any(hosts.age(config, host) < config.boot_s for host in wants)
+    return any(processes.age(config, host) < config.boot_s for host in wants)
 
 
 def poor(answer: Answer, fresh: set[LabHost]) -> bool:
@@ -239,7 +239,7 @@ def poor(answer: Answer, fresh: set[LabHost]) -> bool:
 
 def write_known_hosts(config: LabConfig, record: Record) -> bool:
     """Write the lab's known_hosts, from the keys of its hosts; gives whether it said anything else before."""
-    keys = [(host, hosts.folder(config, host) / "host_key.pub") for host in record.hosts]
+    keys = [(host, processes.folder(config, host) / "host_key.pub") for host in record.hosts]
     text = "".join(f"{host.address} {path.read_text()}" for host, path in keys if path.exists())
     if config.known_hosts.exists() and config.known_hosts.read_text() == text:
         return False
@@ -262,7 +262,7 @@ def trouble(config: LabConfig, answer: Answer) -> LabUnavailable:
     seen = answer.trouble or f"systemd is {answer.system}{failed}"
     return LabUnavailable(
         f"{host.name}: {seen}\n{hosts.console(config, host)}".rstrip(),
-        where=str(hosts.folder(config, host) / "console.log"),
+        where=str(processes.folder(config, host) / "console.log"),
         kept="the hosts that run",
         next="inv lab.up, or inv lab.down",
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import hosts, image
+from lab import image, processes
 from lab.config import LabConfig
 from lab.down import down
 from lab.record import read_record
@@ -46,7 +46,7 @@ def full(error: LoadproofError) -> bool:
 def test_down_leaves_image_and_key_and_purge_nothing(own: LabConfig, built: str) -> None:
     config = borrowed(own, built)
     assert up(1, None, config=config).up
-    (pid,) = {hosts.process(config, host) for host in read_record(config).hosts if host.name == "app1"}
+    (pid,) = {processes.process(config, host) for host in read_record(config).hosts if host.name == "app1"}
     assert pid is not None and left_on_machine(config)
     gone = down(config=config)
     assert gone.hosts == ("app1", "proxy", "load1")

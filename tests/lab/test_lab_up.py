@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from lab import hosts, listing, network
+from lab import hosts, listing, network, processes
 from lab.config import LabConfig, LabState
 from lab.down import down
 from lab.status import status
@@ -88,14 +88,14 @@ def test_more_hosts_are_added_fewer_are_refused_and_one_can_be_removed(standing:
     assert down(host="app2", config=standing).hosts == ("app2",)
     after = status(standing)
     assert after.up and pids(after) == pids(before)
-    assert not hosts.folder(standing, more.hosts[1].host).exists()
+    assert not processes.folder(standing, more.hosts[1].host).exists()
 
 
 def kill_host(config: LabConfig) -> None:
-    pid = hosts.process(config, host(config, "app1"))
+    pid = processes.process(config, host(config, "app1"))
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: hosts.process(config, host(config, "app1")) is None, "nspawn is gone")
+    wait_until(lambda: processes.process(config, host(config, "app1")) is None, "nspawn is gone")
 
 
 def overlay_only(config: LabConfig) -> None:
@@ -118,12 +118,12 @@ def unplug(config: LabConfig) -> None:
 
 
 def unmount(config: LabConfig) -> None:
-    subprocess.run(["umount", "-l", str(hosts.folder(config, host(config, "app1")) / "root")], check=True)
+    subprocess.run(["umount", "-l", str(processes.folder(config, host(config, "app1")) / "root")], check=True)
 
 
 def half_written(config: LabConfig) -> None:
     hosts.stop(config, [host(config, "app1")])
-    at = hosts.folder(config, host(config, "app1"))
+    at = processes.folder(config, host(config, "app1"))
     for path in (at / "upper" / hosts.MADE, at / "upper/etc/ssh/ssh_host_ed25519_key"):
         path.unlink()
 
