@@ -52,7 +52,8 @@ all:
       hosts: {load2: }
 load:
   hosts:
-    load[1:2]: {loadproof_python: /usr/bin/python3.12}
+    load1: {loadproof_python: /usr/bin/python3.12, ansible_host: 192.0.2.11}
+    load2: {ansible_host: 192.0.2.12}
   vars: {ansible_ssh_common_args: -o ServerAliveInterval=5}
 watch:
   children: {databases: }

@@ -1,0 +1,109 @@
+"""Defaults and flags merged, each value with its origin, all problems at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from loadproof.errors import BadInput
+from loadproof.plan import experiment
+from loadproof.plan.values import Limit
+from tests.plan.inventories import ROOT
+
+
+def problems(**flags: str) -> list[str]:
+    with pytest.raises(BadInput) as caught:
+        experiment.from_flags({name.replace("_", "-"): text for name, text in flags.items()})
+    assert caught.value.exit_code == 64
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_defaults() -> None:
+    found = experiment.from_flags({"servers": None, "note": ""})
+    assert (found.name, found.note, found.servers, found.variant) == ("bench", "", (1,), "plain")
+    assert (found.rows, found.seed, found.warm_requests, found.limit) == (10_000, 1, 200, Limit("cpulimit", 5.0))
+    assert (found.load.processes, found.load.threads, found.load.scenario) == (3, 33, "items")
+    assert (found.load.think_s, found.load.timeout_s) == (0.0, 10.0)
+    assert set(dict(found.origins).values()) == {"default"}
+
+
+def test_flags_win_and_say_so() -> None:
+    flags = {"servers": "1,2", "processes": "10", "threads": "100", "ramp": "process", "interval": "5s", "think": "150ms",
+             "timeout": "2s", "cpu-limit": "7%", "variant": "global_async", "rows": "5", "seed": "7", "name": "thousand",
+             "note": "after the change", "limiter": "quota", "duration": "10m", "warm": "0"}  # fmt: skip
+    found = experiment.from_flags(flags)
+    assert (found.servers, found.load.users, found.load.hold_s) == ((1, 2), 1000, 600 - 45 - 5)
+    assert (found.load.think_s, found.load.timeout_s, found.limit) == (0.15, 2.0, Limit("quota", 7.0))
+    assert (found.variant, found.rows, found.seed, found.warm_requests) == ("global_async", 5, 7, 0)
+    origins = dict(found.origins)
+    assert {name: origins[name] for name in flags} == {name: f"flag --{name}" for name in flags}
+    assert origins["hold"] == "--duration less ramp and settle"
+    assert origins["settle"] == "default"
+
+
+def test_the_demo() -> None:
+    found = experiment.demo()
+    load = found.load
+    assert (found.name, found.servers) == ("demo", (1, 2))
+    assert (load.processes, load.threads, load.users) == (3, 33, 99)
+    assert (load.ramp_end_s, load.settle_s, load.hold_s) == (8.0, 5.0, 15.0)
+    assert (found.limit, load.said[0][:3]) == (Limit("cpulimit", 5.0), "100")
+    assert experiment.demo({"limiter": "none"}).limit == Limit("none", 0.0)
+    # What a flag replaces does not linger from the demo's own values.
+    assert experiment.demo({"duration": "1m"}).load.hold_s == 47.0
+    assert experiment.demo({"processes": "2", "threads": "5"}).load.users == 10
+
+
+def test_a_deployment_takes_all_app_hosts() -> None:
+    assert experiment.deployment({}).servers == (0,)
+    assert experiment.deployment({"servers": "2", "variant": "local"}).servers == (2,)
+    with pytest.raises(BadInput, match="no whole number"):
+        experiment.deployment({"servers": "1,2"})
+
+
+def test_all_problems_at_once_with_the_nearest_word() -> None:
+    found = problems(
+        proceses="3", servers="0", ramp="user", limiter="cpulimt", variant="globl", scenario="item", name="A b", step="0",
+        hold="soon", note="a\nb", rows="0", seed="x", cpu_limit="five",
+    )  # fmt: skip
+    assert found == [
+        "--proceses: there is no proceses; did you mean processes?",
+        "--servers: '0' is no whole number from 1 to 1000",
+        "--ramp: there is no 'user': users, thread, process; did you mean users?",
+        "--cpu-limit: 'five' is no percentage",
+        "--limiter: there is no 'cpulimt': cpulimit, none, quota; did you mean cpulimit?",
+        "--variant: there is no 'globl': global, global_async, local, local_async, plain; did you mean global?",
+        "--scenario: there is no 'item': hello, items; did you mean items?",
+        "--rows: '0' is no whole number from 1 to 10000000",
+        "--seed: 'x' is no whole number from 0 to 4294967295",
+        "--name: 'A b' is no name: small letters, digits, '-' and '_', at most 40",
+        "--note: 'a\\nb' has control characters",
+        "--hold: 'soon' is no length of time: write 300s, 20m, 1h30m, 500ms or seconds",
+        "--step: 0: a load with it never reaches its users",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("flags", "problem"),
+    [
+        ({"vusers": "10", "threads": "5"}, "--vusers: --vusers and --processes with --threads exclude each other"),
+        ({"threads": "5"}, "--threads: --threads needs --processes"),
+        ({"processes": "5"}, "--processes: --processes needs --threads"),
+        ({"hold": "30s", "duration": "10m"}, "--duration: --hold and --duration were both given; --duration replaces --hold"),
+        ({"servers": "2,2"}, "--servers: '2,2': each number of servers once"),
+        ({"vusers": "0"}, "--vusers: '0' is no whole number from 1 to 100000"),
+        ({"cpu_limit": "5.5"}, "--cpu-limit: cpulimit reads whole percents only, 5.5 would silently become 5: "
+                               "say a whole number, or --limiter quota"),
+        ({"limiter": "quota", "cpu_limit": "0"}, "--cpu-limit: the smallest quota is 1 percent, not 0"),
+        ({"note": "x" * 201}, "--note: a note has at most 200 characters, this one 201"),
+        ({"name": "../x"}, "--name: '../x' is no name: small letters, digits, '-' and '_', at most 40"),
+        ({"timeout": "0"}, "--timeout: 0 is no timeout: each request needs a deadline"),
+    ],
+)  # fmt: skip
+def test_one_problem(flags: dict[str, str], problem: str) -> None:
+    assert problems(**flags) == [problem]
+
+
+def test_choices_are_file_names() -> None:
+    assert experiment.choices(ROOT / "app" / "variants") == ("global", "global_async", "local", "local_async", "plain")
+    for variant in experiment.choices(ROOT / "app" / "variants"):
+        assert experiment.from_flags({"variant": variant}).variant == variant
