@@ -1,0 +1,94 @@
+"""What charts share: colours, axes, the shaded window, the second axis of users, exact values on hover."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from analysis.series import Series
+
+# told apart on white and on near-black, and by people who see red and green alike
+COLOURS = ("#3f7fd0", "#e0802f", "#2f9e84", "#b065c4", "#c9a227", "#d05b6f", "#6c7a89", "#8a6d3b")
+GREY = "#8b93a1"
+DASHES: tuple[Sequence[int], ...] = ((1, 0), (6, 3), (2, 2), (8, 3, 2, 3))
+WIDTH, HEIGHT = 760, 280
+
+
+def seconds(series: Series) -> Any:
+    """The axis of time."""
+    title = "seconds since the first user started"
+    end = max(float(series.users["second"].max()), 1.0) if len(series.users) else 1.0
+    return alt.X("second:Q", title=title, axis=alt.Axis(grid=False, tickCount=12), scale=alt.Scale(domain=[0, end], nice=False))
+
+
+def colour(domain: Sequence[str], title: str | None = None) -> Any:
+    """One colour per name, in a fixed order."""
+    colours = [COLOURS[index % len(COLOURS)] for index in range(len(domain))]
+    return alt.Color(
+        f"{title or 'arm'}:N", scale=alt.Scale(domain=list(domain), range=colours),
+        legend=alt.Legend(orient="top", title=None, symbolType="stroke"),
+    )  # fmt: skip
+
+
+def dash(name: str, domain: Sequence[str]) -> Any:
+    """One dash per name."""
+    dashes = [list(DASHES[index % len(DASHES)]) for index in range(len(domain))]
+    legend = None
+    if len(domain) > 1:
+        legend = alt.Legend(orient="top", title=None, symbolType="stroke", symbolFillColor="transparent", symbolStrokeColor=GREY)
+    return alt.StrokeDash(f"{name}:N", scale=alt.Scale(domain=list(domain), range=dashes), legend=legend)
+
+
+def holds(series: Series) -> Any:
+    """The windows compared, shaded."""
+    return (
+        alt.Chart(series.holds.drop_duplicates(["from_s", "to_s"]))
+        .mark_rect(opacity=0.10, color=GREY)
+        .encode(x="from_s:Q", x2="to_s:Q")
+    )
+
+
+def users(series: Series) -> Any:
+    """Users over time, on the second axis, with some room above them."""
+    most = float(series.users["users"].max()) if len(series.users) else 1.0
+    return (
+        alt.Chart(series.users)
+        .mark_line(interpolate="step-after", strokeDash=[2, 3], strokeWidth=1.5, opacity=0.75, color=GREY)
+        .encode(
+            x=seconds(series),
+            y=alt.Y("users:Q", title="users (dotted)", axis=alt.Axis(grid=False, orient="right", tickMinStep=1, tickCount=6), scale=alt.Scale(domain=[0, most * 1.12], nice=False)),
+            detail="arm:N",
+        )
+    )
+
+
+def lines(series: Series, frame: pd.DataFrame, field: str, title: str, marks: dict[str, Any], tooltip: list[Any]) -> Any:
+    """Lines of a field with its exact values on hover."""
+    hover = alt.selection_point(on="pointerover", nearest=True, clear="pointerout", empty=False, fields=["second"])
+    base = alt.Chart(frame).encode(
+        x=seconds(series), y=alt.Y(f"{field}:Q", title=title, scale=alt.Scale(zero=True), axis=alt.Axis(gridOpacity=0.25)), **marks
+    )
+    drawn = base.mark_line(strokeWidth=2, clip=True)
+    points = (
+        base.mark_point(filled=True, size=45, clip=True)
+        .encode(opacity=alt.condition(hover, alt.value(1), alt.value(0)), tooltip=tooltip)
+        .add_params(hover)
+    )
+    return drawn + points
+
+
+def tip(field: str, title: str, form: str = "") -> Any:
+    """A line of the box that hovering shows."""
+    return alt.Tooltip(field, title=title, format=form) if form else alt.Tooltip(field, title=title)
+
+
+def over_users(series: Series, drawn: Any) -> Any:
+    """A whole chart: windows shaded, lines, users on the second axis; the wheel with shift zooms, dragging moves. Every
+    chart has one size; the page stretches it to its column."""
+    # the zoom belongs to the users' layer: in the nested one its signals would be made twice
+    zoom = alt.selection_interval(bind="scales", encodings=["x"], zoom="wheel![event.shiftKey]")
+    chart = alt.layer(holds(series) + drawn, users(series).add_params(zoom)).resolve_scale(y="independent")
+    return chart.properties(width=WIDTH, height=HEIGHT)

@@ -1,0 +1,64 @@
+"""From one chart specification: SVG, PNG and what the page draws, all without a browser or a network."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import vl_convert
+
+from analysis.charts import HEADLINE, charts
+from analysis.series import Series
+
+VEGA_LITE = "6.4"
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
+CONFIG: dict[str, Any] = {
+    "font": FONT,
+    "view": {"stroke": None},
+    "axis": {"labelFontSize": 11, "titleFontSize": 11, "titleFontWeight": "normal", "titlePadding": 8, "tickSize": 4},
+    "legend": {"labelFontSize": 12, "labelLimit": 400, "symbolStrokeWidth": 3, "symbolSize": 160},
+}
+PNG_SCALE = 2.0
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One chart: its Vega-Lite spec, and Vega for the page, which needs no eval."""
+
+    name: str
+    title: str
+    caption: str
+    headline: bool
+    spec: dict[str, Any]
+    vega: dict[str, Any]
+    svg: str
+
+
+def draw(series: Series) -> list[Drawn]:
+    """Every chart that has something to show, in the order of the page."""
+    drawn = []
+    for name, module in charts().items():
+        chart = module.draw(series)
+        if chart is None:
+            continue
+        spec = {**chart.to_dict(), "config": CONFIG, "background": "white"}
+        page = {**spec, "width": "container", "autosize": {"type": "fit-x", "contains": "padding"}, "background": None}
+        vega = vl_convert.vegalite_to_vega(page, vl_version=VEGA_LITE)
+        svg = vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE)
+        drawn.append(Drawn(name, module.TITLE, module.CAPTION, module.ORDER < HEADLINE, spec, vega, svg))
+    return drawn
+
+
+def png(spec: Mapping[str, Any]) -> bytes:
+    """A chart as PNG, at twice its size."""
+    data: bytes = vl_convert.vegalite_to_png(dict(spec), vl_version=VEGA_LITE, scale=PNG_SCALE)
+    return data
+
+
+@functools.cache
+def library() -> str:
+    """Vega for the page: one script that needs no network, and with `ast` no eval."""
+    bundle: str = vl_convert.javascript_bundle("window.loadproofEmbed = vegaEmbed;", vl_version=VEGA_LITE)
+    return bundle

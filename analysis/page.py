@@ -1,0 +1,309 @@
+"""What the report says, as plain values for the template: no figure is computed there, and none here that a file
+does not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Any
+
+from analysis.results import Judgement
+from analysis.words import NONE, number, share
+from loadproof.errors import RecordUnreadable
+from loadproof.plan import timeouts
+from loadproof.plan.values import TrialPlan
+from loadproof.runfolder import record
+from loadproof.runfolder.record import RunRecord
+
+Arm = Mapping[str, Any]
+# below so many successes every one of them may lie under the percentile (95 % certainty): it is not shown
+ENOUGH = {"p50_ms": 5, "p95_ms": 59, "p99_ms": 299}
+SHARE_POINTS = 1.0  # arms whose failed share differs by more: latencies of successes are not compared
+
+
+def context(judgement: Judgement) -> dict[str, Any]:
+    """Everything the template needs but the charts."""
+    arms: list[Arm] = list(judgement.results["arms"])
+    runs = [_run(source.id, judgement) for source in judgement.sources]
+    plans = [member.judged.plan for member in judgement.members]
+    return {
+        "run": judgement.results["run"],
+        "sources": judgement.results.get("sources", []),
+        "runs": runs,
+        "arms": [arm["label"] for arm in arms],
+        "figures": figures(arms),
+        "sentences": sentences(arms),
+        "whole": whole(arms),
+        "errors": by_class(arms),
+        "errors_by_server": by_server(arms),
+        "servers": servers(arms),
+        "delivery": delivery(arms),
+        "loads": distinct(plans, load),
+        "timeouts": distinct(plans, lambda plan: {"chain": plan.timeouts, "said": ruled_out(plan)}),
+        "trials": [trial(plan) for plan in plans],
+        "incomplete": judgement.results["incomplete"],
+    }
+
+
+def figures(arms: Sequence[Arm]) -> list[tuple[str, str, list[str]]]:
+    """(name, what it is, one text per arm) of the window compared."""
+
+    def each(text: Callable[[Arm], str]) -> list[str]:
+        return [text(arm) for arm in arms]
+
+    def quantile(name: str) -> Callable[[Arm], str]:
+        def text(arm: Arm) -> str:
+            if arm[name] is None:
+                return NONE
+            good = arm["requests"] - arm["failures"]
+            return number(arm[name]) if good >= ENOUGH[name] else f"{NONE} (needs {ENOUGH[name]} successes)"
+
+        return text
+
+    return [
+        ("window", "seconds after the first user started", each(window)),
+        ("users", "vusers alive in it", each(lambda arm: number((arm["window"] or {}).get("users")))),
+        ("TPS", "successes per second", each(lambda arm: number(arm["tps"], 2))),
+        ("MTT", "ms, successes", each(lambda arm: number(arm["mtt_ms"]))),
+        ("MTSD", "ms, successes", each(lambda arm: number(arm["mtsd_ms"]))),
+        ("p50", "ms, successes", each(quantile("p50_ms"))),
+        ("p95", "ms, successes", each(quantile("p95_ms"))),
+        ("p99", "ms, successes", each(quantile("p99_ms"))),
+        ("requests", "completed", each(lambda arm: number(arm["requests"]))),
+        ("failed", "of the requests", each(failed)),
+        ("undelivered", "read by an app, no whole answer", each(lambda arm: number(arm["undelivered"]))),
+        ("BrokenPipeError", "in the apps' own rows", each(lambda arm: number(arm["broken_pipe"]))),
+        ("CPU achieved", "% of one CPU, per server", each(lambda arm: cpu(arm))),
+        ("CPU limit", "% of one CPU", each(limit)),
+        ("efficiency", "successes per CPU-second", each(lambda arm: number(arm["efficiency"]))),
+    ]
+
+
+def window(arm: Arm) -> str:
+    """"6.0 – 22.0 s", and whether it is short."""
+    frame = arm["window"]
+    if frame is None:
+        return NONE
+    return f"{frame['from_s']:.1f} – {frame['to_s']:.1f} s" + (", short" if frame["short"] else "")
+
+
+def failed(arm: Arm) -> str:
+    """Count and share."""
+    percent = share(arm["failures"], arm["requests"])
+    return number(arm["failures"]) + (f" ({percent:.1f} %)" if percent is not None else "")
+
+
+def cpu(arm: Arm) -> str:
+    """Achieved CPU of each server."""
+    return " · ".join(number(server["cpu_percent"], 2) for server in arm["servers"]) or NONE
+
+
+def limit(arm: Arm) -> str:
+    """The limit of the servers; they share one."""
+    found = {server["limit_percent"] for server in arm["servers"]}
+    return " · ".join("none" if one is None else number(one) for one in found) or NONE
+
+
+def sentences(arms: Sequence[Arm]) -> list[tuple[str, str]]:
+    """(kind, sentence) above the table: what may be concluded, and what may not."""
+    said = []
+    if arms and all(len(arm["trials"]) == 1 for arm in arms):
+        said.append(("note", "One trial per arm: an anecdote, no interval."))
+    short = [arm["label"] for arm in arms if (arm["window"] or {}).get("short")]
+    if short:
+        said.append(("warn", f"The window of {', '.join(short)} is short (below 15 s or 20 times its MTT): its figures are shown and not compared."))
+    shares = [one for arm in arms if (one := share(arm["failures"], arm["requests"])) is not None]
+    if len(shares) > 1 and max(shares) - min(shares) > SHARE_POINTS:
+        text = f"The failed share differs by {max(shares) - min(shares):.1f} points between arms: whoever fails more looks faster, so MTT and percentiles of successes are not to be compared."
+        said.append(("warn", text))
+    if not short:
+        said += [("note", text) for one, other in pairwise(arms) if len(arms) == 2 and (text := ratio(one, other))]
+    unknown = [arm["label"] for arm in arms if arm["tps"] is None]
+    if unknown:
+        said.append(("warn", f"No figures for {', '.join(unknown)}; the list at the end says what is missing."))
+    return said
+
+
+def ratio(one: Arm, other: Arm) -> str:
+    """TPS of the second arm over the first, beside the ratio of the CPU they got."""
+    if not one["tps"] or other["tps"] is None:
+        return ""
+    text = f"TPS of {other['label']} is {other['tps'] / one['tps']:.2f} times that of {one['label']}"
+    spent = [[server["cpu_percent"] for server in arm["servers"]] for arm in (one, other)]
+    if any(None in each for each in spent) or not sum(spent[0]):
+        return f"{text}."
+    return f"{text}; the CPU its servers got together is {sum(spent[1]) / sum(spent[0]):.2f} times theirs."
+
+
+def whole(arms: Sequence[Arm]) -> list[tuple[str, list[str]]]:
+    """The whole run, ramp included, as nGrinder reports it."""
+    rows = (("requests", 0), ("failures", 0), ("cut", 0), ("tps", 2), ("peak_tps", 1), ("mtt_ms", 1), ("undelivered", 0),
+            ("undelivered_cut", 0), ("broken_pipe", 0))  # fmt: skip
+    names = {"tps": "TPS", "peak_tps": "peak TPS (2 s)", "mtt_ms": "MTT, ms", "cut": "cut by the end of the load",
+             "undelivered_cut": "… of them cut by the end", "broken_pipe": "BrokenPipeError"}  # fmt: skip
+    return [(names.get(name, name), [number(arm["whole_run"][name], digits) for arm in arms]) for name, digits in rows]
+
+
+def by_class(arms: Sequence[Arm]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """(class, per arm (in the window, in the whole run))."""
+    classes: dict[str, int] = {}
+    for arm in arms:
+        for name, count in (arm["whole_run"]["errors"] or {}).items():
+            classes[name] = classes.get(name, 0) + count
+
+    def cell(errors: Mapping[str, int] | None, name: str) -> str:
+        return NONE if errors is None else number(errors.get(name, 0))
+
+    ordered = sorted(classes, key=lambda name: (-classes[name], name))
+    return [(name, [(cell(arm["errors"], name), cell(arm["whole_run"]["errors"], name)) for arm in arms]) for name in ordered]
+
+
+def by_server(arms: Sequence[Arm]) -> list[tuple[str, str, str, str]]:
+    """(arm, server, class, count) in the window."""
+    return [
+        (arm["label"], server["host"], name, number(count))
+        for arm in arms
+        for server in arm["servers"]
+        for name, count in (server["errors"] or {}).items()
+    ]
+
+
+def servers(arms: Sequence[Arm]) -> list[dict[str, Any]]:
+    """One row per arm and server, in the window."""
+    rows = []
+    for arm in arms:
+        for server in arm["servers"]:
+            percent, held = server["cpu_percent"], server["limit_percent"]
+            rows.append(
+                {
+                    "arm": arm["label"],
+                    "host": server["host"],
+                    "requests": number(server["requests"]),
+                    "cpu": number(percent, 2),
+                    "limit": "none" if held is None else number(held),
+                    "of_limit": NONE if percent is None or not held else f"{100 * percent / held:.0f} %",
+                    "bar": None if percent is None else round(min(100.0, 50 * percent / held if held else percent), 1),
+                    "held": bool(held),
+                }
+            )
+        if arm["unattributed"]:
+            rows.append({"arm": arm["label"], "host": "no server", "requests": number(arm["unattributed"]), "cpu": "", "limit": "",
+                         "of_limit": "", "bar": None, "held": False})  # fmt: skip
+    return rows
+
+
+def delivery(arms: Sequence[Arm]) -> list[tuple[str, str, str, str, str, str, str]]:
+    """(arm, server, undelivered and broken pipes in the window and in the whole run, second of the first one)."""
+    rows = []
+    for arm in arms:
+        run = {one["host"]: one for one in arm["whole_run"].get("servers") or []}
+        for server in arm["servers"]:
+            other = run.get(server["host"], {})
+            first = server["first_broken_pipe_s"]
+            rows.append(
+                (
+                    arm["label"], server["host"], number(server["undelivered"]), number(other.get("undelivered")),
+                    number(server["broken_pipe"]), number(other.get("broken_pipe")), NONE if first is None else f"{first:.1f} s",
+                )
+            )  # fmt: skip
+    return rows
+
+
+def distinct(plans: Iterable[TrialPlan], value: Callable[[TrialPlan], Any]) -> list[tuple[str, Any]]:
+    """(arms, value): plans with the same value together."""
+    found: list[tuple[list[str], Any]] = []
+    for plan in plans:
+        made = value(plan)
+        same = next((names for names, known in found if known == made), None)
+        if same is None:
+            found.append(([plan.arm], made))
+        elif plan.arm not in same:
+            same.append(plan.arm)
+    return [(", ".join(names), made) for names, made in found]
+
+
+def load(plan: TrialPlan) -> dict[str, Any]:
+    """The load of a trial in words."""
+    one = plan.load
+    return {
+        "table": [(number(second), number(users)) for second, users in one.table],
+        "said": one.said,
+        "rows": [
+            ("users", f"{one.users} = {one.processes} processes x {one.threads} threads"),
+            ("ramp", f"by {one.ramp}, last step at second {one.ramp_end_s:g}"),
+            ("settle, hold, end", f"{one.settle_s:g} s, {one.hold_s:g} s, second {one.end_s:g}"),
+            ("think time, timeout", f"{one.think_s:g} s, {one.timeout_s:g} s"),
+            ("scenario, model", f"{one.scenario}; closed: a user waits for its answer"),
+        ],
+    }
+
+
+def ruled_out(plan: TrialPlan) -> tuple[str, ...]:
+    """Errors that the chain of timeouts makes impossible."""
+    try:
+        return timeouts.ruled_out(plan.timeouts)
+    except KeyError:
+        return ()
+
+
+def trial(plan: TrialPlan) -> tuple[str, ...]:
+    """One line per trial."""
+    held = "none" if plan.limit.kind == "none" else f"{plan.limit.kind} {plan.limit.percent:g} %"
+    return (plan.id, plan.arm, f"{plan.block}: {plan.because}", ", ".join(plan.apps), held, plan.variant, plan.deploy_id)
+
+
+def _run(name: str, judgement: Judgement) -> dict[str, Any]:
+    """What is known of one source run: question, command, provenance, hosts."""
+    source = next(one for one in judgement.sources if one.id == name)
+    try:
+        known: RunRecord | None = record.read_run(source)
+    except RecordUnreadable:
+        known = None
+    found: dict[str, Any] = {"id": name, "began": moment(name), "note": "", "command": "", "commit": NONE, "rows": [], "hosts": [], "kernel": ""}
+    if known is not None:
+        made = known.provenance
+        dirty = {True: ", with uncommitted changes", False: ""}.get(made.get("dirty"), "")
+        found |= {
+            "note": known.experiment.note,
+            "command": " ".join(known.command),
+            "commit": f"{str(made.get('commit') or 'no git')[:12]}{dirty}",
+            "rows": [("Python", made.get("python")), ("system", made.get("system")), *_pairs(made.get("versions"))],
+        }
+    seen = _facts(judgement, name)
+    boots = [facts.get("boot_id") for facts in seen.values() if facts.get("boot_id")]
+    if len(boots) > 1 and len(set(boots)) == 1:
+        found["kernel"] = "These hosts share one kernel: they are containers of one machine, not machines of their own."
+    found["hosts"] = [_host(host, seen.get(host.name, {})) for host in (known.inventory.hosts if known else ())]
+    return found
+
+
+def _pairs(value: Any) -> list[tuple[str, str]]:
+    return [(str(one[0]), str(one[1])) for one in value] if isinstance(value, (list, tuple)) else []
+
+
+def _facts(judgement: Judgement, name: str) -> dict[str, Mapping[str, Any]]:
+    """The last facts of each host of a run."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for paths in next(one for one in judgement.sources if one.id == name).trials:
+        try:
+            lines = record.read_facts(paths.facts).lines
+        except RecordUnreadable:
+            continue
+        found |= {str(line.get("host")): line["facts"] for line in lines if isinstance(line.get("facts"), dict)}
+    return found
+
+
+def _host(host: Any, facts: Mapping[str, Any]) -> tuple[str, ...]:
+    system = facts.get("os")
+    named = system.get("PRETTY_NAME") if isinstance(system, dict) else None
+    address = host.address or host.ssh_host
+    return (host.name, ", ".join(host.roles), address, str(named or NONE), str(facts.get("kernel") or NONE), str(facts.get("cpus") or NONE))
+
+
+def moment(run: str) -> str:
+    """The time in a run's id, for a person."""
+    try:
+        return datetime.strptime(run[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).strftime("%d %B %Y, %H:%M UTC").lstrip("0")
+    except ValueError:
+        return ""

@@ -1,0 +1,103 @@
+"""report.html: one file that needs no network, made of a run folder and nothing else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from analysis import drawing, page, results
+from analysis.results import Judgement
+from analysis.series import series
+from analysis.words import GLOSSARY, visible
+from loadproof.errors import RecordUnreadable
+from loadproof.runfolder import atomic, record
+from loadproof.runfolder.formats import FORMAT
+from loadproof.runfolder.paths import RunFolder
+from loadproof.runfolder.record import RunRecord
+
+TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
+
+
+def render(run: Path) -> Path:
+    """Writes report.html, and SVG and PNG of the headline charts in charts/, of a run folder; gives the path of the
+    report. Raises RecordUnreadable as results.analyse does."""
+    return write(results.judge(RunFolder(Path(run))))
+
+
+def together(runs: Sequence[Path], into: Path) -> tuple[dict[str, Any], Path]:
+    """Several runs side by side: a new run folder below `into` that names its sources; they are not changed. Gives its
+    results.json as a value and the path of its report. Raises RecordUnreadable before anything is made."""
+    sources = tuple(dict.fromkeys(one for run in runs for one in results.sources_of(RunFolder(Path(run).resolve()))))
+    first = [record.read_run(source) for source in sources][0]
+    for source in sources:
+        if not source.trials:
+            raise RecordUnreadable("it holds no trial", where=f"run {source.id}", kept=str(source.path), next="inv runs")
+    folder = RunFolder.create(Path(into).resolve(), "report", datetime.now(UTC))
+    names = tuple(one.id if one.path.parent == folder.path.parent else str(one.path) for one in sources)
+    made = RunRecord(folder.id, first.experiment, first.inventory, first.provenance, ("inv", "report"), (), names)
+    atomic.write_json(folder.run, {"format": FORMAT, **record.to_json(made)})
+    judgement = results.judge(folder)
+    return judgement.results, write(judgement)
+
+
+def write(judgement: Judgement) -> Path:
+    """The report of what was judged."""
+    labels = [arm["label"] for arm in judgement.results["arms"] for _ in arm["trials"]]
+    trials = [(arm["label"], one["run"], one["id"]) for arm in judgement.results["arms"] for one in arm["trials"]]
+    by_key = {(member.run.id, member.judged.plan.id): member.judged for member in judgement.members}
+    several = len(labels) != len(set(labels))
+    shown = [(f"{label} · {id}" if several else label, by_key[run, id]) for label, run, id in trials]
+    drawn = drawing.draw(series(shown))
+    _pictures(judgement.folder, drawn)
+    atomic.write_text(judgement.folder.report, html(page.context(judgement), drawn))
+    return judgement.folder.report
+
+
+def html(context: dict[str, Any], drawn: Sequence[drawing.Drawn]) -> str:
+    """The page. Styles and scripts are inline and named by hash in its content security policy, which allows nothing
+    else: no eval, no network, no inline handlers, no styles in attributes."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, finalize=visible,
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
+    style, script = ((TEMPLATES / f"report.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
+    scripts = [library(), script] if drawn else []
+    policy = (
+        f"default-src 'none'; script-src {_hashes(scripts)}; style-src {_hashes([style])}; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return environment.get_template("report.html.j2").render(
+        **context, charts=[_chart(one) for one in drawn], glossary=GLOSSARY, policy=policy, style=Markup(style),
+        scripts=[Markup(one) for one in scripts],
+    )  # fmt: skip
+
+
+def library() -> str:
+    """The chart library, safe inside a script element."""
+    return drawing.library().replace("</script", "<\\/script").replace("\r", "")
+
+
+def _hashes(texts: Sequence[str]) -> str:
+    found = [f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in texts]
+    return " ".join(found) or "'none'"
+
+
+def _chart(one: drawing.Drawn) -> dict[str, Any]:
+    picture = base64.b64encode(one.svg.encode()).decode()
+    return {"name": one.name, "title": one.title, "caption": one.caption, "vega": one.vega, "picture": f"data:image/svg+xml;base64,{picture}"}
+
+
+def _pictures(folder: RunFolder, drawn: Sequence[drawing.Drawn]) -> None:
+    place = folder.path / "charts"
+    place.mkdir(exist_ok=True)
+    for one in drawn:
+        if one.headline:
+            atomic.write_text(place / f"{one.name}.svg", one.svg)
+            atomic.write_bytes(place / f"{one.name}.png", drawing.png(one.spec))

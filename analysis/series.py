@@ -1,0 +1,133 @@
+"""What the charts draw: values over time, in bins counted from second 0, one line per trial."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.measures import cpu
+from analysis.measures import window as windows
+from analysis.measures.columns import Clients, Ints, coded, ints
+from analysis.trial import Judged
+
+MOST_BINS = 600
+WIDTHS = (1, 2, 5, 10, 20, 30, 60)
+MOST_POINTS = 400  # of the users' staircase
+
+
+@dataclass(frozen=True)
+class Series:
+    """Frames in long form, one row per arm and bin. `width_s` is the length of a bin."""
+
+    width_s: int
+    arms: tuple[str, ...]
+    rates: pd.DataFrame  # arm, second, tps (by completion), mtt_ms (by start; None where nothing succeeded)
+    users: pd.DataFrame  # arm, second, users
+    errors: pd.DataFrame  # arm, second, error, per_second (by completion)
+    cpu: pd.DataFrame  # arm, server, second, percent
+    limits: pd.DataFrame  # percent
+    holds: pd.DataFrame  # arm, from_s, to_s
+
+
+def series(members: Sequence[tuple[str, Judged]]) -> Series:
+    """The series of labelled trials; those without a second 0 or without requests have none."""
+    known = [(label, judged, found) for label, judged in members if (found := _stretch(judged)) is not None]
+    longest = max((end - begin) / 1e6 for _, _, (begin, end) in known) if known else 1.0
+    width = next((one for one in WIDTHS if longest / one <= MOST_BINS), WIDTHS[-1])
+
+    def frame(make: Any, *columns: str) -> pd.DataFrame:
+        rows = [row for label, judged, (zero, end) in known for row in make(label, judged, zero, end, width)]
+        return pd.DataFrame(rows, columns=list(columns))
+
+    limits = {judged.plan.limit.percent for _, judged, _ in known if judged.plan.limit.kind != "none"}
+    return Series(
+        width,
+        tuple(dict.fromkeys(label for label, _, _ in known)),
+        frame(_rates, "arm", "second", "tps", "mtt_ms"),
+        frame(_users, "arm", "second", "users"),
+        frame(_errors, "arm", "second", "error", "per_second"),
+        frame(_cpu, "arm", "server", "second", "percent"),
+        pd.DataFrame({"percent": sorted(limits)}),
+        frame(_holds, "arm", "from_s", "to_s"),
+    )
+
+
+def _stretch(judged: Judged) -> tuple[int, int] | None:
+    """Second 0 and the end of what is drawn, in µs: the hold's end, so that what our own stop does is not drawn."""
+    run = windows.run(judged.tables, judged.requests)
+    if run is None:
+        return None
+    return run.zero_us, judged.hold.to_us if judged.hold else run.to_us
+
+
+def _edges(zero: int, end: int, width: int) -> Ints:
+    """Edges of the whole bins between second 0 and the end."""
+    count = max(1, round((end - zero) / 1e6 / width - 0.05))
+    return zero + np.arange(count + 1, dtype=np.int64) * width * 1_000_000
+
+
+def _rates(label: str, judged: Judged, zero: int, end: int, width: int) -> Iterator[tuple[Any, ...]]:
+    edges, requests = _edges(zero, end, width), judged.requests
+    ended = np.histogram(requests.end_us[requests.ok], edges)[0]
+    began = requests.start_us[requests.ok]
+    taken = (requests.end_us - requests.start_us)[requests.ok]
+    count, total = np.histogram(began, edges)[0], np.histogram(began, edges, weights=taken)[0]
+    for index in range(len(ended)):
+        mean = float(total[index] / count[index] / 1000) if count[index] else None
+        yield label, (index + 0.5) * width, float(ended[index]) / width, mean
+
+
+def _users(label: str, judged: Judged, zero: int, end: int, width: int) -> Iterator[tuple[Any, ...]]:
+    kind, labels = coded(judged.tables.users, "kind")
+    at = ints(judged.tables.users, "at_us")
+    order = np.argsort(at, kind="stable")
+    sign = np.array([1 if name == "user_started" else -1 for name in labels])[kind]
+    alive = np.cumsum(sign[order])
+    second = np.round((at[order] - zero) / 1e6, 1)
+    last = np.append(second[1:] != second[:-1], True)
+    points = [(float(s), int(a)) for s, a in zip(second[last], alive[last], strict=True) if zero + s * 1e6 <= end - 50_000]
+    thin = max(1, len(points) // MOST_POINTS)
+    for moment, users in points[::thin]:
+        yield label, max(0.0, moment), users
+    if points:
+        yield label, round((end - zero) / 1e6, 3), points[-1][1]
+
+
+def _errors(label: str, judged: Judged, zero: int, end: int, width: int) -> Iterator[tuple[Any, ...]]:
+    edges, requests = _edges(zero, end, width), judged.requests
+    for name in requests.classes:
+        if name in ("", "cut"):
+            continue
+        counts = np.histogram(requests.end_us[requests.is_class(name)], edges)[0]
+        if counts.any():
+            for index, count in enumerate(counts):
+                yield label, (index + 0.5) * width, name, float(count) / width
+
+
+def _cpu(label: str, judged: Judged, zero: int, end: int, width: int) -> Iterator[tuple[Any, ...]]:
+    edges = _edges(zero, end, width)
+    for host in judged.plan.apps:
+        at, used = cpu.series(judged.tables, host)
+        if len(at) < 2:
+            continue
+        known = (edges >= at[0]) & (edges <= at[-1])
+        curve = np.interp(edges - zero, at - zero, used)
+        for index in range(len(edges) - 1):
+            if known[index] and known[index + 1]:
+                percent = float(curve[index + 1] - curve[index]) / (width * 1e9) * 100
+                yield label, host, (index + 0.5) * width, percent
+
+
+def _holds(label: str, judged: Judged, zero: int, end: int, width: int) -> Iterator[tuple[Any, ...]]:
+    if judged.hold is not None:
+        yield label, judged.hold.from_s, judged.hold.to_s
+
+
+def first_error_s(requests: Clients, zero_us: int | None) -> float | None:
+    """The second at which the first request failed; None for none."""
+    failed = requests.end_us[~requests.ok & ~requests.cut]
+    return (int(failed.min()) - zero_us) / 1e6 if zero_us is not None and len(failed) else None
