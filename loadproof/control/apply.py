@@ -75,6 +75,8 @@ def converge(
     wanted = {item.host: item for item in desired.hosts if only is None or item.host in only}
     answers = probe.ask_all(fleet, {name: plan_changes.question(item) for name, item in wanted.items()})
     found = good(answers)
+    # when a host is not what an earlier probe found, the next deploy plans with what it is now
+    probe.learn(root, fleet.inventory, {name: found[name] for name in found if wanted[name].trees})
     todo = {
         name: Todo(wanted[name], found[name], tuple(plan_changes.changes(found[name], wanted[name])))
         for name in found

@@ -8,17 +8,18 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from loadproof.control.fleet import Fleet, all_good, each
+from loadproof.control.fleet import Fleet, all_good
 from loadproof.control.programs import run_program
 from loadproof.control.remote import Remote, checked
 from loadproof.errors import BadInput, LoadproofError, Problem, StepFailed
 from loadproof.plan.values import Host, Inventory, Platform
 from loadproof.runfolder import atomic
+from loadproof.runfolder.record import from_json, to_json
 
 WITHIN_S = 30.0
 TRIPS = 20
 OLDEST_PYTHON = (3, 11)
-MEMORY = ".cache/platforms.json"  # tags found by earlier probes, a convenience only: deploy verifies them
+MEMORY = ".cache/platforms.json"
 
 
 def facts(remote: Remote, question: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,18 +54,17 @@ def platform_of(found: Mapping[str, Any], host: str = "") -> Platform:
 def platforms(fleet: Fleet, inventory: Inventory, root: Path) -> dict[str, Platform]:
     """The platform of every host that gets a tree (app and load), by name.
 
-    Declared ones are taken at their word (deploy verifies them); the others are asked once, in parallel, and
-    remembered under .cache so that later errors can name what was found then.
+    Declared ones are taken at their word, and so are those found by an earlier probe: deploy's one round trip
+    verifies both and refuses on a difference. The others are asked, side by side, and remembered under .cache.
     """
     wanted = [host for host in inventory.hosts if {"app", "load"} & set(host.roles)]
-    undeclared = [host for host in wanted if host.platform is None]
-    found: dict[str, Platform] = {host.name: declared(host) for host in wanted if host.platform is not None}
-    answers = all_good(
-        each(undeclared, lambda host: platform_of(facts(fleet.remote(host.name), {}), host.name))
-    )
-    if answers:
-        remember(root, answers)
-    found |= answers
+    found = {host.name: declared(host) for host in wanted if host.platform is not None}
+    known = remembered(root)
+    found |= {host.name: known[key(host)] for host in wanted if host.name not in found and key(host) in known}
+    asked = [host.name for host in wanted if host.name not in found]
+    answers = all_good(ask_all(fleet, {name: {} for name in asked}))
+    learn(root, inventory, answers)
+    found |= {name: platform_of(answer, name) for name, answer in answers.items()}
     return {host.name: found[host.name] for host in wanted}
 
 
@@ -93,16 +93,34 @@ def ours() -> tuple[str, str, str]:
     return str(sys.version_info.major), str(sys.version_info.minor), importlib.util.MAGIC_NUMBER.hex()
 
 
-def remember(root: Path, found: Mapping[str, Platform]) -> None:
-    """Note what was found; a clone that cannot be written to goes without."""
-    path = root / MEMORY
+def key(host: Host) -> str:
+    """What a remembered platform belongs to: the interpreter of a login."""
+    return f"{host.name} {host.ssh_host} {host.ssh_port or ''} {host.python}"
+
+
+def remembered(root: Path) -> dict[str, Platform]:
+    """What earlier probes found; nothing when there is no such memory, or it cannot be read."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        known = json.loads(path.read_text()) if path.exists() else {}
-        new = {name: platform.tag for name, platform in found.items()}
-        if not isinstance(known, dict) or any(known.get(name) != tag for name, tag in new.items()):
-            atomic.write_json(path, {**(known if isinstance(known, dict) else {}), **new})
-    except (OSError, ValueError):
+        known = json.loads((root / MEMORY).read_text())
+        return {name: from_json(Platform, entry) for name, entry in known.items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return {}
+
+
+def learn(root: Path, inventory: Inventory, answers: Mapping[str, Mapping[str, Any]]) -> None:
+    """Remember the platforms that facts tell of; a clone that cannot be written to goes without."""
+    known = remembered(root)
+    new = {
+        key(inventory.host(name)): platform_of(found, name)
+        for name, found in answers.items()
+        if found.get("glibc")
+    }
+    if all(known.get(name) == platform for name, platform in new.items()):
+        return
+    try:
+        (root / MEMORY).parent.mkdir(parents=True, exist_ok=True)
+        atomic.write_json(root / MEMORY, to_json({**known, **new}))
+    except OSError:
         return
 
 

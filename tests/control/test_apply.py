@@ -43,6 +43,8 @@ def desired_of(name: str) -> HostDesired:
 class World:
     """Hosts that answer facts as they are and become as install.py is told."""
 
+    root = Path()  # the test's own folder
+
     def __init__(self, *names: str) -> None:
         self.inventory = Inventory("x", tuple(Host(name, ("app",), name) for name in names))
         self.desired = Desired("d1", tuple(desired_of(name) for name in names), "plain", names)
@@ -101,7 +103,7 @@ class World:
             return FakeRemote(host, self.script)
 
         with Fleet(self.inventory, opener) as fleet:
-            return apply.converge(fleet, self.desired, **options)
+            return apply.converge(fleet, self.desired, root=self.root, **options)
 
     def touched(self) -> list[str]:
         return [call.what for call in self.script.calls if "facts.py" not in call.what]
@@ -113,6 +115,7 @@ def _archive(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     packed.write_bytes(b"tree")
     monkeypatch.setattr(trees, "archive", lambda spec, root: packed)
     monkeypatch.setattr(apply, "EVERY_S", 0.001)
+    monkeypatch.setattr(World, "root", tmp_path)
 
 
 def test_a_bare_host_becomes_as_desired_then_nothing_changes() -> None:

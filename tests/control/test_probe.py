@@ -102,7 +102,14 @@ def test_only_undeclared_hosts_are_asked_and_remembered(tmp_path: Path) -> None:
         "b": "cp312-x86_64",
     }
     assert {call.host for call in script.calls} == {"a"}
-    assert json.loads((tmp_path / ".cache" / "platforms.json").read_text()) == {"a": "cp311-x86_64"}
+    with Fleet(inventory, lambda host: FakeRemote(host, script)) as fleet:
+        assert probe.platforms(fleet, inventory, tmp_path) == found
+        assert len(script.calls) == 1
+        probe.learn(tmp_path, inventory, {"a": {**answer, "python": "3.13"}})
+        assert probe.platforms(fleet, inventory, tmp_path)["a"].python == "3.13"
+    (tmp_path / ".cache" / "platforms.json").write_text('{"a": 1')
+    with Fleet(inventory, lambda host: FakeRemote(host, script)) as fleet:
+        assert probe.platforms(fleet, inventory, tmp_path) == found
 
 
 def test_the_offset_is_that_of_the_quickest_trip() -> None:
