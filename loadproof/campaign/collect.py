@@ -53,8 +53,8 @@ def analyse(folders: Sequence[RunFolder], results: Path) -> tuple[Mapping[str, A
                 next=f"./inv fetch-results --run {folder.id}",
             )
     if len(folders) == 1:
-        made = analysis_results.analyse(folders[0].path)
-        return made, reports.render(folders[0].path)
+        judged = analysis_results.judge(folders[0])
+        return judged.results, reports.write(judged)
     return reports.together([folder.path for folder in folders], results)
 
 

@@ -81,10 +81,13 @@ def _errors(arms: Sequence[Mapping[str, Any]]) -> str:
 
 
 def ratio(results: Mapping[str, Any]) -> str:
-    """For two arms of an anecdote: the ratio of TPS in words, without any claim."""
+    """For two arms of an anecdote: the ratio of TPS in words, without any claim; none where a window is short."""
     arms = results["arms"]
     if len(arms) != 2 or not arms[0]["tps"] or arms[1]["tps"] is None:
         return ""
+    short = [arm["label"] for arm in arms if (arm["window"] or {}).get("short")]
+    if short:
+        return f"the window of {' and of '.join(short)} is short (below 15 s or 20 x MTT): shown, not compared"
     return f"TPS of {arms[1]['label']} / TPS of {arms[0]['label']} = {arms[1]['tps'] / arms[0]['tps']:.2f}; {ANECDOTE}"
 
 
