@@ -74,13 +74,11 @@ def converge(
     only = None if hosts is None else set(hosts)
     wanted = {item.host: item for item in desired.hosts if only is None or item.host in only}
     answers = probe.ask_all(fleet, {name: plan_changes.question(item) for name, item in wanted.items()})
-    found = good(answers)
+    todo = compare(wanted, good(answers))
     # when a host is not what an earlier probe found, the next deploy plans with what it is now
-    probe.learn(root, fleet.inventory, {name: found[name] for name in found if wanted[name].trees})
-    todo = {
-        name: Todo(wanted[name], found[name], tuple(plan_changes.changes(found[name], wanted[name])))
-        for name in found
-    }
+    probe.learn(
+        root, fleet.inventory, {name: item.facts for name, item in todo.items() if item.desired.trees}
+    )
     if diff or check:
         todo |= good(fleet.each(lambda remote: with_texts(remote, todo[remote.host.name]), outdated(todo)))
     silent = {name: error for name, error in answers.items() if isinstance(error, LoadproofError)}
@@ -104,6 +102,14 @@ class Todo:
     desired: HostDesired
     facts: Mapping[str, Any]
     changes: tuple[Change, ...]
+
+
+def compare(wanted: Mapping[str, HostDesired], found: Mapping[str, Mapping[str, Any]]) -> dict[str, Todo]:
+    """What is to do on each host that answered."""
+    return {
+        name: Todo(wanted[name], facts, tuple(plan_changes.changes(facts, wanted[name])))
+        for name, facts in found.items()
+    }
 
 
 def outdated(todo: Mapping[str, Todo]) -> list[str]:

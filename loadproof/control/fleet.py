@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -40,17 +40,17 @@ def each(hosts: Iterable[Host], fn: Callable[[Host], T], limit: int = LIMIT) -> 
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def good(results: dict[str, T | LoadproofError]) -> dict[str, T]:
+def good(results: Mapping[str, T | LoadproofError]) -> dict[str, T]:
     """The results of the hosts that did not fail."""
     return {name: result for name, result in results.items() if not isinstance(result, LoadproofError)}
 
 
-def first_error(results: dict[str, T | LoadproofError]) -> LoadproofError | None:
+def first_error(results: Mapping[str, T | LoadproofError]) -> LoadproofError | None:
     """The error of the first host that failed."""
     return next((result for result in results.values() if isinstance(result, LoadproofError)), None)
 
 
-def all_good(results: dict[str, T | LoadproofError]) -> dict[str, T]:
+def all_good(results: Mapping[str, T | LoadproofError]) -> dict[str, T]:
     """The results, or the error of the first host that failed, raised."""
     error = first_error(results)
     if error is not None:

@@ -191,6 +191,21 @@ def cannot_honour(name: str, found: dict[str, list[str]]) -> list[Problem]:
         for value in found.get(option, [])
         if value not in unused
     ]
+    problems += login_problems(where, found)
+    off = disabled(found)
+    for kind, option in ALGORITHMS.items():
+        if kind in off and len(off[kind]) == len(available(kind)):
+            problems.append(
+                Problem(
+                    f"ssh option {option} {found[option][0]} cannot be honoured: none of them is known", where
+                )
+            )
+    return problems
+
+
+def login_problems(where: str, found: dict[str, list[str]]) -> list[Problem]:
+    """What is asked of the login that only OpenSSH could do."""
+    problems: list[Problem] = []
     agent = found.get("identityagent", ["SSH_AUTH_SOCK"])[0]
     ours = ("none", "SSH_AUTH_SOCK", "$SSH_AUTH_SOCK", os.environ.get("SSH_AUTH_SOCK"))
     if agent not in ours:
@@ -204,14 +219,6 @@ def cannot_honour(name: str, found: dict[str, list[str]]) -> list[Problem]:
         problems.append(
             Problem(f"ssh option preferredauthentications {preferred}: we log in with keys only", where)
         )
-    off = disabled(found)
-    for kind, option in ALGORITHMS.items():
-        if kind in off and len(off[kind]) == len(available(kind)):
-            problems.append(
-                Problem(
-                    f"ssh option {option} {found[option][0]} cannot be honoured: none of them is known", where
-                )
-            )
     return problems
 
 

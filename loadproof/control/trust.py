@@ -13,7 +13,7 @@ import paramiko
 
 from loadproof.control import hostkeys, known_hosts, link
 from loadproof.control.fleet import all_good, each
-from loadproof.control.sshconfig import SshSettings, resolve
+from loadproof.control.sshconfig import SshSettings, hop, resolve
 from loadproof.control.trouble import trouble
 from loadproof.errors import Refused
 from loadproof.plan.values import Host, Inventory
@@ -37,9 +37,9 @@ class OfferedKey:
 
 
 def collect(inventory: Inventory) -> tuple[OfferedKey, ...]:
-    """The keys that all hosts offer, side by side, jump hosts included first. Nobody logs in to a host for it.
+    """The keys that all hosts offer, side by side. Nobody logs in to a host for it (but to jump hosts, to pass).
 
-    Raises HostUnreachable for a host that does not answer. A jump host's own key must be known already.
+    Raises HostUnreachable for a host that does not answer.
     """
     remote = [host for host in inventory.hosts if host.connection == "ssh"]
     jumps = link.Jumps()
@@ -47,32 +47,45 @@ def collect(inventory: Inventory) -> tuple[OfferedKey, ...]:
         offered = all_good(each(remote, lambda host: keys_of(host, jumps)))
     finally:
         jumps.close()
-    return tuple(key for keys in offered.values() for key in keys)
+    # several hosts behind one jump host offer that one's key together
+    return tuple(dict.fromkeys(key for keys in offered.values() for key in keys))
 
 
 def keys_of(host: Host, jumps: link.Jumps) -> tuple[OfferedKey, ...]:
-    """The key of one host, of the best kind that it has."""
+    """The key of one host; that of the first jump host on the way that is not known yet, where there is one.
+
+    What is behind a jump host can be asked only once that one is trusted.
+    """
     settings = resolve(host)
-    candidates, _ = hostkeys.host_key_policy(settings)
+    for number, text in enumerate(settings.jumps):
+        before = hop(host.name, text, settings.config_args)
+        offered = offer(before, jumps, settings.jumps[:number] or before.jumps)
+        if offered.known != "known":
+            return (offered,)
+    return (offer(settings, jumps, settings.jumps),)
+
+
+def offer(settings: SshSettings, jumps: link.Jumps, through: tuple[str, ...]) -> OfferedKey:
+    """The key that a host offers, held against known_hosts."""
     try:
-        key = ask(host.name, settings, jumps)
+        key = ask(settings, jumps, through)
     except (paramiko.SSHException, OSError, EOFError) as error:
-        raise trouble(host.name, settings, error) from None
-    name = hostkeys.key_name(settings)
-    problem = known_hosts.host_key_problem(name, candidates, key.get_name(), key.asbytes())
-    known = "known" if not problem else ("CHANGED" if any(c.marker == "" for c in candidates) else "new")
+        raise trouble(settings.alias, settings, error) from None
+    candidates, policy = hostkeys.host_key_policy(settings)
+    problem = known_hosts.host_key_problem(policy.name, candidates, key.get_name(), key.asbytes())
+    old = next((line for line in candidates if line.marker == ""), None)
+    known = "new" if problem else "known"
     if "revoked" in problem:
-        known = "REVOKED"
-    file = settings.known_hosts[0] if settings.known_hosts else str(Path.home() / ".ssh" / "known_hosts")
-    if known == "CHANGED":  # says which line it contradicts
-        old = next(c for c in candidates if c.marker == "")
+        known = problem
+    elif problem and old is not None:
         known = f"CHANGED: {old.where} has {known_hosts.fingerprint(old.key)}"
-    return (OfferedKey(host.name, name, key.get_name(), key.asbytes(), known, file),)
+    file = settings.known_hosts[0] if settings.known_hosts else str(Path.home() / ".ssh" / "known_hosts")
+    return OfferedKey(settings.alias, policy.name, key.get_name(), key.asbytes(), known, file)
 
 
-def ask(name: str, settings: SshSettings, jumps: link.Jumps) -> paramiko.PKey:
+def ask(settings: SshSettings, jumps: link.Jumps, through: tuple[str, ...]) -> paramiko.PKey:
     """The host key that the other side proves to hold; the connection ends before any login."""
-    sock = link.open_socket(name, settings, jumps, settings.jumps)
+    sock = link.open_socket(settings.alias, settings, jumps, through)
     transport = paramiko.Transport(sock)
     try:
         transport.banner_timeout = settings.connect_s
@@ -108,6 +121,8 @@ def remember(offered: Iterable[OfferedKey]) -> list[str]:
         written.add(place)
         append(Path(key.file), f"{key.name} {key.kind} {base64.b64encode(key.key).decode()}")
         said.append(f"{key.host}: {key.fingerprint} added to {key.file}")
+    if any("(jump host " in key.host and key.known == "new" for key in keys):
+        said.append("the hosts behind a jump host can be asked now: inv trust")
     return said
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -156,6 +157,29 @@ def test_trust_never_replaces_a_changed_key(shared: Server, tmp_path: Path) -> N
         trust.remember(offered)
     assert "ssh-keygen -R" in caught.value.next
     assert (shared.folder / "known_hosts").read_text() == before
+
+
+def test_an_unknown_jump_host_is_trusted_first(shared: Server, tmp_path: Path) -> None:
+    shared.know("nothing\n")
+    with serving(tmp_path / "behind") as behind:
+        config = tmp_path / "config"
+        config.write_text(
+            f"Host jump\n HostName 127.0.0.1\n Port {shared.port}\n User root\n"
+            f" IdentityFile {shared.folder}/client_key\n UserKnownHostsFile {shared.folder}/known_hosts\n"
+        )
+        args = f"-F {config} -o ProxyJump=jump -o UserKnownHostsFile={behind.folder}/new_hosts"
+        host = dataclasses.replace(behind.host(), ssh_common_args=args)
+        hosts = Inventory("x", (host, dataclasses.replace(host, name="h2")))
+        first = trust.collect(hosts)
+        assert {key.name for key in first} == {f"[127.0.0.1]:{shared.port}"}
+        assert "inv trust" in trust.remember(first)[-1]
+        second = trust.collect(hosts)
+        assert [(key.host, key.name) for key in second] == [
+            (h, f"[127.0.0.1]:{behind.port}") for h in ("h1", "h2")
+        ]
+        trust.remember(second)
+        assert {key.known for key in trust.collect(hosts)} == {"known"}
+        assert (behind.folder / "new_hosts").read_text().count("\n") == 1
 
 
 def test_trust_makes_the_file_and_its_folder_private(shared: Server, tmp_path: Path) -> None:
