@@ -2,7 +2,7 @@
 
 Written here by `struct`, read on the control machine by loadproof/runfolder/formats.py (HEADER and APP_ROW); a contract
 test holds the two together. The loop's thread appends and completes rows; another thread may seal a file at any time, so
-every access to a mapping outside this module stands in `try … except ValueError` (a closed mapping).
+every access to a mapping outside this module stands in `try … except SEALED`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ HEADER: Final = struct.Struct("<8sHHHHqqI28s")
 ROW: Final = struct.Struct("<QIHHBB6xqqqqq")  # id, connection, port, status, state, exception, 5 times
 STATUS_AT, STATE_AT, EXCEPTION_AT, HANDED_AT, LOST_AT = 14, 16, 17, 40, 48
 READ, HANDED, LOST = 1, 2, 4  # bits of `state`
+SEALED: Final = (ValueError, TypeError)  # what an index, and what struct, say to a closed mapping
 GROWTH: Final = 16384 * ROW_SIZE  # 1 MiB at a time: what a kill -9 leaves as rows that are not written
 SETTLE_S: Final = 2.0  # a sealed file waits this long for its requests in flight
 GRACE_S: Final = 0.1  # and at least this long: a broken pipe shows just after the answer was handed over
@@ -55,18 +56,20 @@ class RowFile:
         self.shift = real - monotonic  # epoch ns = CLOCK_MONOTONIC ns + shift
         self.folder = os.path.realpath(out)
         self.path = os.path.join(self.folder, f"app-{os.getpid()}-{time.monotonic_ns()}.rows")
-        self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        new = f"{self.path}.new"
+        self.fd = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         try:
             self.limit = self.end = HEADER_SIZE
             os.posix_fallocate(self.fd, 0, HEADER_SIZE + GROWTH)
             self.mapping = mmap.mmap(self.fd, HEADER_SIZE + GROWTH)
             self.limit += GROWTH
+            header = (b"LPAPPROW", 1, ROW_SIZE, 0, 0, real // 1000, monotonic, os.getpid(), b"")
+            HEADER.pack_into(self.mapping, 0, *header)
+            os.rename(new, self.path)  # under its name a file always has its header
         except OSError:
             os.close(self.fd)
-            os.unlink(self.path)
+            os.unlink(new)
             raise
-        header = (b"LPAPPROW", 1, ROW_SIZE, 0, 0, real // 1000, monotonic, os.getpid(), b"")
-        HEADER.pack_into(self.mapping, 0, *header)
 
     def grow(self) -> None:
         """Room for more rows. Raises OSError (the disk is full) or ValueError (sealed meanwhile)."""

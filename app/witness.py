@@ -27,6 +27,7 @@ from app.rows import (
     READ,
     ROW,
     ROW_SIZE,
+    SEALED,
     STATE_AT,
     STATUS_AT,
     Book,
@@ -88,7 +89,7 @@ def note_status(cycle: WitnessCycle, status: int) -> None:
     """The response of this request starts."""
     try:
         pack_status(cycle.file.mapping, cycle.offset + STATUS_AT, status)
-    except ValueError:
+    except SEALED:
         return  # the file was sealed: what happens now belongs to no trial
 
 
@@ -136,7 +137,7 @@ class WitnessProtocol(HttpToolsProtocol):  # type: ignore[misc]
             mapping = file.mapping
             pack_row(mapping, offset, wanted, self.number, self.port, 0, 0, 0, accepted, read, 0, 0, 0)
             mapping[offset + STATE_AT] = READ
-        except ValueError:
+        except SEALED:
             self.write_row(cycle, now)  # sealed between two lines: the file in use is another one now
 
     def on_response_complete(self) -> None:
@@ -151,7 +152,7 @@ class WitnessProtocol(HttpToolsProtocol):  # type: ignore[misc]
             mapping = file.mapping
             pack_time(mapping, cycle.offset + HANDED_AT, (monotonic_ns() + file.shift) // 1000)
             mapping[cycle.offset + STATE_AT] |= HANDED
-        except ValueError:
+        except SEALED:
             return
 
     def send_400_response(self, msg: str) -> None:
@@ -180,7 +181,7 @@ class WitnessProtocol(HttpToolsProtocol):  # type: ignore[misc]
             if kind:
                 mapping[offset + EXCEPTION_AT] = kind
             mapping[offset + STATE_AT] |= LOST
-        except ValueError:
+        except SEALED:
             return
 
     def in_flight(self) -> int:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from loadproof.runfolder.formats import APP_MAGIC, APP_ROW, HEADER
+from loadproof.runfolder.formats import APP_MAGIC, APP_ROW, APP_STATE_HANDED, HEADER
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -45,6 +45,7 @@ async def chunks():
 async def endless():
     while True:
         yield b"x" * 65536
+        await asyncio.sleep(0)
 
 
 async def read_item(item_id: int, q: str | None = None):
@@ -222,6 +223,11 @@ class AppServer:
         wait_for(lambda: self.row(number, name)["state"] == state, f"row {number} in state {state}")
         return self.row(number, name)
 
+    def handed(self, number: int) -> np.void:
+        """Waits until the response of this number was handed over: its client may have it a little earlier."""
+        wait_for(lambda: self.row(number)["state"] & APP_STATE_HANDED, f"row {number} handed over")
+        return self.row(number)
+
     def turn(self, name: str) -> None:
         """Points the link at a new folder and tells the app."""
         (self.folder / name).mkdir()
@@ -253,4 +259,5 @@ def read_rows(path: Path) -> np.ndarray:
     assert (header["format"], header["row_size"], header["worker"]) == (1, APP_ROW.itemsize, 0)
     body = raw[HEADER.itemsize :]
     rows = np.frombuffer(body[: len(body) // APP_ROW.itemsize * APP_ROW.itemsize], APP_ROW)
-    return rows[rows["state"] != 0]
+    written: np.ndarray = rows[rows["state"] != 0]
+    return written
