@@ -43,14 +43,14 @@ def bare(host: HostDesired) -> Facts:
     """A host that never heard of us."""
     asked = room.question(host)
     return machine() | {
-        "files": {path: None for path in asked["files"]},
-        "trees": {path: False for path in asked["trees"]},
-        "programs": {name: None for name in asked["programs"]},
+        "files": dict.fromkeys(asked["files"]),
+        "trees": dict.fromkeys(asked["trees"], False),
+        "programs": dict.fromkeys(asked["programs"]),
         "units": {name: unit(unit_file=False, enabled="") for name in asked["units"]},
         "ports": {str(port): None for port in asked["ports"]},
         "health": {str(item["port"]): None for item in asked["health"]},
         "config": {str(item["port"]): None for item in asked["config"]},
-        "folders": {path: None for path in asked["folders"]},
+        "folders": dict.fromkeys(asked["folders"]),
         "user": False,
     }
 
@@ -65,7 +65,7 @@ def done(host: HostDesired) -> Facts:
         found[promise.kind][str(promise.port)] = answer if promise.kind == "health" else promise.expected
     return found | {
         "files": {file.path: {"sha256": file.sha256, "mode": file.mode, "owner": file.owner} for file in host.files}
-        | {path: None for path in host.absent},
+        | dict.fromkeys(host.absent),
         "trees": {tree.path: True for tree in host.trees},
         "programs": {program: f"/usr/bin/{program}" for program, _ in host.packages},
         "units": {name: unit("active" if name in running else "inactive") for name in found["units"]},

@@ -20,7 +20,7 @@ from tests.plan.inventories import FOUR, PLATFORM, ROOT, inventory, platforms
 def make(folder: Path, servers: int = 2, variant: str = "plain", rows: int = 100, seed: int = 1, text: str = FOUR,
          platform: Platform = PLATFORM, root: Path = ROOT) -> Desired:  # fmt: skip
     hosts = inventory(folder, text)
-    return room.desired(hosts, servers, variant, rows, seed, {name: platform for name in platforms(hosts)}, root)
+    return room.desired(hosts, servers, variant, rows, seed, dict.fromkeys(platforms(hosts), platform), root)
 
 
 @pytest.fixture
