@@ -50,4 +50,6 @@ for unit in me["units"]:
 for port in me["health"]:
     url = f"http://127.0.0.1:{port}/healthz"
     code = f"import urllib.request as u; u.urlopen('{url}', timeout=5).read()"
-    server.shell(name=f"answers on {port}", commands=[f'python3 -c "{code}"'])
+    # an app that was just restarted needs a moment
+    again = f'for i in 1 2 3 4 5 6 7 8 9; do python3 -c "{code}" 2>/dev/null && exit 0; sleep 1; done; exit 1'
+    server.shell(name=f"answers on {port}", commands=[again])
