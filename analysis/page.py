@@ -57,7 +57,7 @@ def figures(arms: Sequence[Arm]) -> list[tuple[str, str, list[str]]]:
             if arm[name] is None:
                 return NONE
             good = arm["requests"] - arm["failures"]
-            return number(arm[name]) if good >= ENOUGH[name] else f"{NONE} (needs {ENOUGH[name]} successes)"
+            return number(arm[name]) if good >= ENOUGH[name] else f"{NONE} (n < {ENOUGH[name]})"
 
         return text
 
@@ -263,7 +263,7 @@ def _run(name: str, judgement: Judgement) -> dict[str, Any]:
     found: dict[str, Any] = {"id": name, "began": moment(name), "note": "", "command": "", "commit": NONE, "rows": [], "hosts": [], "kernel": ""}
     if known is not None:
         made = known.provenance
-        dirty = {True: ", with uncommitted changes", False: ""}.get(made.get("dirty"), "")
+        dirty = ", with uncommitted changes" if made.get("dirty") else ""
         found |= {
             "note": known.experiment.note,
             "command": " ".join(known.command),

@@ -25,7 +25,7 @@ class Series:
 
     width_s: int
     arms: tuple[str, ...]
-    rates: pd.DataFrame  # arm, second, tps (by completion), mtt_ms (by start; None where nothing succeeded)
+    rates: pd.DataFrame  # arm, second, tps (by completion), mtt_ms (by start; None where none succeeded or some were cut)
     users: pd.DataFrame  # arm, second, users
     errors: pd.DataFrame  # arm, second, error, per_second (by completion)
     cpu: pd.DataFrame  # arm, server, second, percent
@@ -76,8 +76,10 @@ def _rates(label: str, judged: Judged, zero: int, end: int, width: int) -> Itera
     began = requests.start_us[requests.ok]
     taken = (requests.end_us - requests.start_us)[requests.ok]
     count, total = np.histogram(began, edges)[0], np.histogram(began, edges, weights=taken)[0]
+    # where some were cut only the quick ones have ended: their mean would fall for no reason but the end of the load
+    partial = np.histogram(requests.start_us[requests.cut], edges)[0] > 0
     for index in range(len(ended)):
-        mean = float(total[index] / count[index] / 1000) if count[index] else None
+        mean = float(total[index] / count[index] / 1000) if count[index] and not partial[index] else None
         yield label, (index + 0.5) * width, float(ended[index]) / width, mean
 
 

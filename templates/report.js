@@ -11,7 +11,7 @@
     const line = style.getPropertyValue("--line").trim();
     return {
       axis: { labelColor: soft, titleColor: soft, gridColor: soft, domainColor: line, tickColor: line },
-      legend: { labelColor: ink },
+      legend: { labelColor: ink, layout: { top: { direction: innerWidth < 640 ? "vertical" : "horizontal", margin: 4 } } },
     };
   }
 
@@ -38,6 +38,9 @@
     const name = figure.dataset.chart, place = figure.querySelector(".live");
     const spec = JSON.parse(document.getElementById("spec-" + name).textContent);
     figure.classList.add("drawn");
+    if (place.clientWidth < 520) {
+      for (const legend of spec.legends || []) legend.columns = 2;
+    }
     try {
       if (views.has(name)) views.get(name).finalize();
       views.set(name, await loadproofEmbed(place, spec, {

@@ -8,7 +8,7 @@ from analysis.charts import _parts as parts
 from analysis.series import Series
 
 TITLE = "MTT over time"
-CAPTION = "Mean test time of successful requests, by the second in which they started; a gap: none of them succeeded."
+CAPTION = "Mean test time of successful requests, by the second in which they started; a gap: none of them succeeded, or some were cut by the end of the load."
 ORDER = 2
 
 
