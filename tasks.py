@@ -308,11 +308,11 @@ def fetch_results(
     context: Context, run: str = "", inventory: str = "", i: str = "", group: str = "", json: bool = False
 ) -> None:
     """Bring sealed results and logs of a run back from every host, verify them, and analyse them."""
-    from loadproof.campaign import collect
+    from loadproof.campaign import collect, state
     from loadproof.runfolder.paths import RunFolder
 
     folder = RunFolder.open(RESULTS, run or "latest")
-    hosts = collect.hosts_of_run(folder)
+    hosts = state.hosts_of_run(folder)
     say(f"run: {folder.id}, hosts: {', '.join(host.name for host in hosts.hosts)}")
     results, report = collect.fetch_and_analyse(folder, hosts)
     finish(results, report, json)
@@ -332,10 +332,10 @@ def report(context: Context, run: Any = (), json: bool = False) -> None:
 @word()
 def runs(context: Context) -> None:
     """List the runs of this clone, newest last."""
-    from loadproof.campaign import collect
+    from loadproof.campaign import state
     from loadproof.console import summary
 
-    print(summary.runs(collect.listing(RESULTS)))
+    print(summary.runs(state.listing(RESULTS)))
 
 
 @word(help=INVENTORY_HELP)
@@ -512,9 +512,9 @@ def lab_status(context: Context) -> None:
 def lab_down(context: Context, purge: bool = False, discard: bool = False, host: str = "") -> None:
     """Stop and remove the local hosts, bridge and files; the image stays unless --purge."""
     from lab import down
-    from loadproof.campaign import collect
+    from loadproof.campaign import state
 
-    unfetched = [] if discard else collect.unfetched(RESULTS, LAB_INVENTORY)
+    unfetched = [] if discard else state.unfetched(RESULTS, LAB_INVENTORY)
     gone = down.down(
         purge=purge, unfetched=unfetched, discard=discard, say=lambda text: say(f"  {text}"), host=host or None
     )

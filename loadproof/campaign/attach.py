@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from loadproof.campaign import bench, collect
+from loadproof.campaign import bench, state
 from loadproof.control import conduct, lock, signals
 from loadproof.control.fleet import Fleet
 from loadproof.errors import Refused
@@ -19,7 +19,7 @@ def attach(folder: RunFolder, root: Path, watcher: bench.Watcher) -> None:
     """Ends every trial of a run: running ones are watched, unfinished ones closed, later ones run."""
     known = record.read_run(folder)
     trials = [record.read_plan(paths.plan) for paths in folder.trials]
-    if all(collect.sealed(folder.trial(trial.folder)) for trial in trials):
+    if all(state.sealed(folder.trial(trial.folder)) for trial in trials):
         watcher.say("every trial of this run is sealed already")
         return
     with Fleet(known.inventory) as fleet:
@@ -49,15 +49,15 @@ def _take_up(
     trial: TrialPlan, decided: bench.Decided, folder: RunFolder, fleet: Fleet, root: Path, watcher: bench.Watcher
 ) -> None:
     paths = folder.trial(trial.folder)
-    if collect.sealed(paths):
+    if state.sealed(paths):
         watcher.say("sealed already")
         return
-    if not collect.begun(paths):
+    if not state.begun(paths):
         bench.one(trial, decided, folder, fleet, root, watcher)
         return
     with Journal(paths.journal) as journal, signals.handled(folder.id) as handled:
         journal.write("trial", "note", detail="attached")
-        if collect.loaded(paths):
+        if state.loaded(paths):
             hooks = bench.hooks(trial, decided, fleet, root, watcher, paths)
             conduct.resume(trial, decided.inventory, fleet, journal, hooks, handled)
             return

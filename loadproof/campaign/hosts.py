@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from loadproof.campaign import collect
+from loadproof.campaign import state
 from loadproof.control import doctor as examine
 from loadproof.control import lock, probe
 from loadproof.control.fleet import Fleet
@@ -62,7 +62,7 @@ def clean(
     inventory: Inventory, results: Path, packages: bool, discard: bool
 ) -> dict[str, list[str] | LoadproofError]:
     """Removes all that is ours; refuses while a sealed run of these hosts is unfetched, unless `discard`."""
-    unfetched = [] if discard else collect.unfetched(results, Path(inventory.path))
+    unfetched = [] if discard else state.unfetched(results, Path(inventory.path))
     if unfetched:
         raise Refused(
             f"not fetched yet: {', '.join(unfetched)}",

@@ -93,4 +93,5 @@ def ratio(results: Mapping[str, Any]) -> str:
 
 def runs(rows: Iterable[Sequence[object]]) -> str:
     """The list of runs, newest last."""
-    return table(("run", "trials", "state", "note"), rows)
+    rows = list(rows)
+    return table(("run", "trials", "state", "note"), rows) if rows else "no runs yet; ./inv demo makes one"

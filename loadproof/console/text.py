@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+import shlex
 import unicodedata
 from collections.abc import Iterable, Sequence
 
@@ -15,6 +17,8 @@ from loadproof.errors import LoadproofError
 
 WIDTH = 110
 _KEPT = "\n\t"
+_WORD = re.compile(r"(?<![\w/.])(?:\./)?inv ([a-z][a-z.-]*[a-z])(?! -i)")
+_WITH_INVENTORY = ("deploy", "bench", "demo", "plan", "status", "facts", "stop", "clean", "trust", "doctor")
 
 
 def escape(text: object) -> str:
@@ -59,10 +63,25 @@ def seconds(value: float) -> str:
     return f"{minutes} min {rest} s" if rest else f"{minutes} min"
 
 
-def error(problem: LoadproofError) -> str:
-    """What happened, where, what was kept, the next command."""
-    lines = [f"error: {escape(problem.what)}"]
-    for name, text in (("where", problem.where), ("kept", problem.kept), ("next", problem.next)):
-        if text:
-            lines.append(f"{name + ':':<6} {escape(text)}")
+def error(problem: LoadproofError, inventory: str = "") -> str:
+    """What happened, where, what was kept, the next command; further lines of a part stand under its first.
+
+    `inventory`: the one that was named with -i, if any; the next command names it too.
+    """
+    parts = (("error", problem.what), ("where", problem.where), ("kept", problem.kept))
+    lines = [_part(name, text) for name, text in (*parts, ("next", command(problem.next, inventory))) if text]
     return "\n".join(lines)
+
+
+def _part(name: str, text: str) -> str:
+    return f"{name + ':':<6} " + escape(text).strip("\n").replace("\n", "\n       ")
+
+
+def command(text: str, inventory: str = "") -> str:
+    """A next command as it can be typed in a clone: ./inv before each word, and the inventory where it takes one."""
+
+    def typed(found: re.Match[str]) -> str:
+        takes = inventory and found[1] in _WITH_INVENTORY
+        return f"./inv {found[1]}" + (f" -i {shlex.quote(inventory)}" if takes else "")
+
+    return _WORD.sub(typed, text)

@@ -1,0 +1,84 @@
+"""How far runs have come: read from their folders alone, without analysis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from loadproof.errors import RecordUnreadable
+from loadproof.plan.actions import hosts_of
+from loadproof.plan.values import Inventory
+from loadproof.runfolder import journal, record
+from loadproof.runfolder.formats import MANIFEST
+from loadproof.runfolder.paths import RunFolder, TrialPaths, runs
+
+
+def hosts_of_run(folder: RunFolder) -> Inventory:
+    """The hosts as they were when the run began."""
+    return record.read_run(folder).inventory
+
+
+def sealed(paths: TrialPaths) -> bool:
+    """Whether a trial reached its sealed end on the hosts."""
+    return _reached(paths, "seal", "end")
+
+
+def loaded(paths: TrialPaths) -> bool:
+    """Whether the load of a trial was started."""
+    return _reached(paths, "load", "end")
+
+
+def begun(paths: TrialPaths) -> bool:
+    """Whether anything of a trial was begun."""
+    return paths.journal.exists()
+
+
+def _reached(paths: TrialPaths, stage: str, event: str) -> bool:
+    if not paths.journal.exists():
+        return False
+    return any(line.get("stage") == stage and line.get("event") == event for line in journal.read(paths.journal).lines)
+
+
+def fetched(paths: TrialPaths) -> bool:
+    """Whether every host's files of a sealed trial are here, verified: fetch puts the manifest last."""
+    trial = record.read_plan(paths.plan)
+    return all((paths.raw(host) / MANIFEST).exists() for host in hosts_of(trial))
+
+
+def unfetched(results: Path, inventory: Path) -> list[str]:
+    """Runs on the hosts of an inventory that are sealed there and not here."""
+    found = []
+    for folder in runs(results):
+        try:
+            same = Path(hosts_of_run(folder).path).resolve() == inventory.resolve()
+            if same and any(sealed(paths) and not fetched(paths) for paths in folder.trials):
+                found.append(folder.id)
+        except RecordUnreadable:
+            continue
+    return found
+
+
+def listing(results: Path) -> list[tuple[str, str, str, str]]:
+    """One row per run: id, trials, state, note."""
+    rows = []
+    for folder in runs(results):
+        try:
+            known = record.read_run(folder)
+        except RecordUnreadable as error:
+            rows.append((folder.id, "?", f"unreadable: {error.what}", ""))
+            continue
+        rows.append((folder.id, str(len(folder.trials)), _state(folder, known.sources), known.experiment.note))
+    return rows
+
+
+def _state(folder: RunFolder, sources: Sequence[str]) -> str:
+    if sources:
+        return f"report of {', '.join(sources)}"
+    if folder.results.exists():
+        return "analysed"
+    trials = folder.trials
+    if all(sealed(paths) for paths in trials) and trials:
+        return "fetched" if all(fetched(paths) for paths in trials) else "sealed on the hosts"
+    if any(loaded(paths) and not sealed(paths) for paths in trials):
+        return "running, or left: ./inv attach"
+    return "not finished"
