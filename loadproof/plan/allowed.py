@@ -17,7 +17,7 @@ _ALIAS_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 _PROGRAM = re.compile(r"(/[A-Za-z0-9_+-][A-Za-z0-9._+-]*)+")
-_PLATFORM = re.compile(r"cp3(1[1-9]|[2-9][0-9])-(x86_64|aarch64|armv7l|ppc64le|s390x|riscv64)")
+_PLATFORM = re.compile(r"cp3(1[1-9]|[2-9][0-9])-(x86_64|aarch64|armv7l|ppc64le|s390x|riscv64)(-glibc2\.[0-9]{1,2})?")
 _RUN_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
@@ -110,7 +110,7 @@ def program(text: str) -> str | None:
 
 
 def platform(text: str) -> str | None:
-    """loadproof_platform: Python and machine, "cp311-x86_64"."""
+    """loadproof_platform: Python and machine, "cp311-x86_64", with the C library if one likes: "…-glibc2.36"."""
     if _PLATFORM.fullmatch(text):
         return None
     return f"{shown(text)} is no platform: Python 3.11 or newer and a machine, like cp311-x86_64"

@@ -30,6 +30,7 @@ from loadproof.plan.values import (
     Inventory,
     Platform,
     Promise,
+    Role,
     TreeSpec,
     UnitSpec,
 )
@@ -41,6 +42,8 @@ APP_ENV = f"{places.ETC}/app.env"
 DEPLOY_JSON = f"{places.ETC}/deploy.json"
 LOAD_NFT = f"{places.ETC}/load.nft"
 NGINX_UNIT = "nginx.service"  # the distribution's: must not start by itself when we bring nginx
+
+KINDS: tuple[Role, ...] = ("app", "load")  # roles that get a tree
 
 # Paths that only some roles have: on another host they are left over.
 OF_ROLES = (
@@ -59,7 +62,7 @@ class _Arm:
     servers: tuple[Host, ...]
     variant: str
     data: TreeSpec
-    trees: Mapping[tuple[str, str], TreeSpec]  # (host, kind)
+    trees: Mapping[tuple[str, Role], TreeSpec]  # (host, kind)
     templates: Environment
     programs: tuple[FileSpec, ...]  # hostside/*.py
     deploy_id: str = ""
@@ -87,12 +90,11 @@ def desired(
         problems.append(Problem(f"there is no variant {variant!r}{did_you_mean(variant, variants)}", "--variant"))
     if problems:
         raise BadInput(problems)
-    trees: dict[tuple[str, str], TreeSpec] = {
-        (host.name, kind): recipes.program_tree(kind, platforms[host.name], root)
-        for kind in ("app", "load")
-        for host in inventory.hosts
-        if kind in host.roles
-    }
+    wanted = {(host.name, kind): platforms[host.name] for host in inventory.hosts for kind in KINDS if kind in host.roles}
+    # Reading all sources once for each platform, not for each host.
+    pairs = {(kind, platform) for (_, kind), platform in wanted.items()}
+    made = {(kind, platform): recipes.program_tree(kind, platform, root) for kind, platform in pairs}
+    trees = {(name, kind): made[kind, platform] for (name, kind), platform in wanted.items()}
     served = apps[: servers or len(apps)]
     data = recipes.data_tree(rows, seed, root)
     arm = _Arm(inventory, served, variant, data, trees, environment(root), _programs(root))

@@ -15,7 +15,7 @@ RAMPS: tuple[Ramp, ...] = ("users", "thread", "process")
 STEPS = 11  # the default ramp reaches all users in so many steps
 SHORTEST_WINDOW_S = 15.0  # a shorter hold is never compared
 MOST_PROCESSES = 512  # Locust workers
-MOST_USERS = 8192  # templates/nginx.conf.j2 has worker_connections for four times as many
+MOST_USERS = 4096  # templates/nginx.conf.j2 has worker_connections for four times as many
 MOST_STEPS = 1000
 
 

@@ -125,14 +125,14 @@ app:
   hosts:
     a: {ansible_ssh_host: h, ansible_ssh_port: "2222", ansible_ssh_user: u, ansible_private_key_file: ~/k,
         ansible_ssh_common_args: -J bastion, ansible_ssh_extra_args: -C, ansible_connection: ansible.builtin.ssh,
-        ansible_python_interpreter: /opt/py/bin/python3.12, loadproof_platform: cp312-aarch64}
+        ansible_python_interpreter: /opt/py/bin/python3.12, loadproof_platform: cp312-aarch64-glibc2.39}
     b: {ansible_connection: local, ansible_python_interpreter: auto_silent, loadproof_address: 10.0.0.9,
         ansible_ssh_private_key_file: keys/id}
 """ + REST
     found = inventory(tmp_path, text)
     a, b = found.host("a"), found.host("b")
     assert (a.ssh_host, a.ssh_port, a.ssh_user, a.ssh_common_args) == ("h", 2222, "u", "-J bastion -C")
-    assert (a.identity_file, a.python, a.platform) == (os.path.expanduser("~/k"), "/opt/py/bin/python3.12", "cp312-aarch64")
+    assert (a.identity_file, a.python, a.platform) == (os.path.expanduser("~/k"), "/opt/py/bin/python3.12", "cp312-aarch64-glibc2.39")
     assert (b.connection, b.python, b.identity_file) == ("local", "/usr/bin/python3", f"{os.getcwd()}/keys/id")
 
 

@@ -66,7 +66,7 @@ def test_the_hash_is_of_the_text_and_in_it() -> None:
 @pytest.mark.parametrize(
     "stated",
     ["zone backends", "max_fails=0", "proxy_next_upstream off", "proxy_http_version 1.0", "proxy_connect_timeout 60s",
-     "proxy_send_timeout 60s", "proxy_read_timeout 60s", "worker_connections 32768", "worker_rlimit_nofile 65536",
+     "proxy_send_timeout 60s", "proxy_read_timeout 60s", "worker_connections 16384",
      "flush=1s", "X-Loadproof-Id $http_x_loadproof_id", "proxy_ignore_client_abort off", "user loadproof",
      "pid /run/loadproof/nginx.pid", "error_log /var/lib/loadproof/current/error.log warn",
      "access_log /var/lib/loadproof/current/access.jsonl loadproof", f"listen 127.0.0.1:{STATUS_PORT}"],
