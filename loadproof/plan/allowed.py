@@ -17,7 +17,9 @@ _ALIAS_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 _PROGRAM = re.compile(r"(/[A-Za-z0-9_+-][A-Za-z0-9._+-]*)+")
-_PLATFORM = re.compile(r"cp3(1[1-9]|[2-9][0-9])-(x86_64|aarch64|armv7l|ppc64le|s390x|riscv64)(-glibc2\.[0-9]{1,2})?")
+_PLATFORM = re.compile(
+    r"cp3(1[1-9]|[2-9][0-9])-(x86_64|aarch64|armv7l|ppc64le|s390x|riscv64)(-glibc2\.[0-9]{1,2})?"
+)
 _RUN_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
@@ -77,7 +79,9 @@ def address(text: str) -> str | None:
     if _is_ip(text, 4) or _labels(text, _LABEL):
         return None
     if _is_ip(text, 6):
-        return f"{shown(text)} is an IPv6 address: traffic goes over IPv4 for now, say an IPv4 address or a name"
+        return (
+            f"{shown(text)} is an IPv6 address: traffic goes over IPv4 for now, say an IPv4 address or a name"
+        )
     return f"{shown(text)} is neither a host name (RFC 1123) nor an IPv4 address"
 
 

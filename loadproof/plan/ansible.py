@@ -77,7 +77,9 @@ def _read_group(entry: Entry, reading: _Reading, above: tuple[str, ...]) -> None
     if marked.is_null(entry.node):
         return
     if not marked.is_mapping(entry.node):
-        reading.problems.append(Problem(f"group {entry.key} is no mapping of vars, hosts, children", entry.where))
+        reading.problems.append(
+            Problem(f"group {entry.key} is no mapping of vars, hosts, children", entry.where)
+        )
         return
     for section in marked.entries(entry.node, reading.file, reading.problems):
         if section.key == "vars":
@@ -119,7 +121,9 @@ def _read_host(entry: Entry, group: _Group, reading: _Reading) -> None:
         return
     variables: Variables = {} if port is None else {"ansible_port": Setting(port, entry.where)}
     if marked.is_mapping(entry.node):
-        variables |= {e.key: marked.setting(e) for e in marked.entries(entry.node, reading.file, reading.problems)}
+        variables |= {
+            e.key: marked.setting(e) for e in marked.entries(entry.node, reading.file, reading.problems)
+        }
     elif not marked.is_null(entry.node):
         reading.problems.append(Problem(f"the variables of host {entry.key} are no mapping", entry.where))
     for name in names:
@@ -215,7 +219,9 @@ def _declared(reading: _Reading, beside: _Beside, notes: list[str]) -> Declared:
     members["all"] = tuple(reading.hosts)
     extra = {name: beside.variables("group_vars", name) for name in groups}
     # Only the inventory itself may set the priority, and Ansible does not hand it on as a variable.
-    priorities = {name: _priority(groups[name].variables.pop("ansible_group_priority", None)) for name in groups}
+    priorities = {
+        name: _priority(groups[name].variables.pop("ansible_group_priority", None)) for name in groups
+    }
     order = sorted(groups, key=lambda n: (depths[n], priorities[n], n))
     variables: dict[str, Variables] = {}
     for host, own in reading.hosts.items():
@@ -233,7 +239,9 @@ def read_listing(text: str, source: str, problems: list[Problem]) -> Declared:
         listing = json.loads(text)
         hostvars = listing.get("_meta", {}).get("hostvars", {})
         groups = {
-            name: _Group(name, dict.fromkeys(found.get("hosts", [])), dict.fromkeys(found.get("children", [])))
+            name: _Group(
+                name, dict.fromkeys(found.get("hosts", [])), dict.fromkeys(found.get("children", []))
+            )
             for name, found in listing.items()
             if name != "_meta"
         }
@@ -248,7 +256,8 @@ def read_listing(text: str, source: str, problems: list[Problem]) -> Declared:
     members = {name: _members(groups, name) for name in groups}
     hosts = dict.fromkeys(host for group in members.values() for host in group) | dict.fromkeys(hostvars)
     variables = {
-        host: {name: _listed(value, source) for name, value in hostvars.get(host, {}).items()} for host in hosts
+        host: {name: _listed(value, source) for name, value in hostvars.get(host, {}).items()}
+        for host in hosts
     }
     return Declared(members, variables, dict.fromkeys(hosts, source))
 

@@ -139,7 +139,9 @@ def _reload(facts: Facts, moved: list[Change]) -> Iterator[Change]:
     units = [change.what for change in moved if change.what.startswith(f"{places.UNITS}/")]
     stale = [name for name, found in facts.get("units", {}).items() if (found or {}).get("needs_reload")]
     if units or stale:
-        yield Change("reload", "systemd", f"{len(units)} unit files changed" if units else "unit files changed earlier")
+        yield Change(
+            "reload", "systemd", f"{len(units)} unit files changed" if units else "unit files changed earlier"
+        )
 
 
 def _starts(facts: Facts, desired: HostDesired, touched: set[str]) -> Iterator[Change]:

@@ -50,7 +50,10 @@ OF_ROLES = (
     NGINX_CONF,
     APP_ENV,
     LOAD_NFT,
-    *(f"{places.UNITS}/{unit}" for unit in (places.APP_UNIT, places.LIMIT_UNIT, places.PROXY_UNIT, LOAD_UNIT)),
+    *(
+        f"{places.UNITS}/{unit}"
+        for unit in (places.APP_UNIT, places.LIMIT_UNIT, places.PROXY_UNIT, LOAD_UNIT)
+    ),
 )
 
 
@@ -87,10 +90,17 @@ def desired(
         problems.append(Problem(f"{servers} servers asked, group app has {len(apps)}", "--servers"))
     variants = choices(root / "app" / "variants")
     if variant not in variants:
-        problems.append(Problem(f"there is no variant {variant!r}{did_you_mean(variant, variants)}", "--variant"))
+        problems.append(
+            Problem(f"there is no variant {variant!r}{did_you_mean(variant, variants)}", "--variant")
+        )
     if problems:
         raise BadInput(problems)
-    wanted = {(host.name, kind): platforms[host.name] for host in inventory.hosts for kind in KINDS if kind in host.roles}
+    wanted = {
+        (host.name, kind): platforms[host.name]
+        for host in inventory.hosts
+        for kind in KINDS
+        if kind in host.roles
+    }
     # Reading all sources once for each platform, not for each host.
     pairs = {(kind, platform) for (_, kind), platform in wanted.items()}
     made = {(kind, platform): recipes.program_tree(kind, platform, root) for kind, platform in pairs}
@@ -99,7 +109,9 @@ def desired(
     data = recipes.data_tree(rows, seed, root)
     arm = _Arm(inventory, served, variant, data, trees, environment(root), _programs(root))
     deploy_id = _digest([_plain(host) for host in _hosts(arm)])
-    return Desired(deploy_id, _hosts(replace(arm, deploy_id=deploy_id)), variant, tuple(host.name for host in served))
+    return Desired(
+        deploy_id, _hosts(replace(arm, deploy_id=deploy_id)), variant, tuple(host.name for host in served)
+    )
 
 
 def _programs(root: Path) -> tuple[FileSpec, ...]:
@@ -120,7 +132,9 @@ def _plain(host: HostDesired) -> dict[str, Any]:
         "files": [(file.path, file.sha256, file.mode, file.owner) for file in host.files],
         "trees": [tree.path for tree in host.trees],
         "units": [(unit.name, unit.state, unit.restart_on) for unit in host.units],
-        "promises": [(promise.kind, promise.port, promise.expected, promise.variant) for promise in host.promises],
+        "promises": [
+            (promise.kind, promise.port, promise.expected, promise.variant) for promise in host.promises
+        ],
         "ports": host.ports,
         "absent": host.absent,
     }

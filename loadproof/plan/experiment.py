@@ -99,20 +99,28 @@ def deployment(flags: Mapping[str, str | None]) -> Experiment:
     """What a deploy needs of an experiment: servers (default: all app hosts, written 0), variant, rows, seed."""
     known = parsers() | {"servers": words.server_count}
     defaults = DEFAULTS | {"servers": "all", "name": "deploy"}
-    return _merge((Given("default", defaults, {}), _flags(flags)), known)
+    return _merge((Given("default", defaults, {}), _flags(flags)), known, "inv --help deploy")
 
 
 def _flags(flags: Mapping[str, str | None]) -> Given:
     values = {name: text for name, text in flags.items() if text not in (None, "")}
-    return Given("flag", {name: str(text) for name, text in values.items()}, {name: f"--{name}" for name in values})
+    return Given(
+        "flag", {name: str(text) for name, text in values.items()}, {name: f"--{name}" for name in values}
+    )
 
 
-def _merge(layers: Sequence[Given], known: Mapping[str, words.Parser]) -> Experiment:
-    """Later layers win; the ways to say how many users exclude each other."""
-    problems: list[Problem] = []
-    texts: dict[str, str] = {}
-    places: dict[str, str] = {}
-    origins: dict[str, str] = {}
+@dataclass
+class _Merged:
+    """Values as text, where each stands, and where each came from, by name."""
+
+    texts: dict[str, str]
+    places: dict[str, str]
+    origins: dict[str, str]
+
+
+def _layered(layers: Sequence[Given], known: Mapping[str, words.Parser], problems: list[Problem]) -> _Merged:
+    """Later layers win; the ways to say how many users, and how long, replace each other."""
+    merged = _Merged({}, {}, {})
     for layer in layers:
         for name, text in layer.values.items():
             if name not in known:
@@ -120,12 +128,21 @@ def _merge(layers: Sequence[Given], known: Mapping[str, words.Parser]) -> Experi
                 problems.append(Problem(f"there is no {name}{hint}", layer.where(name)))
                 continue
             for other in _replaced(name, layer):
-                for found in (texts, places, origins):
+                for found in (merged.texts, merged.places, merged.origins):
                     found.pop(other, None)
-            texts[name], places[name] = text, layer.where(name)
-            origins[name] = f"flag --{name}" if layer.origin == "flag" else layer.where(name)
-    if not {"vusers", "processes", "threads"} & texts.keys():
-        texts["vusers"], places["vusers"], origins["vusers"] = DEFAULT_VUSERS, "default", "default"
+            merged.texts[name], merged.places[name] = text, layer.where(name)
+            merged.origins[name] = f"flag --{name}" if layer.origin == "flag" else layer.where(name)
+    if not {"vusers", "processes", "threads"} & merged.texts.keys():
+        merged.texts["vusers"] = DEFAULT_VUSERS
+        merged.places["vusers"] = merged.origins["vusers"] = "default"
+    return merged
+
+
+def _merge(layers: Sequence[Given], known: Mapping[str, words.Parser]) -> Experiment:
+    """One experiment of several layers. Raises BadInput with all problems."""
+    problems: list[Problem] = []
+    merged = _layered(layers, known, problems)
+    texts, places, origins = merged.texts, merged.places, merged.origins
     values: dict[str, Any] = {}
     for name, text in texts.items():
         try:
@@ -135,7 +152,7 @@ def _merge(layers: Sequence[Given], known: Mapping[str, words.Parser]) -> Experi
     load = _load(values, texts, places, problems)
     limit = _limit(values, places, problems)
     if problems or load is None:
-        raise BadInput(problems, next="./inv --help bench")
+        raise BadInput(problems, next=help)
     # What is in force though nobody asked for it is as much part of the record as what was asked.
     if "hold" not in texts:
         origins["hold"] = "--duration less ramp and settle" if "duration" in texts else "default"
@@ -174,7 +191,9 @@ def _load(
     said: tuple[str, ...] = ()
     processes, threads = values.get("processes", 1), values.get("threads", 1)
     if "vusers" in texts and ("processes" in texts or "threads" in texts):
-        problems.append(Problem("--vusers and --processes with --threads exclude each other", places["vusers"]))
+        problems.append(
+            Problem("--vusers and --processes with --threads exclude each other", places["vusers"])
+        )
     elif "vusers" in values:
         processes, threads, sentence = vusers(values["vusers"])
         said = (sentence,)
@@ -182,8 +201,20 @@ def _load(
         for name, other in (("processes", "threads"), ("threads", "processes")):
             if name not in texts:
                 problems.append(Problem(f"--{other} needs --{name}", places[other]))
-    asked = {"interval_s": "interval", "settle_s": "settle", "hold_s": "hold", "duration_s": "duration", "think_s": "think"}
-    asked |= {"timeout_s": "timeout", "ramp": "ramp", "initial": "initial", "step": "step", "scenario": "scenario"}
+    asked = {
+        "interval_s": "interval",
+        "settle_s": "settle",
+        "hold_s": "hold",
+        "duration_s": "duration",
+        "think_s": "think",
+    }
+    asked |= {
+        "timeout_s": "timeout",
+        "ramp": "ramp",
+        "initial": "initial",
+        "step": "step",
+        "scenario": "scenario",
+    }
     known = {field: values[name] for field, name in asked.items() if name in values}
     try:
         return plan_load(Asked(processes=processes, threads=threads, said=said, **known))

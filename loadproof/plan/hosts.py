@@ -55,7 +55,9 @@ def from_listing(json_text: str, path: Path, groups: Mapping[str, str] | None = 
     return _inventory(declared, str(path), groups or {}, problems)
 
 
-def _inventory(declared: Declared, path: str, groups: Mapping[str, str], problems: list[Problem]) -> Inventory:
+def _inventory(
+    declared: Declared, path: str, groups: Mapping[str, str], problems: list[Problem]
+) -> Inventory:
     # What could not be read must not make further complaints about what is missing.
     if problems and not declared.places:
         raise BadInput(problems, next=_NEXT)
@@ -63,7 +65,8 @@ def _inventory(declared: Declared, path: str, groups: Mapping[str, str], problem
     order = sorted(members, key=lambda role: list(declared.groups).index(groups.get(role, role)))
     names = dict.fromkeys(name for role in order for name in members[role])
     judges = [
-        _Judge(declared, name, tuple(r for r in ROLES if name in members.get(r, ())), problems) for name in names
+        _Judge(declared, name, tuple(r for r in ROLES if name in members.get(r, ())), problems)
+        for name in names
     ]
     hosts = tuple(judge.host() for judge in judges)
     notes = (*declared.notes, *(note for judge in judges for note in judge.notes))
@@ -80,7 +83,9 @@ def _roles(
     for ours in groups:
         if ours not in ROLES:
             hint = allowed.did_you_mean(ours, ROLES)
-            problems.append(Problem(f"there is no group {ours!r} of ours: {', '.join(ROLES)}{hint}", "--group"))
+            problems.append(
+                Problem(f"there is no group {ours!r} of ours: {', '.join(ROLES)}{hint}", "--group")
+            )
     found: dict[Role, tuple[str, ...]] = {}
     for role in ROLES:
         name = groups.get(role, role)
@@ -98,7 +103,9 @@ def _roles(
             problems.append(Problem(f"there is no group {name}{hint}", path))
     if len(found.get("proxy", ())) > 1:
         names = ", ".join(found["proxy"])
-        problems.append(Problem(f"group {groups.get('proxy', 'proxy')} has more than one host: {names}", path))
+        problems.append(
+            Problem(f"group {groups.get('proxy', 'proxy')} has more than one host: {names}", path)
+        )
     return found
 
 
@@ -121,7 +128,10 @@ class _Judge:
         ssh_host = self._value("ansible_host", allowed.ssh_host) or self.name
         port = self._value("ansible_port", allowed.port)
         key = self._value("ansible_ssh_private_key_file", allowed.local_path)
-        args = (self._value("ansible_ssh_common_args", allowed.words), self._value("ansible_ssh_extra_args", allowed.words))
+        args = (
+            self._value("ansible_ssh_common_args", allowed.words),
+            self._value("ansible_ssh_extra_args", allowed.words),
+        )
         return Host(
             name=self.name,
             roles=self.roles,
@@ -169,7 +179,9 @@ class _Judge:
         if text is None:
             self._problem(f"{name} must be a plain value", setting.where)
         elif "{{" in text or "{%" in text:
-            what = f"{name} is an expression ({allowed.shown(text)}), which we do not evaluate: write the value"
+            what = (
+                f"{name} is an expression ({allowed.shown(text)}), which we do not evaluate: write the value"
+            )
             self._problem(what, setting.where)
         elif sentence := judge(text):
             self._problem(f"{name}: {sentence}", setting.where)
@@ -191,7 +203,9 @@ class _Judge:
         if sentence and not allowed.ssh_host(ssh_host):
             found = self._setting("ansible_host")
             where = found[1].where if found else self.declared.places[self.name]
-            self._problem(f"traffic would go to the ssh address, but {sentence}; set loadproof_address", where)
+            self._problem(
+                f"traffic would go to the ssh address, but {sentence}; set loadproof_address", where
+            )
         return ssh_host
 
     def _ports(self) -> tuple[tuple[Role, int], ...]:
@@ -201,10 +215,14 @@ class _Judge:
             return tuple((role, DEFAULT_PORTS[role]) for role in serving)
         where = self.declared.variables[self.name]["loadproof_port"].where
         if len(serving) > 1:
-            what = f"loadproof_port of {self.name} is ambiguous: it is in app and in proxy; leave 8000 and 8080"
+            what = (
+                f"loadproof_port of {self.name} is ambiguous: it is in app and in proxy; leave 8000 and 8080"
+            )
             self._problem(f"{what}, or use two hosts", where)
         if int(text) in (STATUS_PORT, MASTER_PORT):
-            self._problem(f"loadproof_port: {text} is taken by us (8079 nginx's status, 5557 Locust's master)", where)
+            self._problem(
+                f"loadproof_port: {text} is taken by us (8079 nginx's status, 5557 Locust's master)", where
+            )
         return tuple((role, int(text)) for role in serving)
 
     def _python(self) -> str:
@@ -223,7 +241,9 @@ def _between(hosts: tuple[Host, ...], declared: Declared, problems: list[Problem
     loads = sum("load" in host.roles for host in hosts)
     for host in hosts:
         where = declared.places[host.name]
-        machine = ("local",) if host.connection == "local" else (host.ssh_host, host.ssh_port, host.ssh_common_args)
+        machine = (
+            ("local",) if host.connection == "local" else (host.ssh_host, host.ssh_port, host.ssh_common_args)
+        )
         if machine in machines:
             other = machines[machine].name
             what = f"{host.name} and {other} are one machine: use one name, in two groups"

@@ -103,22 +103,35 @@ def _no_room(duration: float, ramp_end: float, settle: float) -> Problem:
 
 def _problems(asked: Asked) -> list[Problem]:
     problems = []
-    numbers = (("processes", asked.processes), ("threads", asked.threads), ("step", asked.step), ("initial", asked.initial))
+    numbers = (
+        ("processes", asked.processes),
+        ("threads", asked.threads),
+        ("step", asked.step),
+        ("initial", asked.initial),
+    )
     for name, number in numbers:
         if number is not None and number < 1:
             never = "a load with it never reaches its users" if name == "step" else "a load needs at least 1"
             problems.append(Problem(f"{number}: {never}", f"--{name}"))
     if asked.processes > MOST_PROCESSES:
-        problems.append(Problem(f"{asked.processes} Locust workers are more than {MOST_PROCESSES}", "--processes"))
+        problems.append(
+            Problem(f"{asked.processes} Locust workers are more than {MOST_PROCESSES}", "--processes")
+        )
     if asked.processes * asked.threads > MOST_USERS:
         users = asked.processes * asked.threads
-        problems.append(Problem(f"{users} users are more than {MOST_USERS}, which nginx is set up for", "--vusers"))
+        problems.append(
+            Problem(f"{users} users are more than {MOST_USERS}, which nginx is set up for", "--vusers")
+        )
     if asked.interval_s <= 0:
-        problems.append(Problem("0 is no interval: a load with it never reaches its users step by step", "--interval"))
+        problems.append(
+            Problem("0 is no interval: a load with it never reaches its users step by step", "--interval")
+        )
     if asked.timeout_s <= 0:
         problems.append(Problem("0 is no timeout: each request needs a deadline", "--timeout"))
     if asked.hold_s is not None and asked.duration_s is not None:
-        problems.append(Problem("--hold and --duration were both given; --duration replaces --hold", "--duration"))
+        problems.append(
+            Problem("--hold and --duration were both given; --duration replaces --hold", "--duration")
+        )
     elif asked.hold_s is not None and asked.hold_s <= 0:
         problems.append(Problem("0 is no hold: the window would be empty", "--hold"))
     if not problems:
@@ -131,7 +144,9 @@ def _problems(asked: Asked) -> list[Problem]:
 
 def _steps(asked: Asked) -> tuple[int, int, int]:
     """First step, step, and how many users one unit of them is."""
-    whole = {"users": asked.processes * asked.threads, "thread": asked.threads, "process": asked.processes}[asked.ramp]
+    whole = {"users": asked.processes * asked.threads, "thread": asked.threads, "process": asked.processes}[
+        asked.ramp
+    ]
     unit = {"users": 1, "thread": asked.processes, "process": asked.threads}[asked.ramp]
     step = asked.step if asked.step is not None else -(-whole // STEPS)
     return (asked.initial if asked.initial is not None else step), step, unit
@@ -145,7 +160,9 @@ def _said(asked: Asked, initial: int, step: int, unit: int, hold: float) -> tupl
     if initial * unit > asked.processes * asked.threads:
         said.append("the first step is larger than all users: everybody starts at once")
     if hold < SHORTEST_WINDOW_S:
-        said.append(f"short: a hold of {spell(hold)} is below {spell(SHORTEST_WINDOW_S)}; its figures are never compared")
+        said.append(
+            f"short: a hold of {spell(hold)} is below {spell(SHORTEST_WINDOW_S)}; its figures are never compared"
+        )
     return tuple(said)
 
 

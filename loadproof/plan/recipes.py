@@ -36,7 +36,12 @@ def program_tree(kind: str, platform: Platform, root: Path) -> TreeSpec:
     which wheels fit)."""
     lock = (root / "locks" / LOCKS[kind]).read_bytes()
     where = f"{platform.tag} glibc {platform.glibc[0]}.{platform.glibc[1]}"
-    parts = [("recipe", RECIPE.encode()), ("platform", where.encode()), ("lock", lock), *sources(root / SOURCES[kind])]
+    parts = [
+        ("recipe", RECIPE.encode()),
+        ("platform", where.encode()),
+        ("lock", lock),
+        *sources(root / SOURCES[kind]),
+    ]
     if kind == "app":
         return TreeSpec("app", f"app-{_hash(parts)}", platform)
     return TreeSpec("load", f"load-{_hash(parts)}", platform)

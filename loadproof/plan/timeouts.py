@@ -8,7 +8,9 @@ NGINX_CONNECT_S = 60
 NGINX_SEND_S = 60
 NGINX_READ_S = 60
 NGINX_KEEPALIVE_S = 3600  # of clients: a user that thinks long must not be hung up on
-UVICORN_KEEPALIVE_S = 75  # app/serve.py; nginx opens a new connection for each request, so it never comes to it
+UVICORN_KEEPALIVE_S = (
+    75  # app/serve.py; nginx opens a new connection for each request, so it never comes to it
+)
 GRACEFUL_S = 2  # uvicorn's graceful shutdown
 STOP_S = 5  # TimeoutStopSec of all our units
 DRAIN_EXTRA_S = 5  # beyond the client's timeout

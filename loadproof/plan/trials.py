@@ -20,12 +20,16 @@ def enough_servers(experiment: Experiment, inventory: Inventory) -> None:
     names = ", ".join(host.name for host in apps)
     count = f"{len(apps)} host{'' if len(apps) == 1 else 's'}"
     problems = [
-        Problem(f"{level} servers asked, but group app of {inventory.path} has {count} ({names})", "--servers")
+        Problem(
+            f"{level} servers asked, but group app of {inventory.path} has {count} ({names})", "--servers"
+        )
         for level in experiment.servers
         if level > len(apps)
     ]
     if problems:
-        raise BadInput(problems, next="add hosts to the inventory (the lab: ./inv lab.up --app N), or ask for fewer")
+        raise BadInput(
+            problems, next="add hosts to the inventory (the lab: ./inv lab.up --app N), or ask for fewer"
+        )
 
 
 def spread(hosts: tuple[Host, ...], processes: int) -> tuple[tuple[str, int], ...]:

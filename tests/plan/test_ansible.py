@@ -124,7 +124,9 @@ def test_both_readers_agree(tmp_path: Path, ansible_inventory: Path, case: str) 
 
 def test_ini_is_read_through_ansible(tmp_path: Path, ansible_inventory: Path) -> None:
     path = tmp_path / "hosts"
-    path.write_text("[app]\na[1:2] ansible_user=u ansible_port=2222\n[proxy]\np\n[load]\nl\n[app:vars]\nloadproof_port=9000\n")
+    path.write_text(
+        "[app]\na[1:2] ansible_user=u ansible_port=2222\n[proxy]\np\n[load]\nl\n[app:vars]\nloadproof_port=9000\n"
+    )
     assert not hosts.is_yaml(path)
     found = hosts.from_listing(listing(ansible_inventory, path), path)
     assert [(h.name, h.ssh_user, h.ssh_port, h.port("app")) for h in found.group("app")] == [
@@ -149,7 +151,10 @@ def test_ranges(pattern: str, names: list[str]) -> None:
     assert expand(pattern) == names
 
 
-@pytest.mark.parametrize("pattern", ["a[", "a]", "a[]", "a[1]", "a[3:1]", "a[1:3:0]", "a[01:003]", "a[a:3]", "a[1:2:3:4]", "a[1:x]"])
+@pytest.mark.parametrize(
+    "pattern",
+    ["a[", "a]", "a[]", "a[1]", "a[3:1]", "a[1:3:0]", "a[01:003]", "a[a:3]", "a[1:2:3:4]", "a[1:x]"],
+)
 def test_ranges_that_are_none(pattern: str) -> None:
     with pytest.raises(ValueError, match="range|digits"):
         expand(pattern)

@@ -26,7 +26,14 @@ def hosts(tmp_path: Path) -> Callable[[str], HostDesired]:
 
 
 def unit(active: str = "inactive", **more: Any) -> dict[str, Any]:
-    return {"active": active, "sub": "", "pid": 0, "enabled": "static", "unit_file": True, "needs_reload": False} | more
+    return {
+        "active": active,
+        "sub": "",
+        "pid": 0,
+        "enabled": "static",
+        "unit_file": True,
+        "needs_reload": False,
+    } | more
 
 
 def machine() -> Facts:
@@ -64,7 +71,9 @@ def done(host: HostDesired) -> Facts:
         answer = {"deploy_id": promise.expected, "variant": promise.variant, "pid": 7, "in_flight": 0}
         found[promise.kind][str(promise.port)] = answer if promise.kind == "health" else promise.expected
     return found | {
-        "files": {file.path: {"sha256": file.sha256, "mode": file.mode, "owner": file.owner} for file in host.files}
+        "files": {
+            file.path: {"sha256": file.sha256, "mode": file.mode, "owner": file.owner} for file in host.files
+        }
         | dict.fromkeys(host.absent),
         "trees": {tree.path: True for tree in host.trees},
         "programs": {program: f"/usr/bin/{program}" for program, _ in host.packages},
@@ -87,7 +96,9 @@ def test_a_host_as_desired_has_no_change(hosts: Callable[[str], HostDesired], na
 
 @pytest.mark.parametrize(("name", "last"), [("app1", ("start", APP)), ("app3", ("reload", "systemd")),
                                             ("proxy1", ("start", PROXY)), ("load1", ("reload", "systemd"))])  # fmt: skip
-def test_a_bare_host_gets_everything_in_order(hosts: Callable[[str], HostDesired], name: str, last: tuple[str, str]) -> None:
+def test_a_bare_host_gets_everything_in_order(
+    hosts: Callable[[str], HostDesired], name: str, last: tuple[str, str]
+) -> None:
     host = hosts(name)
     found = said(bare(host), host)
     kinds = list(dict.fromkeys(kind for kind, _ in found))
@@ -150,7 +161,10 @@ OTHER = {"sha256": "0" * 64, "mode": 0o644, "owner": "root"}
     ],
 )  # fmt: skip
 def test_only_what_differs(
-    hosts: Callable[[str], HostDesired], name: str, edits: list[Callable[[Facts], None]], expected: list[tuple[str, str]]
+    hosts: Callable[[str], HostDesired],
+    name: str,
+    edits: list[Callable[[Facts], None]],
+    expected: list[tuple[str, str]],
 ) -> None:
     facts = copy.deepcopy(done(hosts(name)))
     for change in edits:
@@ -176,7 +190,10 @@ def test_changes_say_what_and_carry_what_they_came_from(hosts: Callable[[str], H
     assert found[ENV].detail == "content differs, mode 0600 -> 0644, owner www-data -> root"
     assert found[ENV].before is None
     assert "LOADPROOF_VARIANT=plain" in (found[ENV].after or "")
-    assert (found["/etc/loadproof/deploy.json"].before, found["/etc/loadproof/deploy.json"].detail) == ("", "new")
+    assert (found["/etc/loadproof/deploy.json"].before, found["/etc/loadproof/deploy.json"].detail) == (
+        "",
+        "new",
+    )
     assert isinstance(found[ENV].data, FileSpec)
     assert isinstance(found[host.trees[0].path].data, TreeSpec)
     assert "app.env" in found[APP].detail
@@ -234,14 +251,19 @@ def test_what_forbids_to_touch_a_host(
     expected = [f"host {name}: {problem}"]
     found = [str(each) for each in room.blockers(facts, hosts(name), "")]
     assert found[:1] == expected
-    assert len(found) == 1 or "planned for" in problem  # the data tree has no platform, a second program tree would
+    assert (
+        len(found) == 1 or "planned for" in problem
+    )  # the data tree has no platform, a second program tree would
 
 
 def test_a_missing_tree_needs_room(hosts: Callable[[str], HostDesired]) -> None:
     facts = bare(hosts("app1"))
     facts["disk"] = {path: {"free_kb": 100 * 1024, "total_kb": 200 * 1024} for path in facts["disk"]}
     found = [problem.message for problem in room.blockers(facts, hosts("app1"))]
-    assert found == ["/opt/loadproof has 100 MB free, 608 MB are needed", "/var/lib/loadproof has 100 MB free, 216 MB are needed"]
+    assert found == [
+        "/opt/loadproof has 100 MB free, 608 MB are needed",
+        "/var/lib/loadproof has 100 MB free, 216 MB are needed",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -255,6 +277,8 @@ def test_a_missing_tree_needs_room(hosts: Callable[[str], HostDesired]) -> None:
         ({"run": "RUN", "until_us": 2000, "boot_id": "b", "pid1_start": 4}, "", False),
     ],
 )
-def test_whose_lock_counts(hosts: Callable[[str], HostDesired], lock: dict[str, Any], run: str | None, blocked: bool) -> None:
+def test_whose_lock_counts(
+    hosts: Callable[[str], HostDesired], lock: dict[str, Any], run: str | None, blocked: bool
+) -> None:
     facts = done(hosts("app1")) | {"lock": lock}
     assert bool(room.blockers(facts, hosts("app1"), run)) is blocked

@@ -53,7 +53,9 @@ def test_each_role_has_its_parts(tmp_path: Path) -> None:
         assert not set(paths) & set(host.absent)
         units = {file.path.rpartition("/")[2] for file in host.files if file.path.startswith("/etc/systemd")}
         assert units == {unit.name for unit in host.units} | {"loadproof-out.service"}
-        assert {f"/opt/loadproof/hostside/{name}.py" for name in ("facts", "install", "seal", "sample", "lock")} < set(paths)
+        assert {
+            f"/opt/loadproof/hostside/{name}.py" for name in ("facts", "install", "seal", "sample", "lock")
+        } < set(paths)
 
 
 def test_app_hosts_outside_the_arm_are_desired_stopped(tmp_path: Path) -> None:
@@ -61,9 +63,20 @@ def test_app_hosts_outside_the_arm_are_desired_stopped(tmp_path: Path) -> None:
         return next(unit for unit in state.host(host).units if unit.name == "loadproof-app.service")
 
     one = make(tmp_path, servers=1)
-    assert [app_unit(one, host).state for host in ("app1", "app2", "app3")] == ["running", "stopped", "stopped"]
-    assert {app_unit(make(tmp_path, servers=0), host).state for host in ("app1", "app2", "app3")} == {"running"}
-    everywhere = {unit.name: unit.state for host in one.hosts for unit in host.units if unit.name != "loadproof-app.service"}
+    assert [app_unit(one, host).state for host in ("app1", "app2", "app3")] == [
+        "running",
+        "stopped",
+        "stopped",
+    ]
+    assert {app_unit(make(tmp_path, servers=0), host).state for host in ("app1", "app2", "app3")} == {
+        "running"
+    }
+    everywhere = {
+        unit.name: unit.state
+        for host in one.hosts
+        for unit in host.units
+        if unit.name != "loadproof-app.service"
+    }
     assert everywhere == {
         "loadproof-limit.service": "stopped",
         "loadproof-sample.service": "stopped",
@@ -131,7 +144,11 @@ def test_trees_change_only_with_their_own_recipe(tmp_path: Path, clone: Path) ->
 def test_no_run_id_no_time_and_no_blank_id(tmp_path: Path) -> None:
     state = make(tmp_path)
     files = {file.path: file.data.decode() for file in state.host("app1").files}
-    assert json.loads(files["/etc/loadproof/deploy.json"]) == {"deploy_id": state.deploy_id, "variant": "plain", "host": "app1"}
+    assert json.loads(files["/etc/loadproof/deploy.json"]) == {
+        "deploy_id": state.deploy_id,
+        "variant": "plain",
+        "host": "app1",
+    }
     assert f"LOADPROOF_DEPLOY_ID={state.deploy_id}\n" in files["/etc/loadproof/app.env"]
     assert len(state.deploy_id) == 16
 
@@ -144,13 +161,18 @@ def test_the_hosts_own_python_is_used(tmp_path: Path) -> None:
 
 
 def test_several_load_hosts_keep_the_master_to_themselves(tmp_path: Path) -> None:
-    text = FOUR.replace("load: {hosts: {load1: }}", "load: {hosts: {load1: , load2: {ansible_host: 10.0.0.21}}}")
+    text = FOUR.replace(
+        "load: {hosts: {load1: }}", "load: {hosts: {load1: , load2: {ansible_host: 10.0.0.21}}}"
+    )
     state = make(tmp_path, text=text)
     for name in ("load1", "load2"):
         host = state.host(name)
         files = {file.path: file.data.decode() for file in host.files}
         assert "ip saddr != { 10.0.0.20, 10.0.0.21 } reject" in files["/etc/loadproof/load.nft"]
-        assert "ExecStartPre=+nft -f /etc/loadproof/load.nft\n" in files["/etc/systemd/system/loadproof-load@.service"]
+        assert (
+            "ExecStartPre=+nft -f /etc/loadproof/load.nft\n"
+            in files["/etc/systemd/system/loadproof-load@.service"]
+        )
         assert ("nft", "nftables") in host.packages
     assert (state.host("load1").ports, state.host("load2").ports) == ((5557,), ())
     alone = {file.path: file.data.decode() for file in make(tmp_path).host("load1").files}

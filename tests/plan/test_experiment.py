@@ -20,7 +20,12 @@ def problems(**flags: str) -> list[str]:
 def test_defaults() -> None:
     found = experiment.from_flags({"servers": None, "note": ""})
     assert (found.name, found.note, found.servers, found.variant) == ("bench", "", (1,), "plain")
-    assert (found.rows, found.seed, found.warm_requests, found.limit) == (10_000, 1, 200, Limit("cpulimit", 5.0))
+    assert (found.rows, found.seed, found.warm_requests, found.limit) == (
+        10_000,
+        1,
+        200,
+        Limit("cpulimit", 5.0),
+    )
     assert (found.load.processes, found.load.threads, found.load.scenario) == (3, 33, "items")
     assert (found.load.think_s, found.load.timeout_s) == (0.0, 10.0)
     assert set(dict(found.origins).values()) == {"default"}
@@ -104,6 +109,12 @@ def test_one_problem(flags: dict[str, str], problem: str) -> None:
 
 
 def test_choices_are_file_names() -> None:
-    assert experiment.choices(ROOT / "app" / "variants") == ("global", "global_async", "local", "local_async", "plain")
+    assert experiment.choices(ROOT / "app" / "variants") == (
+        "global",
+        "global_async",
+        "local",
+        "local_async",
+        "plain",
+    )
     for variant in experiment.choices(ROOT / "app" / "variants"):
         assert experiment.from_flags({"variant": variant}).variant == variant

@@ -29,8 +29,19 @@ def test_the_example_is_accepted() -> None:
 def test_defaults(tmp_path: Path) -> None:
     found = inventory(tmp_path, "app: {hosts: {a: }}\n" + REST)
     app = found.host("a")
-    assert (app.ssh_host, app.address, app.ports, app.python) == ("a", "a", (("app", 8000),), "/usr/bin/python3")
-    assert (app.ssh_port, app.ssh_user, app.identity_file, app.platform, app.connection) == (None, None, None, None, "ssh")
+    assert (app.ssh_host, app.address, app.ports, app.python) == (
+        "a",
+        "a",
+        (("app", 8000),),
+        "/usr/bin/python3",
+    )
+    assert (app.ssh_port, app.ssh_user, app.identity_file, app.platform, app.connection) == (
+        None,
+        None,
+        None,
+        None,
+        "ssh",
+    )
     assert found.host("p").port("proxy") == 8080
     assert found.host("l").ports == ()
 
@@ -76,7 +87,9 @@ def test_files_beside_the_inventory(tmp_path: Path) -> None:
     (tmp_path / "group_vars").mkdir()
     (tmp_path / "group_vars" / "app.yml").write_text("ansible_user: from_group_vars\n")
     (tmp_path / "host_vars" / "app2").mkdir(parents=True)
-    (tmp_path / "host_vars" / "app2" / "main.yml").write_text("ansible_user: from_host_vars\nansible_prot: 1\n")
+    (tmp_path / "host_vars" / "app2" / "main.yml").write_text(
+        "ansible_user: from_host_vars\nansible_prot: 1\n"
+    )
     (tmp_path / "group_vars" / "all").write_text("$ANSIBLE_VAULT;1.1;AES256\n6131\n")
     with pytest.raises(BadInput) as caught:
         inventory(tmp_path)
@@ -85,12 +98,17 @@ def test_files_beside_the_inventory(tmp_path: Path) -> None:
     ]
     (tmp_path / "host_vars" / "app2" / "main.yml").write_text("ansible_user: from_host_vars\n")
     found = inventory(tmp_path)
-    assert [host.ssh_user for host in found.group("app")] == ["from_group_vars", "from_host_vars", "from_group_vars"]
+    assert [host.ssh_user for host in found.group("app")] == [
+        "from_group_vars",
+        "from_host_vars",
+        "from_group_vars",
+    ]
     assert f"{tmp_path}/group_vars/all is encrypted and was not read" in found.notes
 
 
 def test_foreign_variables_tags_and_merge_keys_are_fine(tmp_path: Path) -> None:
-    text = """\
+    text = (
+        """\
 all:
   vars:
     secret: !vault |
@@ -105,7 +123,9 @@ app:
   hosts:
     a: &a {ansible_user: u, x: 1}
     b: {<<: *a, ansible_host: b.example}
-""" + REST
+"""
+        + REST
+    )
     found = inventory(tmp_path, text)
     assert (found.host("b").ssh_user, found.host("b").ssh_host) == ("u", "b.example")
 
@@ -120,7 +140,8 @@ def test_known_variables_that_we_do_not_use_are_said(tmp_path: Path) -> None:
 
 
 def test_aliases_connection_and_python(tmp_path: Path) -> None:
-    text = """\
+    text = (
+        """\
 app:
   hosts:
     a: {ansible_ssh_host: h, ansible_ssh_port: "2222", ansible_ssh_user: u, ansible_private_key_file: ~/k,
@@ -128,12 +149,22 @@ app:
         ansible_python_interpreter: /opt/py/bin/python3.12, loadproof_platform: cp312-aarch64-glibc2.39}
     b: {ansible_connection: local, ansible_python_interpreter: auto_silent, loadproof_address: 10.0.0.9,
         ansible_ssh_private_key_file: keys/id}
-""" + REST
+"""
+        + REST
+    )
     found = inventory(tmp_path, text)
     a, b = found.host("a"), found.host("b")
     assert (a.ssh_host, a.ssh_port, a.ssh_user, a.ssh_common_args) == ("h", 2222, "u", "-J bastion -C")
-    assert (a.identity_file, a.python, a.platform) == (os.path.expanduser("~/k"), "/opt/py/bin/python3.12", "cp312-aarch64-glibc2.39")
-    assert (b.connection, b.python, b.identity_file) == ("local", "/usr/bin/python3", f"{os.getcwd()}/keys/id")
+    assert (a.identity_file, a.python, a.platform) == (
+        os.path.expanduser("~/k"),
+        "/opt/py/bin/python3.12",
+        "cp312-aarch64-glibc2.39",
+    )
+    assert (b.connection, b.python, b.identity_file) == (
+        "local",
+        "/usr/bin/python3",
+        f"{os.getcwd()}/keys/id",
+    )
 
 
 def test_groups_are_mapped(tmp_path: Path) -> None:

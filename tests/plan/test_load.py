@@ -74,11 +74,15 @@ def test_what_never_reaches_its_users_is_refused() -> None:
 
 
 def test_all_problems_at_once() -> None:
-    found = refused(step=0, interval_s=0.0, hold_s=1.0, duration_s=600.0, timeout_s=0.0, processes=0, threads=0)
+    found = refused(
+        step=0, interval_s=0.0, hold_s=1.0, duration_s=600.0, timeout_s=0.0, processes=0, threads=0
+    )
     assert [problem.partition(":")[0] for problem in found] == [
         "--processes", "--threads", "--step", "--interval", "--timeout", "--duration",
     ]  # fmt: skip
-    assert refused(processes=10, threads=1000) == ["--vusers: 10000 users are more than 4096, which nginx is set up for"]
+    assert refused(processes=10, threads=1000) == [
+        "--vusers: 10000 users are more than 4096, which nginx is set up for"
+    ]
     assert refused(processes=1000, threads=1) == ["--processes: 1000 Locust workers are more than 512"]
     assert refused(processes=4, threads=1000, step=1)[0].startswith("--step: a ramp of more than 1000 steps")
     assert refused(hold_s=0.0) == ["--hold: 0 is no hold: the window would be empty"]
@@ -124,7 +128,9 @@ def test_durations(text: str, seconds: float) -> None:
     assert durations.parse(durations.spell(seconds)) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "s", "-1", "1d", "5 s", "1s1m", "nan", "inf", "1e3", "１s", "5S", "9" * 50, "200h", "."])
+@pytest.mark.parametrize(
+    "text", ["", "s", "-1", "1d", "5 s", "1s1m", "nan", "inf", "1e3", "１s", "5S", "9" * 50, "200h", "."]
+)
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(ValueError, match="length of time|longer"):
         durations.parse(text)

@@ -81,7 +81,9 @@ def nginx_words() -> list[str] | None:
         return [found]
     for program in ROOT.glob(".cache/lab/image/*/root/usr/sbin/nginx"):
         root = program.parents[2]
-        libraries = ":".join(str(path) for path in (*root.glob("lib/*-linux-gnu"), *root.glob("usr/lib/*-linux-gnu")))
+        libraries = ":".join(
+            str(path) for path in (*root.glob("lib/*-linux-gnu"), *root.glob("usr/lib/*-linux-gnu"))
+        )
         loader = next(iter([*root.glob("lib64/ld-linux-*"), *root.glob("lib/ld-linux-*")]), None)
         if loader:
             return [str(loader), "--library-path", libraries, str(program)]
@@ -130,7 +132,9 @@ def until(condition: Any, within_s: float = 10.0) -> None:
 
 
 def get(url: str, **headers: str) -> tuple[int, bytes]:
-    request = urllib.request.Request(url, headers={name.replace("_", "-"): value for name, value in headers.items()})
+    request = urllib.request.Request(
+        url, headers={name.replace("_", "-"): value for name, value in headers.items()}
+    )
     try:
         with urllib.request.urlopen(request, timeout=5) as answer:
             return answer.status, answer.read()
@@ -150,7 +154,9 @@ def proxy(tmp_path: Path) -> Iterator[Proxy]:
     port, status, dead = free_ports(3)
     text, digest = conf(port, backend.server_port, dead)
     user = "root" if os.geteuid() == 0 else ""
-    text = text.replace("user loadproof;", f"user {user};" if user else "").replace(f":{STATUS_PORT}", f":{status}")
+    text = text.replace("user loadproof;", f"user {user};" if user else "").replace(
+        f":{STATUS_PORT}", f":{status}"
+    )
     for path in ("/var/lib/loadproof/current", "/var/lib/loadproof/nginx", "/run/loadproof"):
         text = text.replace(path, str(tmp_path))
     (tmp_path / "nginx.conf").write_text(text)
@@ -189,7 +195,9 @@ def test_under_a_real_nginx(proxy: Proxy) -> None:
     logged = sorted(rows(proxy), key=lambda row: row["id"] or "last")
     assert [tuple(row) for row in logged] == [PROXY_FIELDS] * 5
     assert [row["id"] for row in logged] == [*(f"{number:016x}" for number in range(4)), ""]
-    assert {each["headers"]["X-Loadproof-Id"] for each in seen} == {row["id"] for row in logged[:4] if row["status"] == "200"}
+    assert {each["headers"]["X-Loadproof-Id"] for each in seen} == {
+        row["id"] for row in logged[:4] if row["status"] == "200"
+    }
     assert logged[0]["uri"] == '/items/3?q="x'
     assert {row["upstream_addr"] for row in logged if row["status"] == "502"} == {f"127.0.0.1:{proxy.dead}"}
     assert all(isinstance(row["msec"], float) and isinstance(row["connection"], int) for row in logged)

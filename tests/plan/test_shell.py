@@ -24,12 +24,18 @@ def received(command: str) -> list[str]:
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20), max_size=4))
+@given(
+    st.lists(
+        st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20), max_size=4
+    )
+)
 def test_any_word_arrives_unchanged(words: list[str]) -> None:
     assert received(quote(sys.executable, "-c", ECHO, *words)) == words
 
 
-@pytest.mark.parametrize("word", ["; reboot", "$(id)", "`id`", "a b", "'", '"', "\n", "*", "~", "-n", "&&", "\\", ""])
+@pytest.mark.parametrize(
+    "word", ["; reboot", "$(id)", "`id`", "a b", "'", '"', "\n", "*", "~", "-n", "&&", "\\", ""]
+)
 def test_no_word_is_shell(word: str) -> None:
     assert received(quote(sys.executable, "-c", ECHO, word)) == [word]
 

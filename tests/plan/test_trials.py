@@ -16,17 +16,35 @@ IDS = {1: "one", 2: "two", 3: "three", 0: "all"}
 def test_arms_in_the_order_given(tmp_path: Path) -> None:
     asked = experiment.from_flags({"servers": "2,1", "note": "x"})
     first, second = trials.trials(asked, inventory(tmp_path), "RUN", IDS)
-    assert (first.id, first.arm, first.apps, first.idle_apps) == ("01", "servers=2", ("app1", "app2"), ("app3",))
-    assert (second.id, second.arm, second.apps, second.idle_apps) == ("02", "servers=1", ("app1",), ("app2", "app3"))
+    assert (first.id, first.arm, first.apps, first.idle_apps) == (
+        "01",
+        "servers=2",
+        ("app1", "app2"),
+        ("app3",),
+    )
+    assert (second.id, second.arm, second.apps, second.idle_apps) == (
+        "02",
+        "servers=1",
+        ("app1",),
+        ("app2", "app3"),
+    )
     assert (first.deploy_id, second.deploy_id) == ("two", "one")
-    assert (first.block, first.because, first.factors, first.folder) == (1, "block 1", (("servers", 2),), "01-servers-2")
+    assert (first.block, first.because, first.factors, first.folder) == (
+        1,
+        "block 1",
+        (("servers", 2),),
+        "01-servers-2",
+    )
     assert (first.proxy, first.loads, first.watch, first.run) == ("proxy1", ("load1",), (), "RUN")
     assert first.planned_s == asked.load.end_s
     assert first.margin_s > asked.load.timeout_s + 5 + 5
 
 
 def test_workers_are_spread_in_turn(tmp_path: Path) -> None:
-    text = FOUR.replace("load: {hosts: {load1: }}", "load: {hosts: {l1: {ansible_host: 10.0.1.1}, l2: {ansible_host: 10.0.1.2}}}")
+    text = FOUR.replace(
+        "load: {hosts: {load1: }}",
+        "load: {hosts: {l1: {ansible_host: 10.0.1.1}, l2: {ansible_host: 10.0.1.2}}}",
+    )
     (trial,) = trials.trials(experiment.from_flags({"vusers": "100"}), inventory(tmp_path, text), "RUN", IDS)
     assert trial.workers == (("l1", 1), ("l2", 2), ("l1", 3))
     assert trial.loads == ("l1", "l2")
