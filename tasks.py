@@ -75,7 +75,7 @@ def word(**options: Any) -> Callable[[Callable[..., None]], Any]:
             try:
                 function(*args, **kwargs)
             except LoadproofError as error:
-                say(text.error(error))
+                say(text.error(error, kwargs.get("inventory") or kwargs.get("i") or ""))
                 raise Exit(code=error.exit_code) from error
             except KeyboardInterrupt:
                 say("error: interrupted\nkept:  whatever was done until then")
@@ -239,6 +239,7 @@ def deploy(
     """Bring every host to its desired state: app on the backends, nginx in front, load host ready."""
     from loadproof.campaign import deploy as deploys
     from loadproof.console import deploy as show
+    from loadproof.console import text
     from loadproof.plan import experiment
 
     asked = experiment.deployment(flags({"servers": servers, "variant": variant, "rows": rows}))
@@ -248,15 +249,13 @@ def deploy(
     if check or diff:
         print(show.details(outcomes, diff))
     print(show.recap(outcomes, check))
-    if any(outcome.status in ("failed", "unreachable") for outcome in outcomes.values()):
-        for outcome in outcomes.values():
-            if outcome.problem is not None:
-                from loadproof.console import text
-
-                say(text.error(outcome.problem))
-        raise Exit(code=deploys.exit_code(outcomes))
+    problems = deploys.causes(outcomes)
+    for problem in problems:
+        say(text.error(problem, inventory or i))
+    if problems:
+        raise Exit(code=problems[0].exit_code)
     if not check:
-        say("next: ./inv bench --servers 2")
+        say(text.command(f"next: inv bench --servers {min(2, len(known.group('app')))}", inventory or i))
 
 
 @word(help={**INVENTORY_HELP, **LOAD_HELP})

@@ -18,6 +18,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+WHAT_WAS_GIVEN = "what was given, before any host was changed"
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -50,7 +52,7 @@ class BadInput(LoadproofError):
 
     def __init__(self, problems: list[Problem], *, where: str = "", next: str = "") -> None:
         what = "\n".join(str(problem) for problem in problems)
-        super().__init__(what, where=where, kept="nothing was touched", next=next)
+        super().__init__(what, where=where or WHAT_WAS_GIVEN, kept="nothing was touched", next=next)
         self.problems = tuple(problems)
 
 

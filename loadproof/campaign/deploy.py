@@ -8,9 +8,9 @@ from pathlib import Path
 from loadproof.control import apply, probe
 from loadproof.control.apply import HostOutcome
 from loadproof.control.fleet import Fleet
-from loadproof.errors import BadInput, Problem
+from loadproof.errors import BadInput, LoadproofError, Problem, Refused
+from loadproof.plan import allowed, trials
 from loadproof.plan import desired as desired_state
-from loadproof.plan import trials
 from loadproof.plan.values import Experiment, Inventory
 
 
@@ -24,10 +24,14 @@ def run(
 ) -> Mapping[str, HostOutcome]:
     """One outcome per host. Raises BadInput for more servers than there are, or for hosts nobody knows."""
     trials.enough_servers(experiment, inventory)
-    known = {host.name for host in inventory.hosts}
-    unknown = [Problem(f"no host {name!r}: there are {', '.join(sorted(known))}", "--hosts") for name in only if name not in known]
+    known = [host.name for host in inventory.hosts]
+    unknown = [
+        Problem(f"there is no host {name!r}{allowed.did_you_mean(name, known)}", "--hosts")
+        for name in only
+        if name not in known
+    ]
     if unknown:
-        raise BadInput(unknown)
+        raise BadInput(unknown, next=f"name some of {','.join(known)}")
     with Fleet(inventory) as fleet:
         platforms = probe.platforms(fleet, inventory, root)
         desired = desired_state.desired(
@@ -36,6 +40,7 @@ def run(
         return apply.converge(fleet, desired, check=check, hosts=only or None, root=root, packages_from=packages_from)
 
 
-def exit_code(outcomes: Mapping[str, HostOutcome]) -> int:
-    """The code of the first host that failed; 0 when none did."""
-    return next((outcome.problem.exit_code for outcome in outcomes.values() if outcome.problem is not None), 0)
+def causes(outcomes: Mapping[str, HostOutcome]) -> list[LoadproofError]:
+    """What went wrong, by host; one that was only left alone because of another host is not a cause."""
+    problems = [outcome.problem for outcome in outcomes.values() if outcome.problem is not None]
+    return [problem for problem in problems if not isinstance(problem, Refused)] or problems

@@ -27,11 +27,12 @@ def recap(outcomes: Mapping[str, Outcome], check: bool) -> str:
     """One line per host: ok, changed (how many), failed or unreachable, and why."""
     rows = []
     for host, outcome in outcomes.items():
-        count = len(outcome.changes)
         verb = "would change" if check else "changed"
         reason = getattr(outcome.problem, "what", outcome.problem)
         said = str(reason).splitlines()[0] if reason else _kinds(outcome.changes)
-        rows.append((host, verb if outcome.status == "changed" else outcome.status, f"{count} {verb}", said))
+        count = f"{len(outcome.changes)} {'not done' if outcome.status == 'failed' else verb}"
+        status = verb if outcome.status == "changed" else outcome.status
+        rows.append((host, status, "" if outcome.status == "unreachable" else count, said))
     return table(("host", "", "", ""), rows)
 
 

@@ -17,7 +17,7 @@ from loadproof.errors import LoadproofError
 
 WIDTH = 110
 _KEPT = "\n\t"
-_WORD = re.compile(r"(?<![\w/.])(?:\./)?inv ([a-z][a-z.-]*[a-z])(?! -i)")
+_WORD = re.compile(r"(?<![\w/.])(?:\./)?inv ((?:--help )?[a-z][a-z.-]*[a-z])\b( -i)?")
 _WITH_INVENTORY = ("deploy", "bench", "demo", "plan", "status", "facts", "stop", "clean", "trust", "doctor")
 
 
@@ -81,7 +81,7 @@ def command(text: str, inventory: str = "") -> str:
     """A next command as it can be typed in a clone: ./inv before each word, and the inventory where it takes one."""
 
     def typed(found: re.Match[str]) -> str:
-        takes = inventory and found[1] in _WITH_INVENTORY
-        return f"./inv {found[1]}" + (f" -i {shlex.quote(inventory)}" if takes else "")
+        takes = inventory and found[1] in _WITH_INVENTORY and not found[2]
+        return f"./inv {found[1]}" + (f" -i {shlex.quote(inventory)}" if takes else found[2] or "")
 
     return _WORD.sub(typed, text)

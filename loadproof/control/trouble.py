@@ -12,6 +12,8 @@ from loadproof.control.remote import ConnectionDropped
 from loadproof.control.sshconfig import SshSettings
 from loadproof.errors import HostUnreachable
 
+KEPT = "nothing was touched on this host"
+
 
 def trouble(name: str, settings: SshSettings, error: Exception) -> HostUnreachable:
     """What a failed connection means to a person: one message per cause."""
@@ -24,21 +26,21 @@ def trouble(name: str, settings: SshSettings, error: Exception) -> HostUnreachab
             if lax
             else ""
         )
-        return HostUnreachable(name, error.what + note, where=where, next="inv trust")
+        return HostUnreachable(name, error.what + note, where=where, kept=KEPT, next="inv trust")
     if isinstance(error, paramiko.AuthenticationException):
         what = f"the login of {settings.user} was rejected: {words(error)}; tried {offered(settings)}"
-        return HostUnreachable(name, what, where=where, next=settings.by_hand)
+        return HostUnreachable(name, what, where=where, kept=KEPT, next=settings.by_hand)
     if isinstance(error, socket.gaierror):
-        return HostUnreachable(name, f"{settings.hostname} is not an address: {error.strerror}", where=where)
+        return HostUnreachable(name, f"{settings.hostname} is not an address: {error.strerror}", where=where, kept=KEPT, next=settings.by_hand)
     if isinstance(error, ConnectionRefusedError):
         what = f"nothing listens on {at}: connection refused"
-        return ConnectionDropped(name, what, where=where, next=settings.by_hand)
+        return ConnectionDropped(name, what, where=where, kept=KEPT, next=settings.by_hand)
     if isinstance(error, TimeoutError) or "timeout" in words(error).lower() or "timed out" in words(error):
         what = f"no answer from {at} within {settings.connect_s:.0f} s"
-        return HostUnreachable(name, what, where=where, next=settings.by_hand)
+        return HostUnreachable(name, what, where=where, kept=KEPT, next=settings.by_hand)
     dropped = isinstance(error, (ConnectionResetError, EOFError)) or "banner" in words(error)
     kind = ConnectionDropped if dropped else HostUnreachable
-    return kind(name, f"no ssh session with {at}: {words(error)}", where=where, next=settings.by_hand)
+    return kind(name, f"no ssh session with {at}: {words(error)}", where=where, kept=KEPT, next=settings.by_hand)
 
 
 def offered(settings: SshSettings) -> str:

@@ -138,8 +138,10 @@ def _layered(layers: Sequence[Given], known: Mapping[str, words.Parser], problem
     return merged
 
 
-def _merge(layers: Sequence[Given], known: Mapping[str, words.Parser]) -> Experiment:
-    """One experiment of several layers. Raises BadInput with all problems."""
+def _merge(
+    layers: Sequence[Given], known: Mapping[str, words.Parser], help: str = "inv --help bench"
+) -> Experiment:
+    """One experiment of several layers. Raises BadInput with all problems, whose next command is `help`."""
     problems: list[Problem] = []
     merged = _layered(layers, known, problems)
     texts, places, origins = merged.texts, merged.places, merged.origins

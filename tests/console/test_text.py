@@ -37,7 +37,7 @@ def test_an_error_has_four_parts() -> None:
     error = StepFailed("app1", "nginx -t", 1, "unknown directive", kept="results/x", next="./inv deploy")
     assert text.error(error).splitlines() == [
         "error: exit 1 from: nginx -t",
-        "unknown directive",
+        "       unknown directive",
         "where: host app1",
         "kept:  results/x",
         "next:  ./inv deploy",
@@ -46,5 +46,23 @@ def test_an_error_has_four_parts() -> None:
 
 def test_bad_input_lists_all_problems() -> None:
     error = BadInput([Problem("no such key", "a.yml:3"), Problem("port 0", "a.yml:9")])
-    assert "a.yml:3: no such key\na.yml:9: port 0" in text.error(error)
+    assert "error: a.yml:3: no such key\n       a.yml:9: port 0\nwhere: " in text.error(error)
     assert error.exit_code == 64
+
+
+@pytest.mark.parametrize(
+    ("said", "inventory", "typed"),
+    [
+        ("inv deploy", "", "./inv deploy"),
+        ("./inv deploy", "", "./inv deploy"),
+        ("inv trust --yes", "my.yml", "./inv trust -i my.yml --yes"),
+        ("inv status, or inv stop if it is yours", "a b.yml", "./inv status -i 'a b.yml', or ./inv stop -i 'a b.yml' if it is yours"),
+        ("inv lab.up, or inv lab.down", "my.yml", "./inv lab.up, or ./inv lab.down"),
+        ("inv fetch-results --run 3", "my.yml", "./inv fetch-results --run 3"),
+        ("inv deploy -i inventory/hosts.yml, with your own hosts", "my.yml", "./inv deploy -i inventory/hosts.yml, with your own hosts"),
+        ("inv --help bench", "my.yml", "./inv --help bench"),
+        ("see bin/inv deploy", "my.yml", "see bin/inv deploy"),
+    ],
+)
+def test_the_next_command_can_be_typed(said: str, inventory: str, typed: str) -> None:
+    assert text.command(said, inventory) == typed

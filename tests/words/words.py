@@ -1,0 +1,205 @@
+"""What the tests of the words share: `./inv` as a subprocess, its messages in parts, hosts over plain ssh."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+REPO = Path(__file__).resolve().parents[2]
+APPS, HOSTS = ("app1", "app2"), ("app1", "app2", "proxy", "load1")
+PART = re.compile(r"^(error|where|kept|next): +")
+# Others may be measuring on the same lab: their run is waited for, it is no fault of ours.
+BUSY = re.compile(r"is in use by|is held by .* for run|a load runs here")
+BUSY_S = 150.0
+
+
+@dataclass(frozen=True)
+class Message:
+    """The four parts of an error as printed; a part that was not said is ""."""
+
+    error: str = ""
+    where: str = ""
+    kept: str = ""
+    next: str = ""
+
+
+@dataclass(frozen=True)
+class Said:
+    """How one `./inv …` ended, and what it said."""
+
+    words: tuple[str, ...]
+    code: int
+    out: str
+    err: str
+    seconds: float
+
+    @property
+    def messages(self) -> list[Message]:
+        """Every error of stderr, in order."""
+        return messages(self.err)
+
+    @property
+    def message(self) -> Message:
+        """The only error of stderr."""
+        assert len(self.messages) == 1, self
+        return self.messages[0]
+
+    @property
+    def recap(self) -> dict[str, tuple[str, str, str]]:
+        """The recap of a deploy: status, count and reason by host."""
+        rows = {}
+        for line in self.out.splitlines():
+            cells = re.split(r"\s{2,}", line.strip(), maxsplit=3)
+            if len(cells) >= 3 and cells[1] in ("ok", "changed", "would change", "failed", "unreachable"):
+                rows[cells[0]] = (cells[1], cells[2], cells[3] if len(cells) > 3 else "")
+        return rows
+
+    def __str__(self) -> str:
+        shown = f"./inv {' '.join(self.words)} ended with {self.code} after {self.seconds:.1f} s"
+        return f"{shown}\n{self.out}\n{self.err}"
+
+
+def messages(text: str) -> list[Message]:
+    """The errors of a text; a line that begins no part belongs to the part before it."""
+    found: list[dict[str, str]] = []
+    part = ""
+    for line in text.splitlines():
+        begins = PART.match(line)
+        if begins:
+            part = begins[1]
+            if part == "error" or not found:
+                found.append({})
+            found[-1][part] = line[begins.end() :]
+        elif part and line.startswith(" "):
+            found[-1][part] += "\n" + line.strip()
+        else:
+            part = ""
+    return [Message(**parts) for parts in found]
+
+
+@dataclass(frozen=True)
+class Words:
+    """`./inv` with results in a folder of the test's own, on one inventory unless another is named."""
+
+    results: Path
+    inventory: Path
+
+    def inv(self, *words: str, inventory: Path | None = None, within_s: float = 120.0) -> Said:
+        """Run `./inv WORDS -i INVENTORY`; waits while somebody else's run holds the hosts."""
+        until = time.monotonic() + BUSY_S
+        while True:
+            said = self.once(words, inventory or self.inventory, within_s)
+            if not BUSY.search(said.err + said.out) or time.monotonic() > until:
+                return said
+            time.sleep(1)
+
+    def once(self, words: Iterable[str], inventory: Path, within_s: float) -> Said:
+        """Run it once."""
+        line = [*words, "-i", str(inventory)]
+        environment = os.environ | {"LOADPROOF_RESULTS": str(self.results), "COLUMNS": "200"}
+        begun = time.monotonic()
+        done = subprocess.run(
+            ["./inv", *line], cwd=REPO, env=environment, stdin=subprocess.DEVNULL, capture_output=True,
+            text=True, timeout=within_s,
+        )  # fmt: skip
+        return Said(tuple(line), done.returncode, done.stdout, done.stderr, time.monotonic() - begun)
+
+
+class Shell:
+    """The lab's hosts over plain ssh, as root."""
+
+    def __init__(self, inventory: Path, control: Path) -> None:
+        data = YAML(typ="safe").load(inventory.read_text())["all"]
+        common = data["vars"]
+        self.addresses = {
+            name: entry["ansible_host"]
+            for group in data["children"].values()
+            for name, entry in group["hosts"].items()
+        }
+        self.key = Path(common["ansible_ssh_private_key_file"])
+        self.common_args: str = common["ansible_ssh_common_args"]
+        # one connection per host: hundreds of small questions
+        self.words = ["ssh", "-i", str(self.key), "-o", "BatchMode=yes", *self.common_args.split()]
+        self.words += ["-o", "ControlMaster=auto", "-o", f"ControlPath={control}/%h", "-o", "ControlPersist=300"]
+
+    def run(self, host: str, command: str, stdin: bytes = b"", ok: bool = True) -> str:
+        """A shell command; its output."""
+        words = [*self.words, f"root@{self.addresses[host]}", command]
+        done = subprocess.run(words, input=stdin, capture_output=True, timeout=120)
+        assert done.returncode == 0 or not ok, f"{host}: {command}: {done.stdout!r} {done.stderr!r}"
+        return done.stdout.decode()
+
+    def put(self, host: str, path: str, data: bytes, mode: str = "644") -> None:
+        """Write a file, folders included."""
+        self.run(host, f"mkdir -p $(dirname {path}) && cat > {path} && chmod {mode} {path}", data)
+
+    def each(self, command: str, hosts: Iterable[str] = HOSTS) -> dict[str, str]:
+        """The same on several hosts, side by side."""
+        names = tuple(hosts)
+        with ThreadPoolExecutor(len(names)) as pool:
+            return dict(zip(names, pool.map(lambda name: self.run(name, command), names), strict=True))
+
+    def state(self) -> dict[str, str]:
+        """A digest of all that is ours on every host: files with mode, owner, size and time; units with their state."""
+        return {host: hashlib.sha256(said.encode()).hexdigest() for host, said in self.each(STATE).items()}
+
+    def active(self, host: str, unit: str) -> str:
+        """What systemd says of a unit: active, inactive, failed."""
+        return self.run(host, f"systemctl is-active {unit}", ok=False).strip()
+
+    def close(self) -> None:
+        """End the connections."""
+        for address in self.addresses.values():
+            subprocess.run([*self.words, "-O", "exit", f"root@{address}"], capture_output=True, timeout=20)
+
+
+STATE = r"""
+find /etc/loadproof /opt/loadproof /var/lib/loadproof/incoming /etc/systemd/system/loadproof-* \
+    -printf '%p %y %m %u %s %T@\n' 2>/dev/null | sort
+find /etc/loadproof -type f -exec sha256sum {} + 2>/dev/null | sort
+systemctl show -p Id -p ActiveState -p MainPID -p UnitFileState 'loadproof-*'
+getent passwd loadproof
+"""
+
+
+def variant_of(inventory: Path, path: Path, hosts: Mapping[str, Mapping[str, Any]], **common: str) -> Path:
+    """A copy of an inventory with more or other variables for some hosts, or for all."""
+    data = YAML(typ="safe").load(inventory.read_text())
+    data["all"]["vars"] |= common
+    for group in data["all"]["children"].values():
+        for name in group["hosts"]:
+            group["hosts"][name] |= hosts.get(name, {})
+    with path.open("w") as file:
+        YAML(typ="safe").dump(data, file)
+    return path
+
+
+def until(condition: Callable[[], object], what: str, within_s: float = 10.0) -> None:
+    """Wait for a named condition."""
+    end = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < end, f"{what}: not within {within_s} s"
+        time.sleep(0.05)
+
+
+def refused(said: Said, code: int, *phrases: str, where: str, next: str, kept: str = "nothing was touched") -> Message:
+    """Assert a refusal in four parts, all `phrases` in what happened; the message that names the cause."""
+    assert said.code == code, said
+    assert said.messages and "Traceback" not in said.err, said
+    message = said.messages[0]
+    for phrase in phrases:
+        assert phrase in message.error, (phrase, str(said))
+    assert where in message.where, (where, str(said))
+    assert kept in message.kept, (kept, str(said))
+    assert next in message.next, (next, str(said))
+    return message
