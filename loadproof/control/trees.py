@@ -29,6 +29,7 @@ BUILD_S = 900.0
 DROPPED_FOLDERS = frozenset(("tests", "test", "__pycache__"))
 # Debian 12's Python 3.11.2 has no filters yet; later ones ask for one.
 EXTRACTING: dict[str, Any] = {"filter": "tar"} if hasattr(tarfile, "tar_filter") else {}
+DROPPED_ENDINGS = (".pyi", ".pxd", ".pyx", ".h", ".hpp", ".a")  # for type checkers and compilers only
 MAGIC = importlib.util.MAGIC_NUMBER.hex()
 
 DATA_PROGRAM = (
@@ -128,14 +129,14 @@ def install(build: Path, spec: TreeSpec, platform: Platform, root: Path) -> None
 
 
 def drop(build: Path) -> None:
-    """Remove the packages' own tests, type stubs and caches. A top-level `test` is a package of its own: kept."""
+    """Remove the packages' own tests, what only compilers read, and caches. A top-level `test` is a package of its own: kept."""
     for folder, names, files in os.walk(build):
         for name in list(names):
             if name == "__pycache__" or (name in DROPPED_FOLDERS and Path(folder) != build):
                 shutil.rmtree(Path(folder) / name)
                 names.remove(name)
         for name in files:
-            if name.endswith(".pyi"):
+            if name.endswith(DROPPED_ENDINGS):
                 os.unlink(Path(folder) / name)
 
 

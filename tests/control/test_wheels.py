@@ -108,6 +108,7 @@ def no_pip(monkeypatch: pytest.MonkeyPatch) -> None:
         (package / "tests").mkdir(parents=True)
         (package / "__init__.py").write_text("import sys\n")
         (package / "__init__.pyi").write_text("")
+        (package / "x.h").write_text("")
         (package / "tests" / "test_x.py").write_text("")
         (build / "test").mkdir()
         (build / "test" / "__init__.py").write_text("")
@@ -125,7 +126,7 @@ def test_a_tree_holds_packages_and_our_folder_compiled(tmp_path: Path) -> None:
     folder = trees.tree_dir(SPEC, root)
     names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     assert {".complete", "app/__init__.py", "pkg/__init__.py", "test/__init__.py"} <= names
-    assert not [name for name in names if "pkg/tests" in name or name.endswith(".pyi")]
+    assert not [name for name in names if "pkg/tests" in name or name.endswith((".pyi", ".h"))]
     assert [name for name in names if name.startswith("app/__pycache__/__init__")]
     assert all(path.stat().st_mtime == 0 for path in folder.rglob("*.py"))
     code = next((folder / "app" / "__pycache__").glob("__init__*.pyc")).read_bytes()
