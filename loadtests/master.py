@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+from collections import deque
 from time import monotonic
 from typing import Any
 
@@ -19,6 +20,7 @@ from loadtests.recorder import replace_json
 from loadtests.trial import LoadTrial
 
 JOIN_S = 30.0  # for all workers to connect
+LIVE_S = 3  # the live figures speak of so many seconds: workers report each second, but not in step
 STOP_S = 2.0  # for all workers to stop their users and say what they counted
 EXIT_WORKERS_MISSING = 3
 
@@ -100,32 +102,34 @@ class Master:
 
     def _second(self, environment: Any, msg: Any) -> None:
         worker = int(msg.data["worker"])
-        self._latest[worker] = msg.data
+        # the last report leaves out the sum of answer times
+        self._latest[worker] = {"time_ms": self._latest.get(worker, {}).get("time_ms", 0.0), **msg.data}
         if msg.type == messages.STOPPED:
             self._stopped.add(worker)
 
     def _every_second(self) -> None:
         self.first_user.wait()
-        before = {"requests": 0, "failures": 0, "time_ms": 0.0}
+        past = deque([(0.0, dict.fromkeys(("requests", "failures", "time_ms"), 0))], maxlen=LIVE_S)
         second = 0
         while not self._ended:
             second += 1
             gevent.sleep(max(0.0, self.begun_s + second - monotonic()))
             if not self._stopping:
                 self._look_for_lost(self._environment.runner)
-            now = {key: self._sum(key) for key in before}
+            now, elapsed = {key: self._sum(key) for key in past[0][1]}, monotonic() - self.begun_s
+            since, before = past[0]
             done = now["requests"] - before["requests"] - now["failures"] + before["failures"]
             self._write(
                 {
-                    "elapsed_s": round(monotonic() - self.begun_s, 3),
+                    "elapsed_s": round(elapsed, 3),
                     "users": self._sum("users"),
-                    "tps": done,
+                    "tps": round(done / (elapsed - since), 1),
                     "mtt_ms": round((now["time_ms"] - before["time_ms"]) / done, 3) if done > 0 else None,
                     "failures": now["failures"],
                     "requests": now["requests"],
                 }
             )
-            before = now
+            past.append((elapsed, now))
 
     def _sum(self, key: str) -> Any:
         """Over all workers; a lost worker's counts stay, its users do not."""
