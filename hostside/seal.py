@@ -38,13 +38,13 @@ def turn_to_idle(out: str, var: str) -> None:
 
 
 def handles(pid: int, number: int) -> bool:
-    """Whether a process has a handler for a signal; without one SIGUSR1 would end it."""
+    """Whether a process has a handler for a signal or blocks it to wait for it; else SIGUSR1 would end it."""
     try:
         with open(f"/proc/{pid}/status") as file:
-            caught = next(line for line in file if line.startswith("SigCgt:"))
-    except (OSError, StopIteration):
+            masks = [int(line.split()[1], 16) for line in file if line.startswith(("SigCgt:", "SigBlk:"))]
+    except OSError:
         return False
-    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
+    return any(mask >> (number - 1) & 1 for mask in masks)
 
 
 def tell_writers() -> None:

@@ -28,6 +28,20 @@ signal.signal(signal.SIGUSR1, reopen)
 print("up", flush=True)
 while True: signal.pause()
 """
+# The same, but a thread waits for the signal, which is blocked everywhere: so does the app.
+WAITER = """
+import signal, sys, threading
+path = sys.argv[1]
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+file = open(path, "a"); file.write("first\\n"); file.flush()
+def reopen():
+    global file
+    signal.sigwait({signal.SIGUSR1})
+    file.close(); file = open(path, "a"); file.write("reopened\\n"); file.flush()
+threading.Thread(target=reopen).start()
+print("up", flush=True)
+while True: signal.pause()
+"""
 DEAF = "import sys, time\nfile = open(sys.argv[1], 'a')\nprint('up', flush=True)\nwhile True: time.sleep(60)"
 OUTPUT = "import sys, time\nprint('up', flush=True)\nfor line in sys.stdin: print(line, end='', flush=True)"
 
@@ -101,8 +115,9 @@ def test_the_manifest_is_true_and_stays_the_same(host: Host) -> None:
     assert second == first
 
 
-def test_a_writer_reopens_in_the_idle_folder(host: Host) -> None:
-    host.writer(WRITER, "access.jsonl")
+@pytest.mark.parametrize("text", [WRITER, WAITER], ids=["handles", "waits"])
+def test_a_writer_reopens_in_the_idle_folder(host: Host, text: str) -> None:
+    host.writer(text, "access.jsonl")
     manifest = host.seal()
     assert "held" not in manifest
     assert (host.out / "access.jsonl").read_text() == "first\n"
