@@ -135,6 +135,18 @@ def open_inventory(given: str, group: str, bring_up: bool, servers: int = 0) -> 
     return inventory.read(path, groups(group))
 
 
+def all_answered(answers: Mapping[str, Any], inventory: str) -> None:
+    """Ends with the error of every host that did not do what it was asked, if there is one."""
+    from loadproof.console import text
+    from loadproof.errors import LoadproofError
+
+    errors = [answer for answer in answers.values() if isinstance(answer, LoadproofError)]
+    for error in errors:
+        say(text.error(error, inventory))
+    if errors:
+        raise Exit(code=errors[0].exit_code)
+
+
 def lab_up(app: int | None = None, load: int | None = None) -> None:
     """Brings the lab up, after saying what that installs and makes."""
     from lab import up
@@ -343,7 +355,9 @@ def status(context: Context, inventory: str = "", i: str = "", group: str = "") 
     from loadproof.campaign import hosts as fleet
     from loadproof.console import hosts as show
 
-    print(show.status(fleet.facts(open_inventory(inventory or i, group, bring_up=False))))
+    answers = fleet.facts(open_inventory(inventory or i, group, bring_up=False))
+    print(show.status(answers))
+    all_answered(answers, inventory or i)
 
 
 @word(help={**INVENTORY_HELP, "hosts": "only these hosts, comma separated"})
@@ -354,6 +368,7 @@ def facts(context: Context, inventory: str = "", i: str = "", group: str = "", h
     only = tuple(name for name in hosts.split(",") if name)
     found = fleet.facts(open_inventory(inventory or i, group, bring_up=False), only)
     print(json.dumps({name: value if isinstance(value, dict) else {"error": value.what} for name, value in found.items()}, indent=2))
+    all_answered(found, inventory or i)
 
 
 @word(help={**INVENTORY_HELP, **LOAD_HELP, "files": "print the rendered files too"})
@@ -416,7 +431,9 @@ def stop(context: Context, inventory: str = "", i: str = "", group: str = "") ->
     from loadproof.campaign import hosts as fleet
     from loadproof.console import hosts as show
 
-    print(show.done(fleet.stop(open_inventory(inventory or i, group, bring_up=False))))
+    answers = fleet.stop(open_inventory(inventory or i, group, bring_up=False))
+    print(show.done(answers))
+    all_answered(answers, inventory or i)
 
 
 @word(
@@ -439,7 +456,9 @@ def clean(
     from loadproof.console import hosts as show
 
     known = open_inventory(inventory or i, group, bring_up=False)
-    print(show.done(fleet.clean(known, RESULTS, packages, discard)))
+    answers = fleet.clean(known, RESULTS, packages, discard)
+    print(show.done(answers))
+    all_answered(answers, inventory or i)
 
 
 @word(help={**INVENTORY_HELP, "yes": "do not ask"})

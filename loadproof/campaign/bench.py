@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from loadproof.control import apply, conduct, lock, probe, provenance, signals
+from loadproof.control import apply, blocked, conduct, lock, probe, provenance, signals
 from loadproof.control.fleet import Fleet
 from loadproof.errors import LoadproofError, Refused
 from loadproof.plan import desired as desired_state
@@ -68,6 +68,7 @@ def run(
     """One run: its folder, with one sealed trial per arm on the hosts. Nothing is fetched yet."""
     with Fleet(inventory) as fleet:
         arms = states(experiment, inventory, fleet, root)
+        blocked.refuse(fleet, arms[max(arms, key=lambda servers: servers or len(inventory.group("app")))])
         # only now: a run that could not even be planned leaves no folder behind
         folder = RunFolder.create(results, experiment.name, datetime.now(UTC))
         decided = decide(experiment, inventory, folder.id, arms)

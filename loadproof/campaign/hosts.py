@@ -13,13 +13,14 @@ from loadproof.control import lock, probe
 from loadproof.control.fleet import Fleet
 from loadproof.control.programs import run_program
 from loadproof.control.remote import Remote, checked
-from loadproof.errors import LoadproofError, Refused
+from loadproof.errors import LoadproofError, Refused, StepFailed
 from loadproof.plan import places
-from loadproof.plan.shell import Raw, quote
+from loadproof.plan.shell import quote
 from loadproof.plan.values import Inventory
 
 UNITS = (places.APP_UNIT, places.LIMIT_UNIT, places.PROXY_UNIT, places.SAMPLE_UNIT, places.load_unit("master"))
 FOLDERS = (places.OPT, places.ETC, places.VAR, places.RUN)
+NOTE = f"{places.VAR}/packages.json"
 
 
 def facts(inventory: Inventory, only: Sequence[str] = ()) -> dict[str, dict[str, Any] | LoadproofError]:
@@ -70,6 +71,8 @@ def clean(
             next="./inv fetch-results, or ./inv clean --discard",
         )
     with Fleet(inventory) as fleet:
+        for host, entry in lock.holders(fleet).items():
+            raise lock.taken(host, entry)
         return fleet.each(lambda remote: _clean(remote, packages))
 
 
@@ -77,28 +80,48 @@ def _clean(remote: Remote, packages: bool) -> list[str]:
     done: list[str] = []
     ours = checked(remote, "systemctl list-unit-files --plain --no-legend 'loadproof-*'", 15, ok=(0, 1)).stdout
     checked(remote, quote("systemctl", "stop", "loadproof-*"), 60, ok=(0, 5))
-    if packages:
-        done += _packages(remote)
-    remove = quote("rm", "-rf", *FOLDERS, Raw(f"{places.UNITS}/loadproof-*.service {places.RUNTIME_UNITS}/loadproof-*.d"))
+    brought = _brought(remote)
+    if packages and brought:
+        _unpackage(remote)
+        done.append(f"removed packages {', '.join(brought)}")
     had = checked(remote, f"ls -d {' '.join(FOLDERS)} 2>/dev/null; true", 15).stdout.split()
-    checked(remote, f"{remove} && systemctl daemon-reload && systemctl reset-failed 'loadproof-*'", 120, ok=(0, 1, 5))
+    checked(remote, quote("sh", "-c", _REMOVE, "sh", *FOLDERS), 120)
     user = remote.run("userdel loadproof", 15)
     if ours.split() or had:
         done.append("removed units and " + ", ".join(had))
     if user.ok:
         done.append("removed the user loadproof")
+    if brought and not packages:
+        _keep_note(remote, brought)
+        done.append(f"packages that we brought stay: {', '.join(brought)} (./inv clean --packages removes them)")
     return done
 
 
-def _packages(remote: Remote) -> list[str]:
-    said = remote.run(quote("cat", f"{places.VAR}/packages.json"), 10)
-    brought: list[str] = sorted(json.loads(said.stdout)) if said.ok and said.stdout.strip() else []
-    if not brought:
-        return []
-    command = quote("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "purge", "-y", "-q", *brought)
-    checked(remote, command, 180)
+_REMOVE = (
+    f"rm -rf \"$@\" {places.UNITS}/loadproof-*.service {places.RUNTIME_UNITS}/loadproof-*.d "
+    "/run/systemd/system.control/loadproof-*; systemctl daemon-reload; "
+    "systemctl reset-failed 'loadproof-*' 2>/dev/null; true"
+)
+
+
+def _brought(remote: Remote) -> list[str]:
+    """The packages that deploys brought to a host."""
+    said = remote.run(quote("cat", NOTE), 10)
+    entries = json.loads(said.stdout)["packages"] if said.ok and said.stdout.strip() else []
+    return sorted({str(entry["name"]) for entry in entries})
+
+
+def _unpackage(remote: Remote) -> None:
+    said = run_program(remote, "install", within=600, stdin=json.dumps({"steps": [{"do": "unpackage"}]})).json()
+    if failed := said.get("failed"):
+        raise StepFailed(remote.host.name, failed["what"], int(failed.get("exit") or 1), failed["last_lines"])
     checked(remote, quote("systemctl", "unmask", "--runtime", "nginx.service"), 15, ok=(0, 1))
-    return [f"removed packages {', '.join(brought)}"]
+
+
+def _keep_note(remote: Remote, brought: Sequence[str]) -> None:
+    """Leave the list of our packages, and nothing else, for a later clean --packages."""
+    checked(remote, quote("mkdir", "-p", places.VAR), 15)
+    remote.put(json.dumps({"packages": [{"name": name} for name in brought]}).encode(), NOTE)
 
 
 def doctor(inventory: Inventory, root: Path) -> Sequence[examine.Finding]:

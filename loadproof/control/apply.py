@@ -18,15 +18,7 @@ from loadproof.control import probe, trees
 from loadproof.control.fleet import Fleet, good
 from loadproof.control.programs import run_program
 from loadproof.control.remote import Remote, checked
-from loadproof.errors import (
-    HostUnreachable,
-    LinkLost,
-    LoadproofError,
-    NotReady,
-    Problem,
-    Refused,
-    StepFailed,
-)
+from loadproof.errors import HostUnreachable, LinkLost, LoadproofError, NotReady, Problem, Refused, StepFailed
 from loadproof.plan import blockers as plan_blockers
 from loadproof.plan import changes as plan_changes
 from loadproof.plan.places import VAR
@@ -178,11 +170,11 @@ def failure(host: str, error: LoadproofError, changes: tuple[Change, ...] = ()) 
     return HostOutcome(host, "unreachable" if gone else "failed", changes, error)
 
 
-def refusal(host: str, problems: Iterable[Problem]) -> LoadproofError:
+def refusal(host: str, problems: Iterable[Problem], then: str = "inv deploy") -> LoadproofError:
     """A host that must not be touched: the environment is at fault, so exit 3, and all its problems at once."""
     what = "\n".join(problem.message for problem in problems)
     error = StepFailed(host, "facts.py", 0, "", what=what, kept=UNTOUCHED)
-    error.next = "put it right on the host, then inv deploy"
+    error.next = f"put it right on the host, then {then}"
     return error
 
 
