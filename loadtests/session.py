@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from time import monotonic_ns
 from typing import Any, Protocol
 
@@ -28,15 +29,17 @@ BROKEN = (errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED)
 
 
 class Witness(Protocol):
-    """What a session needs of its Locust worker: ids, and a place for what happened."""
+    """What a session needs of its Locust worker: ids, and a place for what happened.
+
+    `record` writes the row of a request: (attempt, error class, name for class `other`, number of the user).
+    """
 
     timeout_s: float
+    next_id: Callable[[], int]
+    record: Callable[[Attempt, int, str, int], None]
 
-    def next_id(self) -> int:
-        """The id of the request that begins now."""
-
-    def ended(self, attempt: Attempt, error: int, error_name: str, user: int) -> None:
-        """Write the row of a request."""
+    def missed(self, attempt: Attempt, error: int) -> None:
+        """Count a request that failed on the wire or was cut off."""
 
 
 def classify(failure: BaseException, attempt: Attempt) -> tuple[int, str]:
@@ -131,6 +134,8 @@ class Session(FastHttpSession):
         super().__init__(base_url, request_event, user)
         self.client = Agent(cookiejar=self.cookiejar, insecure=True, client_pool=pool)
         self._witness = witness
+        self._record = witness.record
+        self._number: int = user.number
         self._open: Answer | None = None
 
     def request(
@@ -162,7 +167,8 @@ class Session(FastHttpSession):
             raise
         except BaseException:  # GreenletExit: our own stop
             attempt.end_ns = monotonic_ns()
-            self._witness.ended(attempt, recorder.CUT, "", self.user.number)
+            self._witness.missed(attempt, recorder.CUT)
+            self._record(attempt, recorder.CUT, "", self._number)
             raise
         finally:
             deadline.close()
@@ -178,13 +184,15 @@ class Session(FastHttpSession):
     def report(self, meta: dict[str, Any], attempt: Attempt) -> None:
         """Write the row of a request that ended, then tell Locust, which counts it."""
         self._open = None
+        error, error_name = recorder.OK, ""
+        if attempt.failure is not None:
+            error, error_name = classify(attempt.failure, attempt)
+            self._witness.missed(attempt, error)
         if meta["exception"] is None:
             error, error_name = recorder.OK, ""
-        elif attempt.failure is None:
-            error, error_name = recorder.SCENARIO, ""
-        else:  # what happened on the wire says more than what the scenario called it
-            error, error_name = classify(attempt.failure, attempt)
-        self._witness.ended(attempt, error, error_name, self.user.number)
+        elif attempt.failure is None:  # what happened on the wire says more than what the scenario calls it
+            error = recorder.SCENARIO
+        self._record(attempt, error, error_name, self._number)
         self.request_event.fire(**meta)
 
     def settle(self) -> None:

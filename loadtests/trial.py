@@ -77,7 +77,7 @@ def parse(raw: Any, where: str) -> LoadTrial:
         users=int(_number(load, "users", problems, low=1)),
         scenario=_text(load, "scenario", problems),
         timeout_s=_number(load, "timeout_s", problems, low=0.001),
-        think_s=_number(load, "think_s", problems),
+        think_s=_number(load, "think_s", problems, high=3600),
         seed=int(_number(load, "seed", problems, low=-math.inf)),
         rows=int(_number(load, "rows", problems, low=1)),
     )

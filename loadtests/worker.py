@@ -35,6 +35,7 @@ class Worker:
         self.next_id = itertools.count(number << 48).__next__
         self.next_user = itertools.count(1).__next__
         self.recorder = recorder.Recorder(trial.out, number)
+        self.record = self.recorder.request
         # Locust's count: firings of its request event, kept apart from the recorder so that the two can disagree.
         self.requests = self.failures = 0
         self.cut = self.never_connected = 0
@@ -44,13 +45,12 @@ class Worker:
         self._silent = 0
         self._environment: Any = None
 
-    def ended(self, attempt: Attempt, error: int, error_name: str, user: int) -> None:
-        """Write the row of a request, answered or not."""
+    def missed(self, attempt: Attempt, error: int) -> None:
+        """Count a request that got no answer."""
         if error == recorder.CUT:
             self.cut += 1
         if not attempt.port:
             self.never_connected += 1
-        self.recorder.request(attempt, error, error_name, user)
 
     def user_changed(self, kind: int, user: int) -> None:
         """Write that a user started or stopped; the master hears of the first one, which is second 0."""
@@ -92,8 +92,13 @@ class Worker:
             self.time_ms += response_time
 
     def _stop(self, environment: Any, msg: Any) -> None:
-        environment.runner.stop()
-        environment.runner.send_message(messages.STOPPED, self.totals())
+        runner = environment.runner
+        runner.stop()
+        # Locust's last report goes first: what the master has when it hears STOPPED is complete.
+        report: dict[str, Any] = {}
+        environment.events.report_to_master.fire(client_id=runner.client_id, data=report)
+        runner.send_message("stats", report)
+        runner.send_message(messages.STOPPED, self.totals())
 
     def _close(self, **_: Any) -> None:
         path = os.path.join(self.trial.out, f"totals-{self.number}.json")

@@ -61,7 +61,7 @@ class Silent:
         self.trial, self.number, self.timeout_s = worker.trial, worker.number, worker.timeout_s
         self.next_id, self.next_user = worker.next_id, worker.next_user
 
-    def ended(self, *_: Any) -> None:
+    def record(self, *_: Any) -> None:
         """Nobody writes a row."""
 
 
