@@ -17,7 +17,13 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 CONFIG: dict[str, Any] = {
     "font": FONT,
     "view": {"stroke": None},
-    "axis": {"labelFontSize": 11, "titleFontSize": 11, "titleFontWeight": "normal", "titlePadding": 8, "tickSize": 4},
+    "axis": {
+        "labelFontSize": 11,
+        "titleFontSize": 11,
+        "titleFontWeight": "normal",
+        "titlePadding": 8,
+        "tickSize": 4,
+    },
     "legend": {"labelFontSize": 12, "labelLimit": 400, "symbolStrokeWidth": 3, "symbolSize": 160},
 }
 PNG_SCALE = 2.0
@@ -44,7 +50,12 @@ def draw(series: Series) -> list[Drawn]:
         if chart is None:
             continue
         spec = {**chart.to_dict(), "config": CONFIG, "background": "white"}
-        page = {**spec, "width": "container", "autosize": {"type": "fit-x", "contains": "padding"}, "background": None}
+        page = {
+            **spec,
+            "width": "container",
+            "autosize": {"type": "fit-x", "contains": "padding"},
+            "background": None,
+        }
         vega = vl_convert.vegalite_to_vega(page, vl_version=VEGA_LITE)
         svg = vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE)
         drawn.append(Drawn(name, module.TITLE, module.CAPTION, module.ORDER < HEADLINE, spec, vega, svg))

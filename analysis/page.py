@@ -81,7 +81,7 @@ def figures(arms: Sequence[Arm]) -> list[tuple[str, str, list[str]]]:
 
 
 def window(arm: Arm) -> str:
-    """"6.0 – 22.0 s", and whether it is short."""
+    """ "6.0 – 22.0 s", and whether it is short."""
     frame = arm["window"]
     if frame is None:
         return NONE
@@ -112,16 +112,25 @@ def sentences(arms: Sequence[Arm]) -> list[tuple[str, str]]:
         said.append(("note", "One trial per arm: an anecdote, no interval."))
     short = [arm["label"] for arm in arms if (arm["window"] or {}).get("short")]
     if short:
-        said.append(("warn", f"The window of {', '.join(short)} is short (below 15 s or 20 times its MTT): its figures are shown and not compared."))
+        said.append(
+            (
+                "warn",
+                f"The window of {', '.join(short)} is short (below 15 s or 20 times its MTT): its figures are shown and not compared.",
+            )
+        )
     shares = [one for arm in arms if (one := share(arm["failures"], arm["requests"])) is not None]
     if len(shares) > 1 and max(shares) - min(shares) > SHARE_POINTS:
         text = f"The failed share differs by {max(shares) - min(shares):.1f} points between arms: whoever fails more looks faster, so MTT and percentiles of successes are not to be compared."
         said.append(("warn", text))
     if not short:
-        said += [("note", text) for one, other in pairwise(arms) if len(arms) == 2 and (text := ratio(one, other))]
+        said += [
+            ("note", text) for one, other in pairwise(arms) if len(arms) == 2 and (text := ratio(one, other))
+        ]
     unknown = [arm["label"] for arm in arms if arm["tps"] is None]
     if unknown:
-        said.append(("warn", f"No figures for {', '.join(unknown)}; the list at the end says what is missing."))
+        said.append(
+            ("warn", f"No figures for {', '.join(unknown)}; the list at the end says what is missing.")
+        )
     return said
 
 
@@ -142,7 +151,10 @@ def whole(arms: Sequence[Arm]) -> list[tuple[str, list[str]]]:
             ("undelivered_cut", 0), ("broken_pipe", 0))  # fmt: skip
     names = {"tps": "TPS", "peak_tps": "peak TPS (2 s)", "mtt_ms": "MTT, ms", "cut": "cut by the end of the load",
              "undelivered_cut": "… of them cut by the end", "broken_pipe": "BrokenPipeError"}  # fmt: skip
-    return [(names.get(name, name), [number(arm["whole_run"][name], digits) for arm in arms]) for name, digits in rows]
+    return [
+        (names.get(name, name), [number(arm["whole_run"][name], digits) for arm in arms])
+        for name, digits in rows
+    ]
 
 
 def by_class(arms: Sequence[Arm]) -> list[tuple[str, list[tuple[str, str]]]]:
@@ -156,7 +168,10 @@ def by_class(arms: Sequence[Arm]) -> list[tuple[str, list[tuple[str, str]]]]:
         return NONE if errors is None else number(errors.get(name, 0))
 
     ordered = sorted(classes, key=lambda name: (-classes[name], name))
-    return [(name, [(cell(arm["errors"], name), cell(arm["whole_run"]["errors"], name)) for arm in arms]) for name in ordered]
+    return [
+        (name, [(cell(arm["errors"], name), cell(arm["whole_run"]["errors"], name)) for arm in arms])
+        for name in ordered
+    ]
 
 
 def by_server(arms: Sequence[Arm]) -> list[tuple[str, str, str, str]]:
@@ -183,7 +198,9 @@ def servers(arms: Sequence[Arm]) -> list[dict[str, Any]]:
                     "cpu": number(percent, 2),
                     "limit": "none" if held is None else number(held),
                     "of_limit": NONE if percent is None or not held else f"{100 * percent / held:.0f} %",
-                    "bar": None if percent is None else round(min(100.0, 50 * percent / held if held else percent), 1),
+                    "bar": None
+                    if percent is None
+                    else round(min(100.0, 50 * percent / held if held else percent), 1),
                     "held": bool(held),
                 }
             )
@@ -250,7 +267,15 @@ def ruled_out(plan: TrialPlan) -> tuple[str, ...]:
 def trial(plan: TrialPlan) -> tuple[str, ...]:
     """One line per trial."""
     held = "none" if plan.limit.kind == "none" else f"{plan.limit.kind} {plan.limit.percent:g} %"
-    return (plan.id, plan.arm, f"{plan.block}: {plan.because}", ", ".join(plan.apps), held, plan.variant, plan.deploy_id)
+    return (
+        plan.id,
+        plan.arm,
+        f"{plan.block}: {plan.because}",
+        ", ".join(plan.apps),
+        held,
+        plan.variant,
+        plan.deploy_id,
+    )
 
 
 def _run(name: str, judgement: Judgement) -> dict[str, Any]:
@@ -260,7 +285,16 @@ def _run(name: str, judgement: Judgement) -> dict[str, Any]:
         known: RunRecord | None = record.read_run(source)
     except RecordUnreadable:
         known = None
-    found: dict[str, Any] = {"id": name, "began": moment(name), "note": "", "command": "", "commit": NONE, "rows": [], "hosts": [], "kernel": ""}
+    found: dict[str, Any] = {
+        "id": name,
+        "began": moment(name),
+        "note": "",
+        "command": "",
+        "commit": NONE,
+        "rows": [],
+        "hosts": [],
+        "kernel": "",
+    }
     if known is not None:
         made = known.provenance
         dirty = ", with uncommitted changes" if made.get("dirty") else ""
@@ -268,13 +302,21 @@ def _run(name: str, judgement: Judgement) -> dict[str, Any]:
             "note": known.experiment.note,
             "command": " ".join(known.command),
             "commit": f"{str(made.get('commit') or 'no git')[:12]}{dirty}",
-            "rows": [("Python", made.get("python")), ("system", made.get("system")), *_pairs(made.get("versions"))],
+            "rows": [
+                ("Python", made.get("python")),
+                ("system", made.get("system")),
+                *_pairs(made.get("versions")),
+            ],
         }
     seen = _facts(judgement, name)
     boots = [facts.get("boot_id") for facts in seen.values() if facts.get("boot_id")]
     if len(boots) > 1 and len(set(boots)) == 1:
-        found["kernel"] = "These hosts share one kernel: they are containers of one machine, not machines of their own."
-    found["hosts"] = [_host(host, seen.get(host.name, {})) for host in (known.inventory.hosts if known else ())]
+        found["kernel"] = (
+            "These hosts share one kernel: they are containers of one machine, not machines of their own."
+        )
+    found["hosts"] = [
+        _host(host, seen.get(host.name, {})) for host in (known.inventory.hosts if known else ())
+    ]
     return found
 
 
@@ -290,7 +332,9 @@ def _facts(judgement: Judgement, name: str) -> dict[str, Mapping[str, Any]]:
             lines = record.read_facts(paths.facts).lines
         except RecordUnreadable:
             continue
-        found |= {str(line.get("host")): line["facts"] for line in lines if isinstance(line.get("facts"), dict)}
+        found |= {
+            str(line.get("host")): line["facts"] for line in lines if isinstance(line.get("facts"), dict)
+        }
     return found
 
 
@@ -298,12 +342,24 @@ def _host(host: Any, facts: Mapping[str, Any]) -> tuple[str, ...]:
     system = facts.get("os")
     named = system.get("PRETTY_NAME") if isinstance(system, dict) else None
     address = host.address or host.ssh_host
-    return (host.name, ", ".join(host.roles), address, str(named or NONE), str(facts.get("kernel") or NONE), str(facts.get("cpus") or NONE))
+    return (
+        host.name,
+        ", ".join(host.roles),
+        address,
+        str(named or NONE),
+        str(facts.get("kernel") or NONE),
+        str(facts.get("cpus") or NONE),
+    )
 
 
 def moment(run: str) -> str:
     """The time in a run's id, for a person."""
     try:
-        return datetime.strptime(run[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).strftime("%d %B %Y, %H:%M UTC").lstrip("0")
+        return (
+            datetime.strptime(run[:16], "%Y%m%dT%H%M%SZ")
+            .replace(tzinfo=UTC)
+            .strftime("%d %B %Y, %H:%M UTC")
+            .lstrip("0")
+        )
     except ValueError:
         return ""

@@ -34,14 +34,20 @@ def render(run: Path) -> Path:
 def together(runs: Sequence[Path], into: Path) -> tuple[dict[str, Any], Path]:
     """Several runs side by side: a new run folder below `into` that names its sources; they are not changed. Gives its
     results.json as a value and the path of its report. Raises RecordUnreadable before anything is made."""
-    sources = tuple(dict.fromkeys(one for run in runs for one in results.sources_of(RunFolder(Path(run).resolve()))))
+    sources = tuple(
+        dict.fromkeys(one for run in runs for one in results.sources_of(RunFolder(Path(run).resolve())))
+    )
     first = [record.read_run(source) for source in sources][0]
     for source in sources:
         if not source.trials:
-            raise RecordUnreadable("it holds no trial", where=f"run {source.id}", kept=str(source.path), next="inv runs")
+            raise RecordUnreadable(
+                "it holds no trial", where=f"run {source.id}", kept=str(source.path), next="inv runs"
+            )
     folder = RunFolder.create(Path(into).resolve(), "report", datetime.now(UTC))
     names = tuple(one.id if one.path.parent == folder.path.parent else str(one.path) for one in sources)
-    made = RunRecord(folder.id, first.experiment, first.inventory, first.provenance, ("inv", "report"), (), names)
+    made = RunRecord(
+        folder.id, first.experiment, first.inventory, first.provenance, ("inv", "report"), (), names
+    )
     atomic.write_json(folder.run, {"format": FORMAT, **record.to_json(made)})
     judgement = results.judge(folder)
     return judgement.results, write(judgement)
@@ -50,7 +56,9 @@ def together(runs: Sequence[Path], into: Path) -> tuple[dict[str, Any], Path]:
 def write(judgement: Judgement) -> Path:
     """The report of what was judged."""
     labels = [arm["label"] for arm in judgement.results["arms"] for _ in arm["trials"]]
-    trials = [(arm["label"], one["run"], one["id"]) for arm in judgement.results["arms"] for one in arm["trials"]]
+    trials = [
+        (arm["label"], one["run"], one["id"]) for arm in judgement.results["arms"] for one in arm["trials"]
+    ]
     by_key = {(member.run.id, member.judged.plan.id): member.judged for member in judgement.members}
     several = len(labels) != len(set(labels))
     shown = [(f"{label} · {id}" if several else label, by_key[run, id]) for label, run, id in trials]
@@ -85,13 +93,21 @@ def library() -> str:
 
 
 def _hashes(texts: Sequence[str]) -> str:
-    found = [f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in texts]
+    found = [
+        f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in texts
+    ]
     return " ".join(found) or "'none'"
 
 
 def _chart(one: drawing.Drawn) -> dict[str, Any]:
     picture = base64.b64encode(one.svg.encode()).decode()
-    return {"name": one.name, "title": one.title, "caption": one.caption, "vega": one.vega, "picture": f"data:image/svg+xml;base64,{picture}"}
+    return {
+        "name": one.name,
+        "title": one.title,
+        "caption": one.caption,
+        "vega": one.vega,
+        "picture": f"data:image/svg+xml;base64,{picture}",
+    }
 
 
 def _pictures(folder: RunFolder, drawn: Sequence[drawing.Drawn]) -> None:

@@ -25,7 +25,9 @@ class Series:
 
     width_s: int
     arms: tuple[str, ...]
-    rates: pd.DataFrame  # arm, second, tps (by completion), mtt_ms (by start; None where none succeeded or some were cut)
+    rates: (
+        pd.DataFrame
+    )  # arm, second, tps (by completion), mtt_ms (by start; None where none succeeded or some were cut)
     users: pd.DataFrame  # arm, second, users
     errors: pd.DataFrame  # arm, second, error, per_second (by completion)
     cpu: pd.DataFrame  # arm, server, second, percent
@@ -91,7 +93,11 @@ def _users(label: str, judged: Judged, zero: int, end: int, width: int) -> Itera
     alive = np.cumsum(sign[order])
     second = np.round((at[order] - zero) / 1e6, 1)
     last = np.append(second[1:] != second[:-1], True)
-    points = [(float(s), int(a)) for s, a in zip(second[last], alive[last], strict=True) if zero + s * 1e6 <= end - 50_000]
+    points = [
+        (float(s), int(a))
+        for s, a in zip(second[last], alive[last], strict=True)
+        if zero + s * 1e6 <= end - 50_000
+    ]
     thin = max(1, len(points) // MOST_POINTS)
     for moment, users in points[::thin]:
         yield label, max(0.0, moment), users

@@ -1,8 +1,8 @@
 """One chart per file, found by its name. A chart module has
 
-    TITLE, CAPTION   what a person reads above and below it
-    ORDER            place on the page; those below 10 are headlines, also written as SVG and PNG
-    draw(series)     an Altair chart of a Series, or None where there is nothing to draw
+TITLE, CAPTION   what a person reads above and below it
+ORDER            place on the page; those below 10 are headlines, also written as SVG and PNG
+draw(series)     an Altair chart of a Series, or None where there is nothing to draw
 """
 
 from __future__ import annotations

@@ -21,7 +21,12 @@ def seconds(series: Series) -> Any:
     """The axis of time."""
     title = "seconds since the first user started"
     end = max(float(series.users["second"].max()), 1.0) if len(series.users) else 1.0
-    return alt.X("second:Q", title=title, axis=alt.Axis(grid=False, tickCount=12), scale=alt.Scale(domain=[0, end], nice=False))
+    return alt.X(
+        "second:Q",
+        title=title,
+        axis=alt.Axis(grid=False, tickCount=12),
+        scale=alt.Scale(domain=[0, end], nice=False),
+    )
 
 
 def colour(domain: Sequence[str], title: str | None = None) -> Any:
@@ -38,7 +43,13 @@ def dash(name: str, domain: Sequence[str]) -> Any:
     dashes = [list(DASHES[index % len(DASHES)]) for index in range(len(domain))]
     legend = None
     if len(domain) > 1:
-        legend = alt.Legend(orient="top", title=None, symbolType="stroke", symbolFillColor="transparent", symbolStrokeColor=GREY)
+        legend = alt.Legend(
+            orient="top",
+            title=None,
+            symbolType="stroke",
+            symbolFillColor="transparent",
+            symbolStrokeColor=GREY,
+        )
     return alt.StrokeDash(f"{name}:N", scale=alt.Scale(domain=list(domain), range=dashes), legend=legend)
 
 
@@ -59,17 +70,28 @@ def users(series: Series) -> Any:
         .mark_line(interpolate="step-after", strokeDash=[2, 3], strokeWidth=1.5, opacity=0.75, color=GREY)
         .encode(
             x=seconds(series),
-            y=alt.Y("users:Q", title="users (dotted)", axis=alt.Axis(grid=False, orient="right", tickMinStep=1, tickCount=6), scale=alt.Scale(domain=[0, most * 1.12], nice=False)),
+            y=alt.Y(
+                "users:Q",
+                title="users (dotted)",
+                axis=alt.Axis(grid=False, orient="right", tickMinStep=1, tickCount=6),
+                scale=alt.Scale(domain=[0, most * 1.12], nice=False),
+            ),
             detail="arm:N",
         )
     )
 
 
-def lines(series: Series, frame: pd.DataFrame, field: str, title: str, marks: dict[str, Any], tooltip: list[Any]) -> Any:
+def lines(
+    series: Series, frame: pd.DataFrame, field: str, title: str, marks: dict[str, Any], tooltip: list[Any]
+) -> Any:
     """Lines of a field with its exact values on hover."""
-    hover = alt.selection_point(on="pointerover", nearest=True, clear="pointerout", empty=False, fields=["second"])
+    hover = alt.selection_point(
+        on="pointerover", nearest=True, clear="pointerout", empty=False, fields=["second"]
+    )
     base = alt.Chart(frame).encode(
-        x=seconds(series), y=alt.Y(f"{field}:Q", title=title, scale=alt.Scale(zero=True), axis=alt.Axis(gridOpacity=0.25)), **marks
+        x=seconds(series),
+        y=alt.Y(f"{field}:Q", title=title, scale=alt.Scale(zero=True), axis=alt.Axis(gridOpacity=0.25)),
+        **marks,
     )
     drawn = base.mark_line(strokeWidth=2, clip=True)
     points = (

@@ -26,5 +26,7 @@ def draw(series: Series) -> Any:
     ]  # fmt: skip
     chart = parts.lines(series, series.cpu, "percent", "% of one CPU", marks, tips)
     if len(series.limits):
-        chart = chart + alt.Chart(series.limits).mark_rule(color="#c0392b", strokeWidth=1.2, opacity=0.8).encode(y="percent:Q")
+        chart = chart + alt.Chart(series.limits).mark_rule(
+            color="#c0392b", strokeWidth=1.2, opacity=0.8
+        ).encode(y="percent:Q")
     return parts.over_users(series, chart)

@@ -16,6 +16,10 @@ def draw(series: Series) -> Any:
     """One line per arm."""
     if series.rates.empty or series.rates["mtt_ms"].isna().all():
         return None
-    tips = [parts.tip("arm:N", "arm"), parts.tip("second:Q", "second", ".1f"), parts.tip("mtt_ms:Q", "MTT ms", ".1f")]
+    tips = [
+        parts.tip("arm:N", "arm"),
+        parts.tip("second:Q", "second", ".1f"),
+        parts.tip("mtt_ms:Q", "MTT ms", ".1f"),
+    ]
     lines = parts.lines(series, series.rates, "mtt_ms", "MTT, ms", {"color": parts.colour(series.arms)}, tips)
     return parts.over_users(series, lines)

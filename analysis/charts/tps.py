@@ -16,6 +16,10 @@ def draw(series: Series) -> Any:
     """One line per arm."""
     if series.rates.empty:
         return None
-    tips = [parts.tip("arm:N", "arm"), parts.tip("second:Q", "second", ".1f"), parts.tip("tps:Q", "TPS", ".2f")]
+    tips = [
+        parts.tip("arm:N", "arm"),
+        parts.tip("second:Q", "second", ".1f"),
+        parts.tip("tps:Q", "TPS", ".2f"),
+    ]
     lines = parts.lines(series, series.rates, "tps", "TPS", {"color": parts.colour(series.arms)}, tips)
     return parts.over_users(series, lines)

@@ -34,6 +34,7 @@ SCHEMA = pa.schema(
     ]
 )  # fmt: skip
 ID = re.compile(r"[0-9a-f]{16}")
+SURROGATES = re.compile("[\ud800-\udfff]")
 ATTEMPTS = re.compile(r"\s*,\s*|\s+:\s+")  # nginx: "a, b" tries in a group, "a : b" groups after a redirect
 
 
@@ -75,7 +76,7 @@ def _line_by_line(found: Iterable[bytes], malformed: lines.Malformed) -> Any:
     rows: dict[str, list[Any]] = {name: [] for name in PROXY_FIELDS}
     for line in found:
         try:
-            value = json.loads(line.decode("utf-8", "backslashreplace"), strict=False)
+            value = json.loads(line.decode("utf-8", "surrogateescape"), strict=False)
             row = [_value(name, value.get(name)) for name in PROXY_FIELDS]
         except (ValueError, AttributeError, TypeError, OverflowError, RecursionError):
             malformed.add(line)
@@ -92,11 +93,17 @@ def _value(name: str, value: Any) -> Any:
         return None
     if kind is None:
         text = value if isinstance(value, str) else json.dumps(value)
-        return text.encode("utf-8", "backslashreplace").decode()  # lone surrogates
+        return SURROGATES.sub(_spelled, text)
     number = float(value)
     if not -(2**53) < number < 2**53:
         raise ValueError(name)
     return number if kind == pa.float64() else int(number)
+
+
+def _spelled(found: re.Match[str]) -> str:
+    """A byte that was no UTF-8, or half a pair, as an escape."""
+    code = ord(found[0])
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
 
 
 def _derived(raw: Any, offset: int) -> Any:

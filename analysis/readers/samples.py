@@ -62,7 +62,7 @@ def _ticks(path: Path, malformed: lines.Malformed) -> Iterator[dict[str, Any] | 
     for piece in lines.pieces(path, malformed):
         for line in lines.split(piece):
             try:
-                value = json.loads(line.decode("utf-8", "backslashreplace"))
+                value = json.loads(line.decode("utf-8", "surrogateescape"))
                 if value.get("kind") == "start":
                     yield None
                     continue

@@ -45,7 +45,7 @@ def json_lines(path):
     """Good JSON objects of a file of lines."""
     for line in path.read_bytes().split(b"\n"):
         try:
-            value = json.loads(line.decode("utf-8", "backslashreplace"), strict=False)
+            value = json.loads(line.decode("utf-8", "surrogateescape"), strict=False)
         except ValueError:
             continue
         if isinstance(value, dict):
@@ -78,7 +78,13 @@ def clients(folder, plan, clock):
             at = 0
             if kind == 1 and of_the_load(number):
                 text = CLASSES[error]
-                text = f"http_{status:03d}" if text == "http" else f"other:{names[error_name]}" if text == "other" else text
+                text = (
+                    f"http_{status:03d}"
+                    if text == "http"
+                    else f"other:{names[error_name]}"
+                    if text == "other"
+                    else text
+                )
                 requests.append((number, start - move, end - move, text))
                 at = end - move
             elif kind in (2, 3):
@@ -99,7 +105,9 @@ def app_rows(folder, plan, clock):
             for number, _, _, _, state, exception, _, _, read, _, lost, _ in rows(path, APP):
                 if state and of_the_load(number):
                     move = clock.get(host, 0)
-                    found.append((host, number, read - move if read else 0, lost - move if lost else 0, exception))
+                    found.append(
+                        (host, number, read - move if read else 0, lost - move if lost else 0, exception)
+                    )
     return found
 
 
@@ -146,7 +154,7 @@ def cpu_curve(path, move):
 
 def at_edge(curve, moment):
     """ns used at a moment between two samples."""
-    for (left, low), (right, high) in zip(curve, curve[1:]):
+    for (left, low), (right, high) in zip(curve, curve[1:], strict=False):
         if left <= moment <= right and right > left:
             return low + (high - low) * (moment - left) / (right - left)
     raise ValueError("not sampled")
@@ -213,7 +221,10 @@ def trial(folder, run):
     window = {"kind": "hold", "users": users, "from_s": (begin - zero) / 1e6, "to_s": (end - zero) / 1e6,
               "short": round((end - begin) / 1e6, 1) < max(15, 20 * mtt / 1000)}  # fmt: skip
     inside = [one for one in requests if begin <= one[2] < end and one[3] != "cut"]
-    servers = [_server(folder, plan, host, begin, end, zero, inside, server, gone, pipes, clock) for host in plan["apps"]]
+    servers = [
+        _server(folder, plan, host, begin, end, zero, inside, server, gone, pipes, clock)
+        for host in plan["apps"]
+    ]
     spent = sum(one["cpu_s"] for one in servers)
     whole = stretch(requests, min(zero, *(one[2] for one in requests)), max(one[2] for one in requests) + 1)
     bins = {}
@@ -263,7 +274,7 @@ def differences(where, ours, theirs, skipped):
         if where.endswith("errors") and set(theirs) - set(ours):
             yield f"{where}: classes that we did not see: {sorted(set(theirs) - set(ours))}"
     elif isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
-        for index, (one, other) in enumerate(zip(ours, theirs)):
+        for index, (one, other) in enumerate(zip(ours, theirs, strict=True)):
             yield from differences(f"{where}[{index}]", one, other, skipped)
     elif isinstance(ours, float) and isinstance(theirs, (int, float)) and not isinstance(theirs, bool):
         if not math.isclose(ours, theirs, rel_tol=1e-9, abs_tol=1e-9):
@@ -277,7 +288,9 @@ def compare(path):
     run = json.loads((path / "run.json").read_text())
     results = json.loads((path / "results.json").read_text())
     wrong, skipped, seen = [], [], 0
-    folders = {json.loads((one / "plan.json").read_text())["id"]: one for one in sorted((path / "trials").iterdir())}
+    folders = {
+        json.loads((one / "plan.json").read_text())["id"]: one for one in sorted((path / "trials").iterdir())
+    }
     for arm in results["arms"]:
         for theirs in arm["trials"]:
             ours = trial(folders[theirs["id"]], run)

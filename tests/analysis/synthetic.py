@@ -28,10 +28,14 @@ HOSTS = (
     Host("load2", ("load",), "198.18.0.21", address="198.18.0.21"),
 )
 TABLE = ((0.0, 3), (2.0, 6), (4.0, 9))
-LOAD = Load(3, 3, 9, "users", TABLE, 4.0, 2.0, 16.0, 22.0, 0.0, 2.0, "items", ("9 users = 3 processes x 3 threads",))
+LOAD = Load(
+    3, 3, 9, "users", TABLE, 4.0, 2.0, 16.0, 22.0, 0.0, 2.0, "items", ("9 users = 3 processes x 3 threads",)
+)
 
 
-def plan(run: str = "20261124T031500Z-made", id: str = "01", servers: int = 1, load: Load = LOAD, **changes: Any) -> TrialPlan:
+def plan(
+    run: str = "20261124T031500Z-made", id: str = "01", servers: int = 1, load: Load = LOAD, **changes: Any
+) -> TrialPlan:
     """A TrialPlan with 2 load hosts and 3 Locust workers."""
     made = TrialPlan(
         run, id, f"servers={servers}", (("servers", servers),), 1, "block 1", ("app1", "app2")[:servers],
@@ -82,7 +86,11 @@ class Raw:
 
     def second(self, worker: int, at: float, users: int) -> None:
         row = np.zeros(1, formats.SECOND_ROW)
-        row["kind"], row["users"], row["start_us"] = formats.KIND_SECOND, users, self.us(self.host_of(worker), at)
+        row["kind"], row["users"], row["start_us"] = (
+            formats.KIND_SECOND,
+            users,
+            self.us(self.host_of(worker), at),
+        )
         row["lag_max_us"], row["lag_p99_us"], row["cpu_ns"] = 900, 400, int(max(0, at) * 1e8)
         self.client.setdefault(worker, []).append(tuple(row.view(formats.CLIENT_ROW)[0]))
 
@@ -96,7 +104,9 @@ class Raw:
         row = (id, 1, 50_000, status, state, formats.APP_EXCEPTIONS.index(exception), b"", *times, 0)
         self.app.setdefault((host, pid), []).append(row)
 
-    def logged(self, id: int, start: float, end: float, server: str = "app1", status: int = 200, **changes: Any) -> None:
+    def logged(
+        self, id: int, start: float, end: float, server: str = "app1", status: int = 200, **changes: Any
+    ) -> None:
         """A line of nginx."""
         address = {host.name: f"{host.address}:8000" for host in HOSTS}.get(server, server)
         taken = f"{end - start:.3f}"
@@ -111,7 +121,14 @@ class Raw:
     def sample(self, host: str, at: float, processes: Sequence[tuple[int, int, str, float]]) -> None:
         """A tick; processes are (pid, start, unit, CPU-seconds so far)."""
         listed = [
-            {"pid": pid, "start": start, "name": "python3", "unit": unit, "state": "S", "cpu_ns": round(cpu * 1e9)}
+            {
+                "pid": pid,
+                "start": start,
+                "name": "python3",
+                "unit": unit,
+                "state": "S",
+                "cpu_ns": round(cpu * 1e9),
+            }
             for pid, start, unit, cpu in processes
         ]
         moment = self.us(host, at)
@@ -132,7 +149,12 @@ class Raw:
             for when, host in itertools.product(("before", "after"), hosts):
                 half = 100 if when == "before" else 300
                 offset = {"best_us": OFFSETS[host] + (half > 100), "half_trip_us": half, "trips": []}
-                facts = {"os": {"PRETTY_NAME": "Debian GNU/Linux 12 (bookworm)"}, "boot_id": "one", "cpus": 2, "python": "3.11"}
+                facts = {
+                    "os": {"PRETTY_NAME": "Debian GNU/Linux 12 (bookworm)"},
+                    "boot_id": "one",
+                    "cpus": 2,
+                    "python": "3.11",
+                }
                 file.write(json.dumps({"when": when, "host": host, "facts": facts, "offset": offset}) + "\n")
         for host in hosts:
             paths.raw(host).mkdir(parents=True, exist_ok=True)
@@ -145,19 +167,27 @@ class Raw:
         for host, worker in self.plan.workers:
             rows = np.array(self.client.get(worker, []), formats.CLIENT_ROW)
             folder = paths.raw(host)
-            (folder / f"requests-{worker}.rows").write_bytes(header(formats.CLIENT_MAGIC, worker) + rows.tobytes())
+            (folder / f"requests-{worker}.rows").write_bytes(
+                header(formats.CLIENT_MAGIC, worker) + rows.tobytes()
+            )
             (folder / f"names-{worker}.json").write_text(json.dumps(self.names))
             requests = rows[rows["kind"] == formats.KIND_REQUEST]
             done = int((requests["error"] != formats.ERROR_CLASSES.index("cut")).sum())
-            (folder / f"totals-{worker}.json").write_text(json.dumps({"worker": worker, "requests": done, "failures": 0}))
+            (folder / f"totals-{worker}.json").write_text(
+                json.dumps({"worker": worker, "requests": done, "failures": 0})
+            )
         for host in self.plan.apps:
             self.app.setdefault((host, 700), [])
         for (host, pid), rows_of in self.app.items():
             data = np.array(rows_of, formats.APP_ROW).tobytes()
-            (paths.raw(host) / f"app-{pid}-{pid}000.rows").write_bytes(header(formats.APP_MAGIC, 0, pid) + data)
+            (paths.raw(host) / f"app-{pid}-{pid}000.rows").write_bytes(
+                header(formats.APP_MAGIC, 0, pid) + data
+            )
 
     def _lines(self, paths: TrialPaths) -> None:
-        (paths.raw(self.plan.proxy) / "access.jsonl").write_text("".join(json.dumps(line) + "\n" for line in self.proxy))
+        (paths.raw(self.plan.proxy) / "access.jsonl").write_text(
+            "".join(json.dumps(line) + "\n" for line in self.proxy)
+        )
         for host, ticks in self.samples.items():
             start = {"kind": "start", "host": host, "boot_id": "one", "cpus": 2, "clock_ticks": 100}
             text = "".join(json.dumps(line) + "\n" for line in (start, *ticks))
@@ -172,18 +202,24 @@ def header(magic: bytes, worker: int, pid: int = 1) -> bytes:
 def seal(folder: Path, host: str) -> None:
     """manifest.json over what is in a folder now."""
     (folder / formats.MANIFEST).unlink(missing_ok=True)
-    files = [{"path": path.name, "size": path.stat().st_size, "sha256": ""} for path in sorted(folder.iterdir())]
+    files = [
+        {"path": path.name, "size": path.stat().st_size, "sha256": ""} for path in sorted(folder.iterdir())
+    ]
     (folder / formats.MANIFEST).write_text(json.dumps({"format": 1, "host": host, "files": files}))
 
 
-def write_run(base: Path, raws: Iterable[Raw], note: str = "does a second server help?", **provenance: Any) -> RunFolder:
+def write_run(
+    base: Path, raws: Iterable[Raw], note: str = "does a second server help?", **provenance: Any
+) -> RunFolder:
     """A run folder with one trial per Raw."""
     made = list(raws)
     folder = RunFolder(base / made[0].plan.run)
     folder.path.mkdir(parents=True)
     first = made[0].plan
     servers = tuple(len(raw.plan.apps) for raw in made)
-    asked = Experiment("made", note, servers, first.load, first.limit, first.variant, first.rows, first.seed, 200)
+    asked = Experiment(
+        "made", note, servers, first.load, first.limit, first.variant, first.rows, first.seed, 200
+    )
     inventory = Inventory("inventory/made.yml", HOSTS)
     said = {
         "commit": "0123456789abcdef0123456789abcdef01234567", "dirty": False, "python": "3.11.2",
@@ -207,7 +243,15 @@ def quiet_samples(raw: Raw, share: Mapping[str, float], restart: Mapping[str, fl
             if at >= again:  # a new process, which began between two samples
                 app = (701, 9000, "loadproof-app.service", share[host] * (at - again + 0.25))
             unit = [app] if host.startswith("app") else [(600, 4000, "loadproof-load@1.service", cpu)]
-            raw.sample(host, at, [*unit, (1, 1, "init.scope", 3.0), (800, 6000, "loadproof-limit.service", 1 + 0.01 * (at + 2))])
+            raw.sample(
+                host,
+                at,
+                [
+                    *unit,
+                    (1, 1, "init.scope", 3.0),
+                    (800, 6000, "loadproof-limit.service", 1 + 0.01 * (at + 2)),
+                ],
+            )
 
 
 def simulate(made: TrialPlan, seed: int, service_s: float, fail: float = 0.01) -> Raw:
@@ -231,7 +275,9 @@ def simulate(made: TrialPlan, seed: int, service_s: float, fail: float = 0.01) -
         begin, user, worker = heapq.heappop(queue)
         if begin >= end:
             continue
-        done = _one(raw, made, chance, free, next(turns), begin, worker, next(sequence[worker]), user, service_s, fail)
+        done = _one(
+            raw, made, chance, free, next(turns), begin, worker, next(sequence[worker]), user, service_s, fail
+        )
         if done < end:
             heapq.heappush(queue, (done + made.load.think_s + 0.0005, user, worker))
     for user in range(made.load.users):

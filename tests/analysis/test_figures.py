@@ -99,7 +99,9 @@ def test_a_load_that_ends_early_has_a_shorter_window(tmp_path: Path) -> None:
 def test_a_load_that_never_reached_its_window_has_no_figures(tmp_path: Path) -> None:
     _, raw = synthetic.one_arm(tmp_path / "a")
     for worker in raw.client:
-        raw.client[worker] = [row for row in raw.client[worker] if max(row[10], row[12]) < synthetic.T0 + 4_500_000]
+        raw.client[worker] = [
+            row for row in raw.client[worker] if max(row[10], row[12]) < synthetic.T0 + 4_500_000
+        ]
     (arm,) = (made := results.analyse(synthetic.write_run(tmp_path / "b", [raw]).path))["arms"]
     assert arm["window"] is None and arm["tps"] is None and arm["whole_run"]["requests"] == 1
     assert any("before the window began" in text for text in made["incomplete"])
@@ -110,11 +112,15 @@ def test_short_is_below_fifteen_seconds_or_twenty_mtt(tmp_path: Path) -> None:
     folder, _ = synthetic.one_arm(tmp_path / "a", synthetic.plan(load=brief))
     assert results.analyse(folder.path)["arms"][0]["window"]["short"] is True
     slow = synthetic.simulate(synthetic.plan(load=dataclasses.replace(synthetic.LOAD, timeout_s=9)), 2, 0.2)
-    assert results.analyse(synthetic.write_run(tmp_path / "b", [slow]).path)["arms"][0]["window"]["short"] is True
+    assert (
+        results.analyse(synthetic.write_run(tmp_path / "b", [slow]).path)["arms"][0]["window"]["short"]
+        is True
+    )
 
 
 @pytest.mark.parametrize(
-    ("count", "p50", "p95", "p99"), [(1, 1, 1, 1), (2, 1, 2, 2), (20, 10, 19, 20), (100, 50, 95, 99), (1000, 500, 950, 990)]
+    ("count", "p50", "p95", "p99"),
+    [(1, 1, 1, 1), (2, 1, 2, 2), (20, 10, 19, 20), (100, 50, 95, 99), (1000, 500, 950, 990)],
 )
 def test_percentiles_are_nearest_ranks(count: int, p50: int, p95: int, p99: int) -> None:
     found = figures.times(np.arange(1, count + 1, dtype=np.int64)[::-1] * 1000)
@@ -139,14 +145,21 @@ def test_a_plan_that_cannot_be_read_leaves_the_others(copy: RunFolder) -> None:
     assert any("plan.json is no JSON" in text for text in made["incomplete"])
 
 
-def test_runs_side_by_side_change_nothing_in_them(two_arms: RunFolder, copy: RunFolder, tmp_path: Path) -> None:
+def test_runs_side_by_side_change_nothing_in_them(
+    two_arms: RunFolder, copy: RunFolder, tmp_path: Path
+) -> None:
     from analysis import report
 
     other = RunFolder(copy.path.rename(tmp_path / "20261124T041500Z-other"))
     before = {path: path.stat().st_mtime_ns for one in (two_arms, other) for path in one.path.rglob("*")}
     made, page = report.together([two_arms.path, other.path], tmp_path / "results")
-    assert {path: path.stat().st_mtime_ns for one in (two_arms, other) for path in one.path.rglob("*")} == before
+    assert {
+        path: path.stat().st_mtime_ns for one in (two_arms, other) for path in one.path.rglob("*")
+    } == before
     assert made["sources"] == [two_arms.id, other.id] and len(made["arms"]) == 4
     assert len({arm["label"] for arm in made["arms"]}) == 4
-    assert page.exists() and record.read_run(RunFolder(page.parent)).sources == (str(two_arms.path), str(other.path))
+    assert page.exists() and record.read_run(RunFolder(page.parent)).sources == (
+        str(two_arms.path),
+        str(other.path),
+    )
     assert results.analyse(page.parent) == made

@@ -27,7 +27,10 @@ def test_recompute_is_independent() -> None:
 
 def test_a_run_with_every_trouble(two_arms: RunFolder) -> None:
     ran = subprocess.run(
-        [sys.executable, "-I", "-S", recompute.__file__, str(two_arms.path)], capture_output=True, text=True, timeout=60
+        [sys.executable, "-I", "-S", recompute.__file__, str(two_arms.path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "0 differences; 0 figures are null" in ran.stdout
@@ -35,7 +38,10 @@ def test_a_run_with_every_trouble(two_arms: RunFolder) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_other_runs(seed: int, tmp_path: Path) -> None:
-    raws = [synthetic.simulate(synthetic.plan(id=f"0{n}", servers=n), seed * 2 + n, 0.12, fail=0.1) for n in (1, 2)]
+    raws = [
+        synthetic.simulate(synthetic.plan(id=f"0{n}", servers=n), seed * 2 + n, 0.12, fail=0.1)
+        for n in (1, 2)
+    ]
     folder = synthetic.write_run(tmp_path, raws)
     results.analyse(folder.path)
     assert recompute.compare(folder.path) == ([], [])

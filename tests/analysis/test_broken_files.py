@@ -1,0 +1,262 @@
+"""Files that are cut, missing or full of rubbish: never a crash, never silently fewer rows."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis import load, results
+from analysis.readers import app, client, lines, proxy, samples
+from analysis.readers.clock import Clocks
+from loadproof.runfolder import formats, record
+from loadproof.runfolder.paths import RunFolder, TrialPaths
+from tests.analysis import synthetic
+
+CLOCKS = Clocks({}, ())
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> TrialPaths:
+    """Raw files of a few rows each."""
+    raw = synthetic.Raw(synthetic.plan(workers=(("load1", 1),), loads=("load1",)))
+    raw.user(1, 1, 0.0)
+    for index in range(3):
+        number = raw.request(1, index, 1.0 + index, 1.5 + index, "other" if index == 1 else "", error_name=2)
+        raw.read("app1", number, 1.1 + index, 1.4 + index)
+        raw.logged(number, 1.0 + index, 1.5 + index)
+        raw.sample("app1", index, [(7, 1, "loadproof-app.service", index)])
+    folder = synthetic.write_run(tmp_path, [raw])
+    return folder.trials[0]
+
+
+Reader = Callable[[TrialPaths], Any]
+READERS: dict[str, tuple[str, Reader]] = {
+    "requests": ("load1/requests-1.rows", lambda paths: client.read(paths, (("load1", 1),), CLOCKS)),
+    "app": ("app1/app-700-700000.rows", lambda paths: app.read(paths, ("app1",), CLOCKS)),
+    "proxy": ("proxy1/access.jsonl", lambda paths: proxy.read(paths, "proxy1", CLOCKS)),
+    "cpu": ("app1/sample.jsonl", lambda paths: samples.read(paths, ("app1",), CLOCKS)),
+}
+
+
+@pytest.mark.parametrize("kind", ["requests", "app"])
+def test_row_files_cut_at_every_byte(small: TrialPaths, kind: str) -> None:
+    name, read = READERS[kind]
+    path = small.raw() / name
+    data = path.read_bytes()
+    offset = 1 if kind == "requests" else 0  # the user's row
+    for size in range(len(data)):
+        path.write_bytes(data[:size])
+        found = read(small)
+        if size < 64:
+            assert found.present == () and "header" in " ".join(found.notes), size
+            continue
+        assert found.table.num_rows == max(0, (size - 64) // 64 - offset)
+        assert bool((size - 64) % 64) == any("its last row is cut" in note for note in found.notes), size
+
+
+@pytest.mark.parametrize("kind", ["proxy", "cpu"])
+def test_line_files_cut_at_every_byte(small: TrialPaths, kind: str) -> None:
+    name, read = READERS[kind]
+    path = small.raw() / name
+    data = path.read_bytes()
+    for size in range(len(data)):
+        path.write_bytes(data[:size])
+        found = read(small)
+        whole = [line for line in data[:size].split(b"\n") if line]
+        torn = bool(whole) and whole[-1] not in data.split(b"\n")
+        ticks = len(whole) - torn - (kind == "cpu" and len(whole) > torn)
+        assert found.table.num_rows == max(0, ticks), size
+        assert torn == any("1 malformed line" in note for note in found.notes), size
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name for name, _ in READERS.values()]
+    + ["load1/names-1.json", "load1/totals-1.json", "load1/manifest.json"],
+)
+def test_a_cut_file_is_always_told(small: TrialPaths, name: str) -> None:
+    """Also where it is cut between two rows: the manifest knows its size."""
+    folder = RunFolder(small.path.parent.parent)
+    path = small.raw() / name
+    data = path.read_bytes()
+    for size in sorted({0, 1, 63, 64, 65, 127, 128, 192, len(data) // 2, len(data) - 1} - {len(data)}):
+        if size < len(data):
+            path.write_bytes(data[:size])
+            assert results.analyse(folder.path)["incomplete"], (name, size)
+
+
+@pytest.mark.parametrize(
+    ("gone", "null", "kept"),
+    [
+        ("load1/requests-1.rows", ("window", "tps", "requests", "errors", "undelivered", "efficiency"), ()),
+        ("app1/app-*.rows", ("undelivered", "broken_pipe"), ("tps", "errors", "efficiency", "unattributed")),
+        ("app1/sample.jsonl", ("efficiency",), ("tps", "undelivered", "broken_pipe")),
+        ("proxy1/access.jsonl", (), ("tps", "undelivered", "broken_pipe", "efficiency", "unattributed")),
+    ],
+)
+def test_what_lacks_evidence_is_null(
+    copy: RunFolder, gone: str, null: tuple[str, ...], kept: tuple[str, ...]
+) -> None:
+    host, name = gone.split("/")
+    for path in copy.trials[0].raw(host).glob(name):
+        path.unlink()
+    made = results.analyse(copy.path)
+    arm, other = made["arms"]
+    assert {key: arm[key] for key in null} == dict.fromkeys(null)
+    assert all(arm[key] is not None for key in kept)
+    assert other["tps"] is not None
+    assert any("01-servers-1: " + host in text for text in made["incomplete"])
+
+
+def test_one_app_without_rows_leaves_the_other_its_own(copy: RunFolder) -> None:
+    for path in copy.trials[1].raw("app2").glob("app-*.rows"):
+        path.unlink()
+    before = json.loads(copy.results.read_text())["arms"][1]
+    arm = results.analyse(copy.path)["arms"][1]
+    assert arm["undelivered"] is arm["broken_pipe"] is arm["whole_run"]["broken_pipe"] is None
+    assert arm["servers"][0] == before["servers"][0]
+    assert arm["servers"][1]["requests"] == before["servers"][1]["requests"]  # nginx knows them
+    assert arm["servers"][1]["undelivered"] is None
+
+
+def test_a_trial_that_was_never_fetched(copy: RunFolder) -> None:
+    for path in sorted(copy.trials[0].raw().rglob("*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+    made = results.analyse(copy.path)
+    assert made["arms"][0]["tps"] is made["arms"][0]["whole_run"]["requests"] is None
+    assert [text for text in made["incomplete"] if text.startswith("01")] == [
+        "01-servers-1: no raw files are here: the trial was not fetched, or never ran"
+    ]
+
+
+def test_lost_rows_are_told(tmp_path: Path) -> None:
+    folder, raw = synthetic.one_arm(tmp_path)
+    path = folder.trials[0].raw("load1") / "requests-2.rows"
+    data = path.read_bytes()
+    path.write_bytes(data[: 64 + 64 * 5] + data[64 + 64 * 6 :])
+    said = results.analyse(folder.path)["incomplete"]
+    assert any("missing in the sequence" in text for text in said) and any(
+        "Locust counted" in text for text in said
+    )
+
+
+def test_rubbish_lines_are_counted_and_shown_escaped(small: TrialPaths) -> None:
+    path = small.raw("proxy1") / "access.jsonl"
+    good = path.read_bytes()
+    rubbish = [
+        b"\x00" * 100, b'{"id":"\xff\xfe', b'{"id": "a", "status": "x"}', b"[1,2]", b'"text"', b"\x1b]0;pwn\x07",
+        b'{"a":' * 5000, good.split(b"\n")[0] + good.split(b"\n")[1], b"x" * (1 << 20),
+    ]  # fmt: skip
+    path.write_bytes(good + b"\n".join(rubbish) + b"\n\n\n" + good)
+    found = proxy.read(small, "proxy1", CLOCKS)
+    assert found.table.num_rows == 6
+    (note,) = found.notes
+    assert f"{len(rubbish)} malformed lines" in note and note.isascii() and note.isprintable()
+
+
+def test_text_that_is_not_utf8_stays_a_row(small: TrialPaths) -> None:
+    path = small.raw("proxy1") / "access.jsonl"
+    line = path.read_bytes().split(b"\n")[0]
+    path.write_bytes(line.replace(b"/items/3", b"/\xff\xe2") + b"\n")
+    found = proxy.read(small, "proxy1", CLOCKS)
+    assert found.notes == () and found.table["uri"].to_pylist() == ["/\\xff\\xe2"]
+
+
+def test_several_upstreams_and_none(small: TrialPaths) -> None:
+    path = small.raw("proxy1") / "access.jsonl"
+    line = json.loads(path.read_bytes().split(b"\n")[0])
+    cases: list[dict[str, Any]] = [
+        {
+            "upstream_addr": "198.18.0.11:8000, 198.18.0.12:8000",
+            "upstream_status": "502, 200",
+            "upstream_response_time": "0.001, 0.250",
+        },
+        {"upstream_addr": "-", "upstream_status": "-", "upstream_response_time": "-"},
+        {
+            "upstream_addr": "",
+            "upstream_status": "",
+            "upstream_response_time": "",
+            "id": "",
+            "status": "499",
+            "request_time": "-",
+        },
+    ]
+    path.write_text("".join(json.dumps({**line, **case}) + "\n" for case in cases))
+    table = proxy.read(small, "proxy1", CLOCKS).table
+    assert table["server"].to_pylist() == ["198.18.0.12:8000", None, None]
+    assert table["server_status"].to_pylist() == [200, None, None]
+    assert table["server_response_us"].to_pylist() == [250_000, None, None]
+    assert table["id"].to_pylist()[2] == 0 and table["status"].to_pylist() == [200, 200, 499]
+
+
+def test_pieces_are_the_same_wherever_they_are_cut(
+    small: TrialPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = proxy.read(small, "proxy1", CLOCKS).table
+    for piece in (1, 7, 100, 399, 400, 401):
+        monkeypatch.setattr(lines, "PIECE", piece)
+        assert proxy.read(small, "proxy1", CLOCKS).table.equals(whole)
+    monkeypatch.setattr(lines, "PIECE", 7)
+    monkeypatch.setattr(lines, "LONGEST", 50)
+    found = proxy.read(small, "proxy1", CLOCKS)
+    assert found.table.num_rows == 0 and "3 malformed lines" in found.notes[0]
+
+
+def test_rows_that_were_never_written_are_none(small: TrialPaths) -> None:
+    """A kill -9 of the app leaves room for rows at the end of its file."""
+    path = small.raw("app1") / "app-700-700000.rows"
+    path.write_bytes(path.read_bytes() + bytes(64 * 1000))
+    assert app.read(small, ("app1",), CLOCKS).table.num_rows == 3
+
+
+def test_tables_are_made_once_and_never_trusted_when_broken(copy: RunFolder) -> None:
+    paths = copy.trials[0]
+    plan = record.read_plan(paths.plan)
+
+    def where(kind: str) -> Path:
+        return copy.table(kind, paths.name)
+
+    first = load.tables(paths, plan, where)
+    stamps = {kind: where(kind).stat().st_mtime_ns for kind in load.KINDS}
+    assert load.tables(paths, plan, where).requests.equals(first.requests)
+    assert {kind: where(kind).stat().st_mtime_ns for kind in load.KINDS} == stamps
+    data = where("requests").read_bytes()
+    for rubbish in (data[: len(data) // 2], b"", b"PAR1", data[:-1], None):
+        where("requests").unlink()
+        if rubbish is not None:
+            where("requests").write_bytes(rubbish)
+        again = load.tables(paths, plan, where)
+        assert again.requests.equals(first.requests) and again.notes == first.notes
+    load.tables(paths, plan, where, rebuild=True)
+    assert {kind: where(kind).stat().st_mtime_ns for kind in load.KINDS} != stamps
+    assert not list(copy.path.rglob("*.tmp"))
+
+
+def test_random_damage_never_crashes(copy: RunFolder) -> None:
+    chance = random.Random(5)
+    files = [path for path in copy.trials[1].path.rglob("*") if path.is_file() and path.name != "plan.json"]
+    for _ in range(25):
+        path = chance.choice(files)
+        before = path.read_bytes()
+        data = bytearray(before)
+        for _ in range(chance.randint(1, 200)):
+            at = chance.randrange(len(data))
+            data[at] = chance.randrange(256)
+        path.write_bytes(data)
+        try:
+            results.analyse(copy.path)
+        finally:
+            path.write_bytes(before)
+
+
+def test_reserved_ids_are_outside_every_figure(two_arms: RunFolder) -> None:
+    paths = two_arms.trials[0]
+    found = load.tables(paths, record.read_plan(paths.plan), lambda kind: two_arms.table(kind, paths.name))
+    assert (formats.worker_of(found.app["id"].to_numpy()) >= 0xFFF0).sum() == 200
+    made = json.loads(two_arms.results.read_text())["arms"][0]["whole_run"]
+    assert made["requests"] + made["cut"] == found.requests.num_rows

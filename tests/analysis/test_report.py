@@ -1,0 +1,259 @@
+"""The report: one safe file, the same figures, every chart."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from analysis import charts, drawing, page, report, results, series, words
+from loadproof.runfolder.paths import RunFolder
+from tests.analysis import synthetic
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+MOST_BYTES = 3_000_000
+EVIL = [
+    "</script><img src=x onerror=alert(1)>", "<b>bold</b>", "\"><svg onload=alert(1)>", "{{7*7}}", "\x1b]0;pwn\x07", "\u202edlrow",
+    "--><!--<script>", "]]>", "javascript:alert(1)", "&lt;", "' onmouseover='x",
+]  # fmt: skip
+
+
+class Shape(HTMLParser):
+    """Elements with their attributes' names, and text, of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, tuple[str, ...]]] = []
+        self.scripts: list[str] = []
+        self.styles: list[str] = []
+        self.policy = ""
+        self.links: list[str] = []
+        self.text: list[str] = []
+        self._in = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        self.elements.append((tag, tuple(sorted(found))))
+        self._in = tag if tag in ("script", "style") and "type" not in found else ""
+        if found.get("http-equiv") == "Content-Security-Policy":
+            self.policy = found["content"] or ""
+        self.links += [found[name] or "" for name in ("src", "href", "action", "srcset") if name in found]
+        if self._in:
+            (self.scripts if tag == "script" else self.styles).append("")
+
+    def handle_data(self, data: str) -> None:
+        if self._in:
+            into = self.scripts if self._in == "script" else self.styles
+            into[-1] += data
+        else:
+            self.text.append(data)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in = ""
+
+
+@pytest.fixture(scope="module")
+def written(two_arms: RunFolder) -> Path:
+    return report.render(two_arms.path)
+
+
+@pytest.fixture(scope="module")
+def shape(written: Path) -> Shape:
+    return Shape(written.read_text())
+
+
+def test_one_file_that_needs_nothing_else(written: Path, shape: Shape) -> None:
+    assert written.stat().st_size <= MOST_BYTES
+    assert shape.links and all(link.startswith("data:image/svg+xml;base64,") for link in shape.links)
+    assert {tag for tag, _ in shape.elements}.isdisjoint(
+        {"link", "iframe", "object", "embed", "form", "base"}
+    )
+    assert not [
+        tag
+        for tag, names in shape.elements
+        if "style" in names or any(name.startswith("on") for name in names)
+    ]
+
+
+def test_the_policy_allows_what_is_there_and_nothing_else(shape: Shape) -> None:
+    def named(texts: list[str]) -> str:
+        return " ".join(
+            f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in texts
+        )
+
+    rules = dict(rule.strip().split(" ", 1) for rule in shape.policy.split(";"))
+    assert rules["default-src"] == "'none'"
+    assert rules["script-src"] == named(shape.scripts) and len(shape.scripts) == 2
+    assert rules["style-src"] == named(shape.styles) and len(shape.styles) == 1
+    assert "unsafe" not in shape.policy and "http" not in shape.policy
+
+
+def test_the_page_says_what_results_json_says(two_arms: RunFolder, shape: Shape) -> None:
+    text = f" {' '.join(part.strip() for part in shape.text)} "
+    made = json.loads(two_arms.results.read_text())
+    assert "One trial per arm: an anecdote, no interval." in text
+    assert "does a second server help?" in text and "0123456789ab" in text and made["run"] in text
+    for arm in made["arms"]:
+        assert f" {words.number(arm['tps'], 2)} " in text and f" {words.number(arm['mtt_ms'])} " in text
+        for name, count in arm["errors"].items():
+            assert name in text and str(count) in text
+    assert (
+        "no 504 can happen" in text
+        and "share one kernel" in text
+        and "MTSD" in text
+        and "198.18.0.12" in text
+    )
+
+
+def test_headline_charts_are_files_too(written: Path) -> None:
+    for name in ("tps", "mtt"):
+        assert (written.parent / "charts" / f"{name}.svg").read_text().startswith("<svg")
+        assert (written.parent / "charts" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", list(charts.charts()))
+def test_every_chart_is_drawn_and_has_its_words(name: str, two_arms: RunFolder, tmp_path: Path) -> None:
+    module = charts.charts()[name]
+    judged = results.judge(two_arms)
+    drawn = module.draw(series.series([(one.label, one.judged) for one in judged.members]))
+    assert drawn is not None and module.TITLE and module.CAPTION.endswith(".")
+    assert len(json.dumps(drawn.to_dict())) > 1000
+    nothing, _ = synthetic.one_arm(tmp_path)
+    shutil.rmtree(nothing.trials[0].raw())
+    empty = series.series([(one.label, one.judged) for one in results.judge(nothing).members])
+    assert module.draw(empty) is None
+
+
+def test_series_hold_the_known_bins(tmp_path: Path) -> None:
+    """By hand: successes end in seconds 2, 6, 7, 8 and 21; those that began in second 21 were partly cut."""
+    folder, _ = synthetic.one_arm(tmp_path)
+    found = series.series([(one.label, one.judged) for one in results.judge(folder).members])
+    rates = found.rates.set_index("second")
+    assert found.width_s == 1 and len(rates) == 22
+    assert {second for second, tps in rates["tps"].items() if tps} == {2.5, 6.5, 7.5, 8.5, 21.5}
+    assert rates["mtt_ms"].dropna().to_dict() == pytest.approx(
+        {1.5: 1000.0, 5.5: 100.0, 7.5: 200.0, 8.5: 300.0}
+    )
+    assert found.users[["second", "users"]].to_numpy().tolist() == [[0.0, 3], [2.0, 6], [4.0, 9], [22.0, 9]]
+    assert found.errors.groupby("error")["per_second"].sum().to_dict() == {
+        "http_503": 1,
+        "timeout": 1,
+        "refused": 1,
+        "other:ValueError": 1,
+    }
+    assert found.cpu["percent"].to_numpy() == pytest.approx([5.0] * 22)
+
+
+def test_a_report_of_nothing_says_so(tmp_path: Path) -> None:
+    folder, _ = synthetic.one_arm(tmp_path)
+    shutil.rmtree(folder.trials[0].raw())
+    folder.run.unlink()
+    text = report.render(folder.path).read_text()
+    assert "no raw files are here" in text and len(text) < 100_000
+    assert "script-src 'none'" in text.replace("&#39;", "'")
+
+
+def hostile(base: Path, evil: str, run: str) -> RunFolder:
+    """A run whose every free text is evil."""
+    raw = synthetic.Raw(synthetic.plan(run=run, because=evil))
+    raw.names = ["", evil, evil]
+    for user in range(9):
+        raw.user(raw.plan.workers[user % 3][1], user, 0.0)
+    synthetic.by_hand(raw)
+    synthetic.quiet_samples(raw, {"app1": 0.05})
+    raw.logged(1 << 48, 7.0, 8.0, uri=evil, peer=evil, method=evil, server=evil)
+    folder = synthetic.write_run(base, [raw], note=evil, system=evil, versions=[[evil, evil]])
+    log = folder.trials[0].raw("proxy1") / "access.jsonl"
+    log.write_bytes(log.read_bytes() + evil.encode() + b"\n")
+    return folder
+
+
+def test_hostile_text_adds_no_element(tmp_path: Path) -> None:
+    """All of it in a whole report; each alone in the page around the charts, which take long to draw."""
+
+    def around(evil: str, run: str) -> Shape:
+        return Shape(report.html(page.context(results.judge(hostile(tmp_path, evil, run))), []))
+
+    def whole(evil: str, run: str) -> Shape:
+        return Shape(report.render(hostile(tmp_path, evil, run).path).read_text())
+
+    pages = [(evil, around(evil, f"20261124T0315{index:02d}Z-evil")) for index, evil in enumerate(EVIL)]
+    calm_page = around("calm", "20261124T041500Z-calm")
+    calm_whole = whole("calm", "20261124T041501Z-calm")
+    everything = " ".join(EVIL)
+    cases = [(evil, calm_page, found) for evil, found in pages]
+    for evil, calm, found in [*cases, (everything, calm_whole, whole(everything, "20261124T041502Z-evil"))]:
+        assert found.elements == calm.elements, evil
+        assert found.scripts == calm.scripts and found.styles == calm.styles
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]", "".join(found.text)), evil
+
+
+def test_visible_spells_what_cannot_be_seen() -> None:
+    assert words.visible("a\x1b[31m\u202eb\x00\ud800") == "a\\x1b[31m\\u202eb\\x00\\ud800"
+    assert words.visible("größer – 1\u202f000") == "größer – 1\u202f000"
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"window": {"from_s": 1, "to_s": 2, "short": True}}, "short"),
+        ({"failures": 50}, "failed share differs"),
+        ({"tps": None}, "No figures"),
+    ],
+)
+def test_sentences_warn(two_arms: RunFolder, change: dict[str, object], word: str) -> None:
+    arms = json.loads(two_arms.results.read_text())["arms"]
+    calm = [{**arm, "window": {**arm["window"], "short": False}, "failures": 0} for arm in arms]
+    assert "times that of" in " ".join(text for _, text in page.sentences(calm))
+    said = " ".join(text for _, text in page.sentences([calm[0], {**calm[1], **change}]))
+    assert word in said
+    assert ("times that of" in said) == (word == "failed share differs")
+
+
+def browse(url: str, *words: str) -> tuple[str, str]:
+    """(page after its scripts ran, what the browser said)."""
+    with tempfile.TemporaryDirectory() as profile:
+        ran = subprocess.run(
+            [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}", "--enable-logging=stderr",
+             "--virtual-time-budget=10000", "--dump-dom", *words, url],
+            capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+    return ran.stdout, ran.stderr
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no browser here")
+def test_charts_come_alive_under_the_policy(written: Path) -> None:
+    dom, said = browse(written.as_uri(), "--host-resolver-rules=MAP * ~NOTFOUND")
+    assert dom.count('class="drawn"') == dom.count("<canvas") == 4
+    assert "CONSOLE" not in said and "Content Security Policy" not in said, said
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no browser here")
+def test_a_phone_needs_no_sideways_scrolling(written: Path, tmp_path: Path) -> None:
+    """In a frame of 390 px: the copy may run one more script, which tells how wide the page is."""
+    tell = "<script>addEventListener('load',()=>setTimeout(()=>parent.postMessage(document.documentElement.scrollWidth,'*'),3000))</script>"
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", written.read_text())
+    (tmp_path / "page.html").write_text(text.replace("</body>", f"{tell}</body>"))
+    frame = tmp_path / "frame.html"
+    frame.write_text(
+        "<p id=w></p><iframe src=page.html width=390 height=900 style='border:0'></iframe>"
+        "<script>onmessage=event=>document.getElementById('w').textContent='width '+event.data</script>"
+    )
+    dom, _ = browse(frame.as_uri())
+    found = re.search(r"width (\d+)", dom)
+    assert found and int(found[1]) <= 390, dom[:300]
+
+
+def test_the_library_is_safe_in_a_page() -> None:
+    text = report.library()
+    assert not re.search(r"</script|<!--", text, re.IGNORECASE) and "\x00" not in text
+    assert len(text) < MOST_BYTES - 1_500_000 and drawing.library() is drawing.library()
