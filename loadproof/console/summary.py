@@ -76,7 +76,11 @@ def _servers(arms: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _errors(arms: Sequence[Mapping[str, Any]]) -> str:
-    rows = [(arm["label"], name, number(count)) for arm in arms for name, count in arm["whole_run"]["errors"].items()]
+    rows = [
+        (arm["label"], name, number(count))
+        for arm in arms
+        for name, count in arm["whole_run"]["errors"].items()
+    ]
     return table(("arm", "error (whole run)", "count"), rows) if rows else ""
 
 
@@ -87,7 +91,9 @@ def ratio(results: Mapping[str, Any]) -> str:
         return ""
     short = [arm["label"] for arm in arms if (arm["window"] or {}).get("short")]
     if short:
-        return f"the window of {' and of '.join(short)} is short (below 15 s or 20 x MTT): shown, not compared"
+        return (
+            f"the window of {' and of '.join(short)} is short (below 15 s or 20 x MTT): shown, not compared"
+        )
     return f"TPS of {arms[1]['label']} / TPS of {arms[0]['label']} = {arms[1]['tps'] / arms[0]['tps']:.2f}; {ANECDOTE}"
 
 
