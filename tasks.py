@@ -84,7 +84,9 @@ def word(**options: Any) -> Callable[[Callable[..., None]], Any]:
                 raise
             except Exception as error:
                 traceback.print_exc()
-                say(f"error: {type(error).__name__}: {text.escape(error)}\nwhere: loadproof itself; this is our fault")
+                say(
+                    f"error: {type(error).__name__}: {text.escape(error)}\nwhere: loadproof itself; this is our fault"
+                )
                 raise Exit(code=70) from error
 
         return task(auto_shortflags=False, **options)(guarded)
@@ -94,7 +96,9 @@ def word(**options: Any) -> Callable[[Callable[..., None]], Any]:
 
 def flags(values: Mapping[str, Any]) -> dict[str, str]:
     """The flags that were given, with the names a person typed."""
-    return {name.replace("_", "-"): str(value) for name, value in values.items() if value not in (None, "", False)}
+    return {
+        name.replace("_", "-"): str(value) for name, value in values.items() if value not in (None, "", False)
+    }
 
 
 def groups(text: str) -> dict[str, str]:
@@ -124,7 +128,7 @@ def inventory_path(given: str) -> Path:
     return own if own.exists() else LAB_INVENTORY
 
 
-def open_inventory(given: str, group: str, bring_up: bool, servers: int = 0) -> Inventory:
+def open_inventory(given: str, group: str, bring_up: bool) -> Inventory:
     """Reads the inventory, naming it first; the lab is brought up only by demo, deploy and bench."""
     from loadproof.control import inventory
 
@@ -132,7 +136,10 @@ def open_inventory(given: str, group: str, bring_up: bool, servers: int = 0) -> 
     say(f"inventory: {path}" + (" (the lab)" if path == LAB_INVENTORY else ""))
     if path == LAB_INVENTORY:
         raise_lab(bring_up)
-    return inventory.read(path, groups(group))
+    known = inventory.read(path, groups(group))
+    for note in known.notes:
+        say(f"note: {note}")
+    return known
 
 
 def all_answered(answers: Mapping[str, Any], inventory: str) -> None:
@@ -170,7 +177,9 @@ def raise_lab(bring_up: bool) -> None:
     if bring_up:
         lab_up()
     elif not status.status().up:
-        raise LabUnavailable("the lab is down", where=str(LAB_INVENTORY), kept="nothing was touched", next="./inv lab.up")
+        raise LabUnavailable(
+            "the lab is down", where=str(LAB_INVENTORY), kept="nothing was touched", next="./inv lab.up"
+        )
 
 
 def watcher(stream_is_terminal: bool) -> WatcherType:
@@ -367,7 +376,15 @@ def facts(context: Context, inventory: str = "", i: str = "", group: str = "", h
 
     only = tuple(name for name in hosts.split(",") if name)
     found = fleet.facts(open_inventory(inventory or i, group, bring_up=False), only)
-    print(json.dumps({name: value if isinstance(value, dict) else {"error": value.what} for name, value in found.items()}, indent=2))
+    print(
+        json.dumps(
+            {
+                name: value if isinstance(value, dict) else {"error": value.what}
+                for name, value in found.items()
+            },
+            indent=2,
+        )
+    )
     all_answered(found, inventory or i)
 
 
@@ -473,7 +490,9 @@ def trust(context: Context, inventory: str = "", i: str = "", group: str = "", y
     found = trusting.collect(known)
     print(show.keys(found))
     if not yes and not sys.stdin.isatty():
-        raise Refused("nobody is here to look at the fingerprints", kept="nothing was touched", next="./inv trust --yes")
+        raise Refused(
+            "nobody is here to look at the fingerprints", kept="nothing was touched", next="./inv trust --yes"
+        )
     if yes or agreed("Are these the keys of your hosts?"):
         for line in trusting.remember(found):
             say(line)
@@ -534,7 +553,11 @@ def lab_down(context: Context, purge: bool = False, discard: bool = False, host:
 
     unfetched = [] if discard else state.unfetched(RESULTS, LAB_INVENTORY)
     gone = down.down(
-        purge=purge, unfetched=unfetched, discard=discard, say=lambda text: say(f"  {text}"), host=host or None
+        purge=purge,
+        unfetched=unfetched,
+        discard=discard,
+        say=lambda text: say(f"  {text}"),
+        host=host or None,
     )
     say(f"lab: {', '.join(gone.hosts)} gone" if gone.hosts else "lab: there were no hosts")
     if gone.words:
@@ -565,6 +588,21 @@ def test(context: Context, long: bool = False, only: str = "") -> None:
 
 
 ns = Collection(
-    demo, deploy, bench, fetch_results, report, runs, status, facts, plan, attach, stop, clean, trust, doctor, lint, test
+    demo,
+    deploy,
+    bench,
+    fetch_results,
+    report,
+    runs,
+    status,
+    facts,
+    plan,
+    attach,
+    stop,
+    clean,
+    trust,
+    doctor,
+    lint,
+    test,
 )
 ns.add_collection(Collection("lab", lab_up_word, lab_status, lab_down))

@@ -82,12 +82,22 @@ class StepFailed(LoadproofError):
     exit_code = 3
 
     def __init__(
-        self, host: str, command: str, exited: int, last_lines: str, *, what: str = "", where: str = "",
-        kept: str = "", next: str = "",
+        self,
+        host: str,
+        command: str,
+        exited: int,
+        last_lines: str,
+        *,
+        what: str = "",
+        where: str = "",
+        kept: str = "",
+        next: str = "",
     ) -> None:
         super().__init__(
             what or f"exit {exited} from: {command}\n{last_lines}".rstrip(),
-            where=where or f"host {host}", kept=kept, next=next,
+            where=where or f"host {host}",
+            kept=kept,
+            next=next,
         )
         self.host, self.command, self.exited, self.last_lines = host, command, exited, last_lines
 
@@ -98,12 +108,21 @@ class NotReady(LoadproofError):
     exit_code = 3
 
     def __init__(
-        self, host: str, condition: str, waited_s: float, last_seen: str, *, where: str = "", kept: str = "",
+        self,
+        host: str,
+        condition: str,
+        waited_s: float,
+        last_seen: str,
+        *,
+        where: str = "",
+        kept: str = "",
         next: str = "",
     ) -> None:
         super().__init__(
             f"{condition}: not within {waited_s:.0f} s; last seen: {last_seen.strip() or 'nothing'}",
-            where=where or f"host {host}", kept=kept, next=next,
+            where=where or f"host {host}",
+            kept=kept,
+            next=next,
         )
         self.host, self.condition, self.waited_s, self.last_seen = host, condition, waited_s, last_seen
 

@@ -39,7 +39,9 @@ def overhead(seconds: dict[str, float]) -> float:
 
 def main() -> None:
     """Runs the benches and prints the median of each stage."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--processes", type=int, default=3)
     parser.add_argument("--threads", type=int, default=3)
@@ -48,7 +50,9 @@ def main() -> None:
     words += ["--interval", "500ms", "--settle", "1s", "--hold", "15s", "--name", "timing-trial"]
     all_stages = []
     for number in range(asked.runs):
-        subprocess.run([str(ROOT / "inv"), "bench", "--servers", "2", *words], check=True, stderr=subprocess.DEVNULL)
+        subprocess.run(
+            [str(ROOT / "inv"), "bench", "--servers", "2", *words], check=True, stderr=subprocess.DEVNULL
+        )
         all_stages.append(stages(RunFolder.open(ROOT / "results")))
         sys.stdout.write(f"run {number + 1}: overhead {overhead(all_stages[-1]):.2f} s\n")
     for name in all_stages[0]:

@@ -46,7 +46,12 @@ def _unchanged(before: list[TrialPlan], now: tuple[TrialPlan, ...], folder: RunF
 
 
 def _take_up(
-    trial: TrialPlan, decided: bench.Decided, folder: RunFolder, fleet: Fleet, root: Path, watcher: bench.Watcher
+    trial: TrialPlan,
+    decided: bench.Decided,
+    folder: RunFolder,
+    fleet: Fleet,
+    root: Path,
+    watcher: bench.Watcher,
 ) -> None:
     paths = folder.trial(trial.folder)
     if state.sealed(paths):

@@ -120,7 +120,9 @@ def hooks(
 def converge(fleet: Fleet, desired: Desired, root: Path, run: str) -> None:
     """Brings every host to its desired state; the first host that fails is raised."""
     problems = [
-        outcome.problem for outcome in apply.converge(fleet, desired, root=root, run=run).values() if outcome.problem
+        outcome.problem
+        for outcome in apply.converge(fleet, desired, root=root, run=run).values()
+        if outcome.problem
     ]
     # a host that was only left alone because of another one is not the cause
     causes = [problem for problem in problems if not isinstance(problem, Refused)] or problems

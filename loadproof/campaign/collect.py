@@ -44,7 +44,9 @@ def analyse(folders: Sequence[RunFolder], results: Path) -> tuple[Mapping[str, A
     for folder in folders:
         if not any(paths.hosts for paths in folder.trials) and not folder.results.exists():
             raise RecordUnreadable(
-                "nothing was fetched yet", where=f"run {folder.id}", kept=str(folder.path),
+                "nothing was fetched yet",
+                where=f"run {folder.id}",
+                kept=str(folder.path),
                 next=f"./inv fetch-results --run {folder.id}",
             )
     if len(folders) == 1:

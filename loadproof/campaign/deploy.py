@@ -35,9 +35,17 @@ def run(
     with Fleet(inventory) as fleet:
         platforms = probe.platforms(fleet, inventory, root)
         desired = desired_state.desired(
-            inventory, experiment.servers[0], experiment.variant, experiment.rows, experiment.seed, platforms, root
+            inventory,
+            experiment.servers[0],
+            experiment.variant,
+            experiment.rows,
+            experiment.seed,
+            platforms,
+            root,
         )
-        return apply.converge(fleet, desired, check=check, hosts=only or None, root=root, packages_from=packages_from)
+        return apply.converge(
+            fleet, desired, check=check, hosts=only or None, root=root, packages_from=packages_from
+        )
 
 
 def causes(outcomes: Mapping[str, HostOutcome]) -> list[LoadproofError]:

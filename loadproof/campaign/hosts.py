@@ -18,7 +18,13 @@ from loadproof.plan import places
 from loadproof.plan.shell import quote
 from loadproof.plan.values import Inventory
 
-UNITS = (places.APP_UNIT, places.LIMIT_UNIT, places.PROXY_UNIT, places.SAMPLE_UNIT, places.load_unit("master"))
+UNITS = (
+    places.APP_UNIT,
+    places.LIMIT_UNIT,
+    places.PROXY_UNIT,
+    places.SAMPLE_UNIT,
+    places.load_unit("master"),
+)
 FOLDERS = (places.OPT, places.ETC, places.VAR, places.RUN)
 NOTE = f"{places.VAR}/packages.json"
 
@@ -46,7 +52,9 @@ def stop(inventory: Inventory) -> dict[str, list[str] | LoadproofError]:
 
 def _stop(remote: Remote) -> list[str]:
     units = ("loadproof-load@*", "loadproof-sample*", "loadproof-limit*")
-    running = checked(remote, quote("systemctl", "list-units", "--plain", "--no-legend", "--state=active", *units), 15)
+    running = checked(
+        remote, quote("systemctl", "list-units", "--plain", "--no-legend", "--state=active", *units), 15
+    )
     checked(remote, quote("systemctl", "stop", *units), 30, ok=(0, 5))
     done = [f"stopped {line.split()[0]}" for line in running.stdout.splitlines() if line.split()]
     told = remote.run(quote("cat", places.TRIAL_JSON), 10)
@@ -78,7 +86,9 @@ def clean(
 
 def _clean(remote: Remote, packages: bool) -> list[str]:
     done: list[str] = []
-    ours = checked(remote, "systemctl list-unit-files --plain --no-legend 'loadproof-*'", 15, ok=(0, 1)).stdout
+    ours = checked(
+        remote, "systemctl list-unit-files --plain --no-legend 'loadproof-*'", 15, ok=(0, 1)
+    ).stdout
     checked(remote, quote("systemctl", "stop", "loadproof-*"), 60, ok=(0, 5))
     brought = _brought(remote)
     if packages and brought:
@@ -87,18 +97,21 @@ def _clean(remote: Remote, packages: bool) -> list[str]:
     had = checked(remote, f"ls -d {' '.join(FOLDERS)} 2>/dev/null; true", 15).stdout.split()
     checked(remote, quote("sh", "-c", _REMOVE, "sh", *FOLDERS), 120)
     user = remote.run("userdel loadproof", 15)
+    remote.run("command -v nft >/dev/null && nft delete table inet loadproof", 15)
     if ours.split() or had:
         done.append("removed units and " + ", ".join(had))
     if user.ok:
         done.append("removed the user loadproof")
     if brought and not packages:
         _keep_note(remote, brought)
-        done.append(f"packages that we brought stay: {', '.join(brought)} (./inv clean --packages removes them)")
+        done.append(
+            f"packages that we brought stay: {', '.join(brought)} (./inv clean --packages removes them)"
+        )
     return done
 
 
 _REMOVE = (
-    f"rm -rf \"$@\" {places.UNITS}/loadproof-*.service {places.RUNTIME_UNITS}/loadproof-*.d "
+    f'rm -rf "$@" {places.UNITS}/loadproof-*.service {places.RUNTIME_UNITS}/loadproof-*.d '
     "/run/systemd/system.control/loadproof-*; systemctl daemon-reload; "
     "systemctl reset-failed 'loadproof-*' 2>/dev/null; true"
 )
@@ -112,7 +125,9 @@ def _brought(remote: Remote) -> list[str]:
 
 
 def _unpackage(remote: Remote) -> None:
-    said = run_program(remote, "install", within=600, stdin=json.dumps({"steps": [{"do": "unpackage"}]})).json()
+    said = run_program(
+        remote, "install", within=600, stdin=json.dumps({"steps": [{"do": "unpackage"}]})
+    ).json()
     if failed := said.get("failed"):
         raise StepFailed(remote.host.name, failed["what"], int(failed.get("exit") or 1), failed["last_lines"])
     checked(remote, quote("systemctl", "unmask", "--runtime", "nginx.service"), 15, ok=(0, 1))

@@ -36,7 +36,10 @@ def begun(paths: TrialPaths) -> bool:
 def _reached(paths: TrialPaths, stage: str, event: str) -> bool:
     if not paths.journal.exists():
         return False
-    return any(line.get("stage") == stage and line.get("event") == event for line in journal.read(paths.journal).lines)
+    return any(
+        line.get("stage") == stage and line.get("event") == event
+        for line in journal.read(paths.journal).lines
+    )
 
 
 def fetched(paths: TrialPaths) -> bool:
@@ -67,7 +70,9 @@ def listing(results: Path) -> list[tuple[str, str, str, str]]:
         except RecordUnreadable as error:
             rows.append((folder.id, "?", f"unreadable: {error.what}", ""))
             continue
-        rows.append((folder.id, str(len(folder.trials)), _state(folder, known.sources), known.experiment.note))
+        rows.append(
+            (folder.id, str(len(folder.trials)), _state(folder, known.sources), known.experiment.note)
+        )
     return rows
 
 

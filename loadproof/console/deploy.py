@@ -48,7 +48,10 @@ def details(outcomes: Mapping[str, Outcome], diff: bool) -> str:
     lines: list[str] = []
     for host, outcome in outcomes.items():
         for change in outcome.changes:
-            lines.append(f"{host}: {change.kind} {escape(change.what)}" + (f"  ({escape(change.detail)})" if change.detail else ""))
+            lines.append(
+                f"{host}: {change.kind} {escape(change.what)}"
+                + (f"  ({escape(change.detail)})" if change.detail else "")
+            )
             if diff and change.kind == "file":
                 lines += _diff(change)
     return "\n".join(lines)
@@ -57,5 +60,7 @@ def details(outcomes: Mapping[str, Outcome], diff: bool) -> str:
 def _diff(change: Change) -> list[str]:
     before = (change.before or "").splitlines()
     after = (change.after or "").splitlines()
-    made = difflib.unified_diff(before, after, f"{change.what} (host)", f"{change.what} (wanted)", lineterm="", n=2)
+    made = difflib.unified_diff(
+        before, after, f"{change.what} (host)", f"{change.what} (wanted)", lineterm="", n=2
+    )
     return ["    " + escape(line) for line in made]

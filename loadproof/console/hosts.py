@@ -44,8 +44,17 @@ def status(answers: Mapping[str, Mapping[str, Any] | LoadproofError]) -> str:
             continue
         units = answer.get("units", {})
         running = [_short(name) for name, unit in sorted(units.items()) if unit.get("active") == "active"]
-        failed = [f"{_short(name)} failed" for name, unit in sorted(units.items()) if unit.get("active") == "failed"]
-        rows.append((host, ", ".join(running + failed) or "nothing", answer.get("trial") or "", _owner(answer.get("lock"))))
+        failed = [
+            f"{_short(name)} failed" for name, unit in sorted(units.items()) if unit.get("active") == "failed"
+        ]
+        rows.append(
+            (
+                host,
+                ", ".join(running + failed) or "nothing",
+                answer.get("trial") or "",
+                _owner(answer.get("lock")),
+            )
+        )
     return table(("host", "runs", "trial", "held by"), rows)
 
 
@@ -65,7 +74,10 @@ def first_line(text: str) -> str:
 def findings(rows: Iterable[Finding]) -> str:
     """The doctor's findings; a remedy follows each that is not well."""
     lines = [
-        table(("host", "asked", "", "said"), [(row.host, row.asked, "ok" if row.ok else "NOT OK", row.said) for row in rows])
+        table(
+            ("host", "asked", "", "said"),
+            [(row.host, row.asked, "ok" if row.ok else "NOT OK", row.said) for row in rows],
+        )
     ]
     lines += [f"{escape(row.host)}: {escape(row.remedy)}" for row in rows if not row.ok and row.remedy]
     return "\n".join(lines)
@@ -105,9 +117,12 @@ class LabState(Protocol):
 def lab(state: LabState) -> str:
     """The local hosts, one line each, and whether the lab as a whole is up."""
     if not state.hosts:
-        return "the lab is down" + (f"; on this machine stands the lab of {escape(state.owner)}" if state.owner else "")
+        return "the lab is down" + (
+            f"; on this machine stands the lab of {escape(state.owner)}" if state.owner else ""
+        )
     rows = [
-        (item.host.name, item.host.role, item.host.address, item.trouble or item.system or "answers") for item in state.hosts
+        (item.host.name, item.host.role, item.host.address, item.trouble or item.system or "answers")
+        for item in state.hosts
     ]
     head = f"the lab is {'up' if state.up else 'NOT WHOLE (./inv lab.up repairs it)'} on {state.bridge} ({state.net})"
     return head + "\n" + table(("host", "group", "address", ""), rows)

@@ -38,11 +38,15 @@ def plan(preview: Preview, files: bool) -> str:
 
 def _action(action: Action) -> str:
     if isinstance(action, Put):
-        return f"{action.host}: write {action.path}\n      " + escape(action.text).rstrip().replace("\n", "\n      ")
+        return f"{action.host}: write {action.path}\n      " + escape(action.text).rstrip().replace(
+            "\n", "\n      "
+        )
     if isinstance(action, Await):
         return f"{action.host}: wait until {action.condition} (at most {action.within:g} s)\n      $ {escape(action.command)}"
     told = f"\n      < {escape(action.stdin).rstrip()}" if action.stdin else ""
-    return f"{action.host}: {action.name}\n      $ {escape(action.command)}" + told.replace("\n", "\n      ").replace("      " * 2, " " * 6)
+    return f"{action.host}: {action.name}\n      $ {escape(action.command)}" + told.replace(
+        "\n", "\n      "
+    ).replace("      " * 2, " " * 6)
 
 
 def _host(host: HostDesired, files: bool) -> list[str]:
@@ -54,5 +58,8 @@ def _host(host: HostDesired, files: bool) -> list[str]:
         if files and not file.secret and not file.path.endswith(".py"):
             lines += ["      | " + escape(line) for line in file.data.decode("utf-8", "replace").splitlines()]
     lines += [f"    unit {unit.name} {unit.state}" for unit in host.units]
-    lines += [f"    read back {promise.kind} on port {promise.port}: {promise.expected}" for promise in host.promises]
+    lines += [
+        f"    read back {promise.kind} on port {promise.port}: {promise.expected}"
+        for promise in host.promises
+    ]
     return lines

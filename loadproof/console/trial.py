@@ -57,7 +57,11 @@ def _what(load: Load, index: int) -> str:
 def trial_line(trial: TrialPlan, index: int, total: int) -> str:
     """One line that opens a trial."""
     servers = ", ".join(trial.apps)
-    limit = "no limit" if trial.limit.kind == "none" else f"{trial.limit.kind} at {trial.limit.percent:g} % of one CPU"
+    limit = (
+        "no limit"
+        if trial.limit.kind == "none"
+        else f"{trial.limit.kind} at {trial.limit.percent:g} % of one CPU"
+    )
     return (
         f"trial {trial.id} ({index} of {total}): {trial.arm} on {servers}; variant {trial.variant}; {limit}; "
         f"{len(trial.workers)} Locust workers on {', '.join(trial.loads)}"

@@ -50,7 +50,9 @@ def target(inventory: Inventory, trial: TrialPlan) -> str:
 
 def backends(inventory: Inventory, trial: TrialPlan) -> list[str]:
     """The URLs of the arm's app servers, in upstream order."""
-    return [f"http://{inventory.host(name).address}:{inventory.host(name).port('app')}" for name in trial.apps]
+    return [
+        f"http://{inventory.host(name).address}:{inventory.host(name).port('app')}" for name in trial.apps
+    ]
 
 
 def trial_json(inventory: Inventory, trial: TrialPlan, host: str) -> dict[str, Any]:
@@ -122,6 +124,8 @@ def opened(inventory: Inventory, trial: TrialPlan) -> Stage:
     out = places.trial_out(trial.run, trial.id)
     make = quote("mkdir", "-p", out, places.IDLE, places.RUN)
     turn = quote("ln", "-sfn", out, places.CURRENT)
+    # what programs wrote while there was no trial; all of them are stopped now
+    forget = quote("find", places.IDLE, "-type", "f", "-delete")
     told: list[Action] = []
     for host in hosts_of(trial):
         text = json.dumps(trial_json(inventory, trial, host), indent=1) + "\n"
@@ -130,9 +134,11 @@ def opened(inventory: Inventory, trial: TrialPlan) -> Stage:
     bounded = (places.LIMIT_UNIT, places.SAMPLE_UNIT, "loadproof-load@.service")
     folders_d = [f"{places.RUNTIME_UNITS}/{unit}.d" for unit in bounded]
     confs = [f"{folder}/trial.conf" for folder in folders_d]
-    bound = quote("mkdir", "-p", *folders_d, Raw("&&"), "tee", *confs, Raw(">/dev/null && systemctl daemon-reload"))
+    bound = quote(
+        "mkdir", "-p", *folders_d, Raw("&&"), "tee", *confs, Raw(">/dev/null && systemctl daemon-reload")
+    )
     told += [Run(host, "deadline", bound, stdin=limit) for host in hosts_of(trial)]
-    folders = [Run(host, "folder", f"{make} && {turn}") for host in hosts_of(trial)]
+    folders = [Run(host, "folder", f"{make} && {turn} && {forget}") for host in hosts_of(trial)]
     return Stage("open", (tuple(folders), tuple(told)))
 
 
@@ -220,7 +226,14 @@ def drain(inventory: Inventory, trial: TrialPlan) -> Stage:
     within = trial.load.timeout_s + 5
     questions = {app: {"app": inventory.host(app).port("app"), "within": within} for app in trial.apps}
     waits: list[Action] = [
-        Run(app, "drain", program(inventory, app, "idle", json.dumps(question)), within=within + 10, ok=(0, 3), keep=True)
+        Run(
+            app,
+            "drain",
+            program(inventory, app, "idle", json.dumps(question)),
+            within=within + 10,
+            ok=(0, 3),
+            keep=True,
+        )
         for app, question in questions.items()
     ]
     question = {"status": STATUS_PORT, "within": within}

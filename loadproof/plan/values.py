@@ -225,7 +225,9 @@ class Desired:
         return {host.host: host for host in self.hosts}[name]
 
 
-ChangeKind = Literal["package", "file", "remove", "tree", "reload", "start", "stop", "restart", "user", "folder"]
+ChangeKind = Literal[
+    "package", "file", "remove", "tree", "reload", "start", "stop", "restart", "user", "folder"
+]
 
 
 @dataclass(frozen=True)

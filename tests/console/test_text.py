@@ -28,7 +28,9 @@ def test_table_keeps_brackets_and_aligns_numbers() -> None:
     assert "\\x1b[31m" in lines[3] and "\x1b" not in "".join(lines)
 
 
-@pytest.mark.parametrize(("value", "said"), [(8.0, "8 s"), (90.0, "90 s"), (150.0, "2 min 30 s"), (600.0, "10 min")])
+@pytest.mark.parametrize(
+    ("value", "said"), [(8.0, "8 s"), (90.0, "90 s"), (150.0, "2 min 30 s"), (600.0, "10 min")]
+)
 def test_seconds(value: float, said: str) -> None:
     assert text.seconds(value) == said
 
@@ -56,10 +58,18 @@ def test_bad_input_lists_all_problems() -> None:
         ("inv deploy", "", "./inv deploy"),
         ("./inv deploy", "", "./inv deploy"),
         ("inv trust --yes", "my.yml", "./inv trust -i my.yml --yes"),
-        ("inv status, or inv stop if it is yours", "a b.yml", "./inv status -i 'a b.yml', or ./inv stop -i 'a b.yml' if it is yours"),
+        (
+            "inv status, or inv stop if it is yours",
+            "a b.yml",
+            "./inv status -i 'a b.yml', or ./inv stop -i 'a b.yml' if it is yours",
+        ),
         ("inv lab.up, or inv lab.down", "my.yml", "./inv lab.up, or ./inv lab.down"),
         ("inv fetch-results --run 3", "my.yml", "./inv fetch-results --run 3"),
-        ("inv deploy -i inventory/hosts.yml, with your own hosts", "my.yml", "./inv deploy -i inventory/hosts.yml, with your own hosts"),
+        (
+            "inv deploy -i inventory/hosts.yml, with your own hosts",
+            "my.yml",
+            "./inv deploy -i inventory/hosts.yml, with your own hosts",
+        ),
         ("inv --help bench", "my.yml", "./inv --help bench"),
         ("see bin/inv deploy", "my.yml", "see bin/inv deploy"),
     ],
