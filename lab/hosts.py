@@ -153,8 +153,10 @@ def boot(config: LabConfig, host: LabHost) -> None:
     group = "" if with_systemd else unit(config, host)
     cpus = cpus_for(host, sorted(os.sched_getaffinity(0)))
     script = ["sh", "-c", BOOT, "sh", str(at), group, cpus, *nspawn(config, host, with_systemd)]
+    # systemd reads "$$" in a unit's words as "$"
+    words = [word.replace("$", "$$") for word in script] if with_systemd else script
     launcher = service(config, host) if with_systemd else ["setsid", "--fork"]
-    must([*launcher, *script], what=f"{host.name} could not be started", root=True)
+    must([*launcher, *words], what=f"{host.name} could not be started", root=True)
     wait_for_pid(config, host, old)
 
 
@@ -175,6 +177,7 @@ def service(config: LabConfig, host: LabHost) -> list[str]:
     """The words that make a unit of it; without Delegate no CPUQuota inside the host would be in force."""
     return [
         "systemd-run", "--quiet", "--no-block", "--collect", f"--unit={unit(config, host)}",
+        f"--description=lab host {host.name} of {config.clone}",
         "--slice=machine.slice", "-p", "Type=notify", "-p", "KillMode=mixed", "-p", "Delegate=yes",
         "-p", "TimeoutStopSec=15", "--",
     ]  # fmt: skip
@@ -210,9 +213,11 @@ def stop(config: LabConfig, hosts: Iterable[LabHost]) -> None:
     """Power hosts off, side by side, and unmount them; hosts that are off already are only unmounted."""
     hosts = tuple(hosts)
     running = [pid for host in hosts if (pid := process(config, host)) is not None]
-    if systemd_here() and running:
+    if systemd_here() and hosts:
+        # also where nspawn was killed: then its unit is still there, and ends what is left in it
         units = [f"{unit(config, host)}.service" for host in hosts]
         run(["systemctl", "stop", *units], root=True, within=40)
+        run(["systemctl", "reset-failed", *units], root=True, within=40)
     end(running)
     side_by_side(lambda host: leave(config, host), hosts)
 
