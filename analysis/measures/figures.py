@@ -12,7 +12,19 @@ from analysis.measures.window import Window
 
 PERCENTILES = (50, 95, 99)
 PEAK_US = 2_000_000
-NAMES = ("requests", "failures", "cut", "tps", "mtt_ms", "mtsd_ms", "p50_ms", "p95_ms", "p99_ms", "errors")
+NAMES = (
+    "requests",
+    "failures",
+    "cut",
+    "tps",
+    "mtt_ms",
+    "mtsd_ms",
+    "p50_ms",
+    "p95_ms",
+    "p99_ms",
+    "answer_or_give_up_ms",
+    "errors",
+)
 
 
 def figures(requests: Clients, window: Window | None) -> dict[str, Any]:
@@ -25,6 +37,7 @@ def figures(requests: Clients, window: Window | None) -> dict[str, Any]:
     mtt_ms     mean of end - start over successes; None without any
     mtsd_ms    their standard deviation, divisor n, as The Grinder under nGrinder has it
     p50_ms …   nearest rank: the smallest time that at least q % of the successes do not exceed
+    answer_or_give_up_ms   mean of end - start over all requests, failures too: what is compared where arms fail differently
     errors     failures by class, most frequent first, then by name
     """
     if window is None:
@@ -38,6 +51,7 @@ def figures(requests: Clients, window: Window | None) -> dict[str, Any]:
         "cut": int(np.count_nonzero(inside & requests.cut)),
         "tps": len(taken) / window.length_s,
         **times(taken),
+        "answer_or_give_up_ms": mean_ms(requests.end_us[done] - requests.start_us[done]),
         "errors": errors(requests, done & ~good),
     }
 
@@ -49,10 +63,15 @@ def times(taken_us: Ints) -> dict[str, float | None]:
     ordered = np.sort(taken_us)
     mean = int(ordered.sum()) / len(ordered)
     return {
-        "mtt_ms": mean / 1000,
+        "mtt_ms": mean_ms(ordered),
         "mtsd_ms": math.sqrt(float(np.square(ordered - mean).mean())) / 1000,
         **{f"p{q}_ms": float(ordered[-(-q * len(ordered) // 100) - 1]) / 1000 for q in PERCENTILES},
     }
+
+
+def mean_ms(taken_us: Ints) -> float | None:
+    """Mean of times in µs, in ms; None for none."""
+    return int(taken_us.sum()) / len(taken_us) / 1000 if len(taken_us) else None
 
 
 def errors(requests: Clients, failed: Mask) -> dict[str, int]:

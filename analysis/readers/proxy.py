@@ -20,7 +20,7 @@ from loadproof.runfolder.formats import PROXY_FIELDS
 from loadproof.runfolder.paths import TrialPaths
 
 NUMBERS = {"connection": pa.int64(), "port": pa.int64(), "msec": pa.float64(), "request_time": pa.float64(),
-           "status": pa.int64(), "bytes": pa.int64()}  # fmt: skip
+           "bytes": pa.int64()}  # fmt: skip
 RAW = pa.schema([(name, NUMBERS.get(name, pa.string())) for name in PROXY_FIELDS])
 TIMES = ("upstream_connect_time", "upstream_header_time", "upstream_response_time")
 SCHEMA = pa.schema(
@@ -116,8 +116,9 @@ def _derived(raw: Any, offset: int) -> Any:
     ids = [int(text, 16) if text and ID.fullmatch(text) else 0 for text in raw["id"].to_pylist()]
     done = compute.subtract(micros(raw["msec"]), offset)
     columns = {
-        **{name: raw[name] for name in PROXY_FIELDS if name not in ("id", "msec", "request_time")},
+        **{name: raw[name] for name in PROXY_FIELDS if name not in ("id", "msec", "request_time", "status")},
         "id": pa.array(np.array(ids, np.uint64)), "done_us": done, "request_time_us": micros(raw["request_time"]),
+        "status": pa.array([_whole(text or "") for text in raw["status"].to_pylist()], pa.int64()),
         "server": pa.array([text or None for text in last("upstream_addr")], pa.string()),
         "server_status": pa.array([_whole(text) for text in last("upstream_status")], pa.int64()),
         **{

@@ -12,6 +12,7 @@ window       [ramp_end + settle, E): E is the planned end, or the first of these
              request was cut, the last row of a Locust worker
 of the load  ids whose upper 16 bits are 1 .. 0xFFEF
 requests     of the load, ended in the window, class not `cut`;  failures: those with any error class
+answer_or_give_up   mean of end - start over all requests
 tps          successes / length;  mtt, mtsd (divisor n), percentiles (nearest rank): end - start of successes
 server       of a request: app host that read it last, else the host of nginx's last upstream address
 undelivered  distinct ids that an app read, without a client row of class "", http_NNN or scenario; in the window when
@@ -190,6 +191,7 @@ def stretch(requests, begin, end):
     return {
         "requests": len(done), "failures": len(done) - len(good), "cut": len(inside) - len(done),
         "tps": len(good) / ((end - begin) / 1e6), **latencies([one[2] - one[1] for one in good]),
+        "answer_or_give_up_ms": math.fsum(one[2] - one[1] for one in done) / len(done) / 1000 if done else None,
         "errors": classes(one for one in done if one[3]),
     }  # fmt: skip
 

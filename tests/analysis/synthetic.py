@@ -112,7 +112,7 @@ class Raw:
         taken = f"{end - start:.3f}"
         line = {
             "id": f"{id:016x}", "connection": 7, "port": 40_000, "peer": "198.18.0.20",
-            "msec": (self.us("proxy1", end)) / 1e6, "request_time": float(taken), "status": status, "completion": "OK",
+            "msec": (self.us("proxy1", end)) / 1e6, "request_time": float(taken), "status": str(status), "completion": "OK",
             "bytes": 120, "method": "GET", "uri": "/items/3", "upstream_addr": address, "upstream_status": str(status),
             "upstream_connect_time": "0.000", "upstream_header_time": taken, "upstream_response_time": taken,
         }  # fmt: skip

@@ -149,7 +149,7 @@ def test_rubbish_lines_are_counted_and_shown_escaped(small: TrialPaths) -> None:
     path = small.raw("proxy1") / "access.jsonl"
     good = path.read_bytes()
     rubbish = [
-        b"\x00" * 100, b'{"id":"\xff\xfe', b'{"id": "a", "status": "x"}', b"[1,2]", b'"text"', b"\x1b]0;pwn\x07",
+        b"\x00" * 100, b'{"id":"\xff\xfe', b'{"id": "a", "msec": "x"}', b"[1,2]", b'"text"', b"\x1b]0;pwn\x07",
         b'{"a":' * 5000, good.split(b"\n")[0] + good.split(b"\n")[1], b"x" * (1 << 20),
     ]  # fmt: skip
     path.write_bytes(good + b"\n".join(rubbish) + b"\n\n\n" + good)

@@ -1,0 +1,153 @@
+"""What the report says of how a run was made: load, timeouts, trials, hosts, versions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from analysis.results import Judgement
+from analysis.words import NONE, number
+from loadproof.errors import RecordUnreadable
+from loadproof.plan import timeouts
+from loadproof.plan.values import TrialPlan
+from loadproof.runfolder import record
+from loadproof.runfolder.record import RunRecord
+
+
+def distinct(plans: Iterable[TrialPlan], value: Callable[[TrialPlan], Any]) -> list[tuple[str, Any]]:
+    """(arms, value): plans with the same value together."""
+    found: list[tuple[list[str], Any]] = []
+    for plan in plans:
+        made = value(plan)
+        same = next((names for names, known in found if known == made), None)
+        if same is None:
+            found.append(([plan.arm], made))
+        elif plan.arm not in same:
+            same.append(plan.arm)
+    return [(", ".join(names), made) for names, made in found]
+
+
+def load(plan: TrialPlan) -> dict[str, Any]:
+    """The load of a trial in words."""
+    one = plan.load
+    return {
+        "table": [(number(second), number(users)) for second, users in one.table],
+        "said": one.said,
+        "rows": [
+            ("users", f"{one.users} = {one.processes} processes x {one.threads} threads"),
+            ("ramp", f"by {one.ramp}, last step at second {one.ramp_end_s:g}"),
+            ("settle, hold, end", f"{one.settle_s:g} s, {one.hold_s:g} s, second {one.end_s:g}"),
+            ("think time, timeout", f"{one.think_s:g} s, {one.timeout_s:g} s"),
+            ("scenario, model", f"{one.scenario}; closed: a user waits for its answer"),
+        ],
+    }
+
+
+def ruled_out(plan: TrialPlan) -> tuple[str, ...]:
+    """Errors that the chain of timeouts makes impossible."""
+    try:
+        return timeouts.ruled_out(plan.timeouts)
+    except KeyError:
+        return ()
+
+
+def trial(plan: TrialPlan) -> tuple[str, ...]:
+    """One line per trial."""
+    held = "none" if plan.limit.kind == "none" else f"{plan.limit.kind} {plan.limit.percent:g} %"
+    return (
+        plan.id,
+        plan.arm,
+        f"{plan.block}: {plan.because}",
+        ", ".join(plan.apps),
+        held,
+        plan.variant,
+        plan.deploy_id,
+    )
+
+
+def run(name: str, judgement: Judgement) -> dict[str, Any]:
+    """What is known of one source run: question, command, provenance, hosts."""
+    source = next(one for one in judgement.sources if one.id == name)
+    try:
+        known: RunRecord | None = record.read_run(source)
+    except RecordUnreadable:
+        known = None
+    found: dict[str, Any] = {
+        "id": name,
+        "began": moment(name),
+        "note": "",
+        "command": "",
+        "commit": NONE,
+        "rows": [],
+        "hosts": [],
+        "kernel": "",
+    }
+    if known is not None:
+        made = known.provenance
+        dirty = ", with uncommitted changes" if made.get("dirty") else ""
+        found |= {
+            "note": known.experiment.note,
+            "command": " ".join(known.command),
+            "commit": f"{str(made.get('commit') or 'no git')[:12]}{dirty}",
+            "rows": [
+                ("Python", made.get("python")),
+                ("system", made.get("system")),
+                *_pairs(made.get("versions")),
+            ],
+        }
+    seen = _facts(judgement, name)
+    boots = [facts.get("boot_id") for facts in seen.values() if facts.get("boot_id")]
+    if len(boots) > 1 and len(set(boots)) == 1:
+        found["kernel"] = (
+            "These hosts share one kernel: they are containers of one machine, not machines of their own."
+        )
+    found["hosts"] = [
+        _host(host, seen.get(host.name, {})) for host in (known.inventory.hosts if known else ())
+    ]
+    return found
+
+
+def _pairs(value: Any) -> list[tuple[str, str]]:
+    return [(str(one[0]), str(one[1])) for one in value] if isinstance(value, (list, tuple)) else []
+
+
+def _facts(judgement: Judgement, name: str) -> dict[str, Mapping[str, Any]]:
+    """The last facts of each host of a run."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for paths in next(one for one in judgement.sources if one.id == name).trials:
+        try:
+            lines = record.read_facts(paths.facts).lines
+        except RecordUnreadable:
+            continue
+        found |= {
+            str(line.get("host")): line["facts"] for line in lines if isinstance(line.get("facts"), dict)
+        }
+    return found
+
+
+def _host(host: Any, facts: Mapping[str, Any]) -> tuple[str, ...]:
+    system = facts.get("os")
+    named = system.get("PRETTY_NAME") if isinstance(system, dict) else None
+    address = host.address or host.ssh_host
+    return (
+        host.name,
+        ", ".join(host.roles),
+        address,
+        str(named or NONE),
+        str(facts.get("kernel") or NONE),
+        str(facts.get("cpus") or NONE),
+    )
+
+
+def moment(run: str) -> str:
+    """The time in a run's id, for a person."""
+    try:
+        return (
+            datetime.strptime(run[:16], "%Y%m%dT%H%M%SZ")
+            .replace(tzinfo=UTC)
+            .strftime("%d %B %Y, %H:%M UTC")
+            .lstrip("0")
+        )
+    except ValueError:
+        return ""
