@@ -318,6 +318,8 @@ def planned(said: str) -> tuple[list[str], list[str]]:
 
 def apt_install(package: str, folder: str | None) -> list[str]:
     """Install with apt-get; returns all packages that came with it."""
+    if folder and not os.path.isdir(folder):
+        raise Failed(f"package {package} from {folder}", 66, "no such folder on this host")
     options = local_repository(folder) if folder else []
     if folder:
         must(f"packages from {folder}", [*APT_GET, *options, "update"])

@@ -206,11 +206,15 @@ def act(remote: Remote, todo: Todo, archives: Mapping[str, Path], packages_from:
 
 def step_failed(host: str, said: Mapping[str, Any]) -> StepFailed:
     """The error for a plan that install.py could not do to its end."""
-    failed, done = said["failed"], said.get("done", [])
+    failed, done = said["failed"], [step for step in said.get("done", []) if step.get("changed", True)]
+    what, lines, exited = str(failed["what"]), failed.get("last_lines", ""), int(failed.get("exit") or 1)
+    kept = f"{len(done)} changes made before it stay" if done else "nothing was changed on this host"
+    then = "inv deploy"
+    if what.startswith("package"):
+        then = "install it on the host, or inv deploy --packages-from FOLDER (of packages, on the host); then inv deploy"
     return StepFailed(
-        host, failed["what"], int(failed.get("exit") or 1), failed.get("last_lines", ""),
-        kept=f"{len(done)} earlier changes stay; what was there before this one too", next="inv deploy",
-    )  # fmt: skip
+        host, what, exited, lines, what=f"cannot do: {what} (exit {exited})\n{lines}".rstrip(), kept=kept, next=then
+    )
 
 
 def incoming(spec: TreeSpec) -> str:

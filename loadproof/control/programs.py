@@ -21,6 +21,9 @@ BOOTSTRAP = (
 )
 
 
+KEPT = "nothing was touched on this host"
+
+
 @cache
 def text(name: str) -> str:
     """The text of hostside/<name>.py."""
@@ -46,10 +49,10 @@ def explain(finished: Finished, remote: Remote, name: str) -> Exception:
     python = remote.host.python
     if finished.exited == 127 and python in said:
         error = failed(finished, what=f"there is no {python} on this host; Python 3.11 or newer is needed")
-        error.next = "install python3 there, or name it in the inventory: loadproof_python"
+        error.kept, error.next = KEPT, "install python3 there, or name it in the inventory: loadproof_python"
         return error
     if finished.exited == 1 and "SyntaxError" in said:
         error = failed(finished, what=f"{python} on this host is too old: Python 3.11 or newer is needed")
-        error.next = "name a newer one in the inventory: loadproof_python"
+        error.kept, error.next = KEPT, "name a newer one in the inventory: loadproof_python"
         return error
     return failed(finished, what=f"{name}.py failed on this host (exit {finished.exited})")
