@@ -46,15 +46,10 @@ def _app(tables: Tables, plan: TrialPlan) -> tuple[NDArray[np.uint64], Ints]:
 
 def _proxy(tables: Tables, plan: TrialPlan, names: dict[str, str]) -> tuple[NDArray[np.uint64], Ints]:
     of = ids(tables.proxy)
-    column = tables.proxy["server"].fill_null("").combine_chunks().dictionary_encode()
-    texts = column.dictionary.to_pylist()
+    code, texts = coded(tables.proxy, "server")
     known = [names.get(text, "") for text in texts]
     index = np.array([plan.apps.index(name) if name in plan.apps else -1 for name in known] or [-1])
-    server = (
-        index[column.indices.to_numpy(zero_copy_only=False).astype(np.int64)]
-        if texts
-        else np.zeros(0, np.int64)
-    )
+    server = np.where(code >= 0, index[code], -1)
     order = np.lexsort((ints(tables.proxy, "done_us"), of))
     return of[order], server[order]
 

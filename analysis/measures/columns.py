@@ -28,11 +28,13 @@ def ids(table: Any) -> NDArray[np.uint64]:
 
 
 def coded(table: Any, name: str) -> tuple[Ints, list[str]]:
-    """A column of texts as (index of each row, texts)."""
+    """A column of texts as (index of each row, texts); null is -1."""
     column = table[name].unify_dictionaries().combine_chunks()
     if hasattr(column, "chunks"):  # no chunks at all: an empty table
         return np.zeros(0, np.int64), []
-    return column.indices.to_numpy(zero_copy_only=False).astype(np.int64), column.dictionary.to_pylist()
+    return column.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(
+        np.int64
+    ), column.dictionary.to_pylist()
 
 
 def is_text(table: Any, name: str, text: str) -> Mask:

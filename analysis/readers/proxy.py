@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from pyarrow import compute
 from pyarrow import json as arrow_json
 
 from analysis.readers import lines
+from analysis.readers.client import TEXT
 from analysis.readers.clock import Clocks
 from analysis.readers.outcome import Outcome
 from loadproof.runfolder.formats import PROXY_FIELDS
@@ -25,15 +26,14 @@ RAW = pa.schema([(name, NUMBERS.get(name, pa.string())) for name in PROXY_FIELDS
 TIMES = ("upstream_connect_time", "upstream_header_time", "upstream_response_time")
 SCHEMA = pa.schema(
     [
-        ("id", pa.uint64()), ("connection", pa.int64()), ("port", pa.int64()), ("peer", pa.string()),
-        ("done_us", pa.int64()), ("request_time_us", pa.int64()), ("status", pa.int64()), ("completion", pa.string()),
-        ("bytes", pa.int64()), ("method", pa.string()), ("uri", pa.string()), ("upstream_addr", pa.string()),
-        ("upstream_status", pa.string()), *((name, pa.string()) for name in TIMES),
-        ("server", pa.string()), ("server_status", pa.int64()),
+        ("id", pa.uint64()), ("connection", pa.int64()), ("port", pa.int64()), ("peer", TEXT),
+        ("done_us", pa.int64()), ("request_time_us", pa.int64()), ("status", pa.int64()), ("completion", TEXT),
+        ("bytes", pa.int64()), ("method", TEXT), ("uri", TEXT), ("upstream_addr", TEXT),
+        ("upstream_status", TEXT), *((name, TEXT) for name in TIMES),
+        ("server", TEXT), ("server_status", pa.int64()),
         *((name.replace("upstream", "server").replace("time", "us"), pa.int64()) for name in TIMES),
     ]
 )  # fmt: skip
-ID = re.compile(r"[0-9a-f]{16}")
 SURROGATES = re.compile("[\ud800-\udfff]")
 ATTEMPTS = re.compile(r"\s*,\s*|\s+:\s+")  # nginx: "a, b" tries in a group, "a : b" groups after a redirect
 
@@ -50,7 +50,7 @@ def read(paths: TrialPaths, proxy: str, clocks: Clocks) -> Outcome:
     except OSError as error:
         why = f"{proxy}: access.jsonl: {error.strerror}; what nginx saw is unknown"
         return Outcome(SCHEMA.empty_table(), (), (why,))
-    table = pa.concat_tables(tables).combine_chunks() if tables else SCHEMA.empty_table()
+    table = pa.concat_tables(tables).unify_dictionaries().combine_chunks() if tables else SCHEMA.empty_table()
     return Outcome(table, (proxy,), malformed.note(f"{proxy}: access.jsonl"))
 
 
@@ -107,26 +107,55 @@ def _spelled(found: re.Match[str]) -> str:
 
 
 def _derived(raw: Any, offset: int) -> Any:
-    def last(name: str) -> list[str]:
-        return [ATTEMPTS.split(text)[-1] if text and text != "-" else "" for text in raw[name].to_pylist()]
+    def last(name: str, kind: Any, made: Callable[[str], Any]) -> Any:
+        """The last attempt of an upstream field: each distinct text is taken apart once."""
+        return each(raw[name], kind, lambda text: made(ATTEMPTS.split(text)[-1]))
 
-    def micros(values: Any) -> Any:
-        return compute.cast(compute.round(compute.multiply(values, 1e6)), pa.int64(), safe=False)
-
-    ids = [int(text, 16) if text and ID.fullmatch(text) else 0 for text in raw["id"].to_pylist()]
-    done = compute.subtract(micros(raw["msec"]), offset)
     columns = {
-        **{name: raw[name] for name in PROXY_FIELDS if name not in ("id", "msec", "request_time", "status")},
-        "id": pa.array(np.array(ids, np.uint64)), "done_us": done, "request_time_us": micros(raw["request_time"]),
-        "status": pa.array([_whole(text or "") for text in raw["status"].to_pylist()], pa.int64()),
-        "server": pa.array([text or None for text in last("upstream_addr")], pa.string()),
-        "server_status": pa.array([_whole(text) for text in last("upstream_status")], pa.int64()),
         **{
-            name.replace("upstream", "server").replace("time", "us"): pa.array([_micros(text) for text in last(name)], pa.int64())
+            name: _encoded(raw[name]) if name not in NUMBERS else raw[name]
+            for name in PROXY_FIELDS
+            if name in SCHEMA.names
+        },
+        "id": _ids(raw["id"]),
+        "done_us": compute.subtract(_micros_of(raw["msec"]), offset),
+        "request_time_us": _micros_of(raw["request_time"]),
+        "status": each(raw["status"], pa.int64(), _whole),
+        "server": _encoded(
+            last("upstream_addr", pa.string(), lambda text: None if text in ("", "-") else text)
+        ),
+        "server_status": last("upstream_status", pa.int64(), _whole),
+        **{
+            name.replace("upstream", "server").replace("time", "us"): last(name, pa.int64(), _micros)
             for name in TIMES
         },
-    }  # fmt: skip
+    }
     return pa.table([columns[name] for name in SCHEMA.names], schema=SCHEMA)
+
+
+def each(column: Any, kind: Any, made: Callable[[str], Any]) -> Any:
+    """`made` of every text of a column, computed once per distinct text; null stays null."""
+    coded = _encoded(column)
+    values = pa.array([made(text) for text in coded.dictionary.to_pylist()], kind)
+    return values.take(coded.indices)
+
+
+def _encoded(column: Any) -> Any:
+    """A column as one dictionary array."""
+    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return whole.dictionary_encode() if len(whole) else pa.array([], TEXT)
+
+
+def _ids(column: Any) -> Any:
+    """Ids as numbers; what is not 16 lower-case hex digits is 0."""
+    good = compute.match_substring_regex(column, "^[0-9a-f]{16}$").fill_null(False).to_numpy()
+    ids = np.zeros(len(good), np.uint64)
+    ids[good] = np.frombuffer(bytes.fromhex("".join(column.filter(pa.array(good)).to_pylist())), ">u8")
+    return pa.array(ids)
+
+
+def _micros_of(values: Any) -> Any:
+    return compute.cast(compute.round(compute.multiply(values, 1e6)), pa.int64(), safe=False)
 
 
 def _whole(text: str) -> int | None:
