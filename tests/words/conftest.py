@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from tests.words.words import REPO, Shell, Words
+from tests.words.words import REPO, Shell, Words, variant_of
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,23 @@ def shell(lab_alone: Path) -> Iterator[Shell]:
 @pytest.fixture(scope="module")
 def words(lab_alone: Path, tmp_path_factory: pytest.TempPathFactory) -> Words:
     """`./inv` on the lab, every host deployed."""
-    made = Words(tmp_path_factory.mktemp("results"), lab_alone)
+    # a copy: whether the lab itself is whole is not asked again for each word
+    own = variant_of(lab_alone, tmp_path_factory.mktemp("inventory") / "hosts.yml", {})
+    made = Words(tmp_path_factory.mktemp("results"), own)
     said = made.inv("deploy", within_s=200)
     assert said.code == 0, said
     return made
+
+
+@pytest.fixture(scope="session")
+def packages() -> Path:
+    """A folder with the packages of cpulimit and nginx, fetched once with this machine's apt, which is the lab's too."""
+    folder = REPO / ".cache" / "test-packages"
+    folder.mkdir(parents=True, exist_ok=True)
+    names = ("cpulimit", "nginx", "nginx-common")
+    if not all(list(folder.glob(f"{name}_*.deb")) for name in names):
+        command = ["apt-get", "download", "-q", *names]
+        if subprocess.run(command, cwd=folder, capture_output=True).returncode:
+            subprocess.run(["apt-get", "update", "-q"], check=True, capture_output=True)
+            subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return folder

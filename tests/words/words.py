@@ -130,7 +130,14 @@ class Shell:
         self.common_args: str = common["ansible_ssh_common_args"]
         # one connection per host: hundreds of small questions
         self.words = ["ssh", "-i", str(self.key), "-o", "BatchMode=yes", *self.common_args.split()]
-        self.words += ["-o", "ControlMaster=auto", "-o", f"ControlPath={control}/%h", "-o", "ControlPersist=300"]
+        self.words += [
+            "-o",
+            "ControlMaster=auto",
+            "-o",
+            f"ControlPath={control}/%h",
+            "-o",
+            "ControlPersist=300",
+        ]
 
     def run(self, host: str, command: str, stdin: bytes = b"", ok: bool = True) -> str:
         """A shell command; its output."""
@@ -142,6 +149,11 @@ class Shell:
     def put(self, host: str, path: str, data: bytes, mode: str = "644") -> None:
         """Write a file, folders included."""
         self.run(host, f"mkdir -p $(dirname {path}) && cat > {path} && chmod {mode} {path}", data)
+
+    def send(self, host: str, folder: Path, path: str) -> None:
+        """Copy the files of a folder into a folder of the host."""
+        packed = subprocess.run(["tar", "-C", str(folder), "-c", "."], check=True, capture_output=True).stdout
+        self.run(host, f"mkdir -p {path} && tar -x -C {path}", packed)
 
     def each(self, command: str, hosts: Iterable[str] = HOSTS) -> dict[str, str]:
         """The same on several hosts, side by side."""
@@ -192,7 +204,9 @@ def until(condition: Callable[[], object], what: str, within_s: float = 10.0) ->
         time.sleep(0.05)
 
 
-def refused(said: Said, code: int, *phrases: str, where: str, next: str, kept: str = "nothing was touched") -> Message:
+def refused(
+    said: Said, code: int, *phrases: str, where: str, next: str, kept: str = "nothing was touched"
+) -> Message:
     """Assert a refusal in four parts, all `phrases` in what happened; the message that names the cause."""
     assert said.code == code, said
     assert said.messages and "Traceback" not in said.err, said
