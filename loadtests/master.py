@@ -102,8 +102,7 @@ class Master:
 
     def _second(self, environment: Any, msg: Any) -> None:
         worker = int(msg.data["worker"])
-        # the last report leaves out the sum of answer times
-        self._latest[worker] = {"time_ms": self._latest.get(worker, {}).get("time_ms", 0.0), **msg.data}
+        self._latest[worker] = msg.data
         if msg.type == messages.STOPPED:
             self._stopped.add(worker)
 
@@ -118,13 +117,14 @@ class Master:
                 self._look_for_lost(self._environment.runner)
             now, elapsed = {key: self._sum(key) for key in past[0][1]}, monotonic() - self.begun_s
             since, before = past[0]
-            done = now["requests"] - before["requests"] - now["failures"] + before["failures"]
+            ended = now["requests"] - before["requests"]
             self._write(
                 {
                     "elapsed_s": round(elapsed, 3),
                     "users": self._sum("users"),
-                    "tps": round(done / (elapsed - since), 1),
-                    "mtt_ms": round((now["time_ms"] - before["time_ms"]) / done, 3) if done > 0 else None,
+                    "tps": round((ended - now["failures"] + before["failures"]) / (elapsed - since), 1),
+                    # of all answers, failed ones too: what Locust knows while it runs
+                    "mtt_ms": round((now["time_ms"] - before["time_ms"]) / ended, 3) if ended > 0 else None,
                     "failures": now["failures"],
                     "requests": now["requests"],
                 }

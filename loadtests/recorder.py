@@ -21,7 +21,7 @@ SECOND = struct.Struct("<B7xQIIqqqqq")
 KIND_REQUEST, KIND_USER_STARTED, KIND_USER_STOPPED, KIND_SECOND = 1, 2, 3, 4
 
 ROW_SIZE = ROW.size
-MOST = 0xFFFFFFFF  # what a field of 32 bits holds; trial.json allows no longer think time
+MOST = 0xFFFFFFFF  # what a field of 32 bits holds
 WINDOW = 1 << 18  # bytes mapped at a time: whole pages, whole rows
 
 ERRORS = ("", "refused", "connect_timeout", "reset", "closed", "timeout", "http", "scenario", "cut", "other")
@@ -83,31 +83,37 @@ class Recorder:
             if not self._grow():
                 return
             at = 0
-        try:
-            name = self._names[attempt.name]
-        except KeyError:
-            name = self.name(attempt.name)
         offset, first_ns = self._offset_ns, attempt.first_ns
         start_us = (attempt.start_ns + offset) // 1000
-        self._pack(
-            self._map,
-            at,
-            0,
-            error,
-            attempt.status,
-            name,
-            self.name(error_name) if error_name else 0,
-            attempt.id,
-            user,
-            attempt.port,
-            0,
-            start_us,  # intended: a closed loop means to send when it sends
-            start_us,
-            (first_ns + offset) // 1000 if first_ns else 0,
-            (attempt.end_ns + offset) // 1000,
-            attempt.received & MOST,
-            attempt.think_us & MOST,
-        )
+        try:
+            self._pack(
+                self._map,
+                at,
+                0,
+                error,
+                attempt.status,
+                self._names[attempt.name],
+                self.name(error_name) if error_name else 0,
+                attempt.id,
+                user,
+                attempt.port,
+                0,
+                start_us,  # intended: a closed loop means to send when it sends
+                start_us,
+                (first_ns + offset) // 1000 if first_ns else 0,
+                (attempt.end_ns + offset) // 1000,
+                attempt.received,
+                attempt.think_us,
+            )
+        except KeyError:
+            attempt.name = self._known(attempt.name)
+            self.request(attempt, error, error_name, user)
+            return
+        except struct.error:  # a body of 4 GiB
+            attempt.received = min(attempt.received, MOST)
+            attempt.think_us = min(attempt.think_us, MOST)
+            self.request(attempt, error, error_name, user)
+            return
         self._map[at] = KIND_REQUEST
         self._next = at + ROW_SIZE
 
@@ -123,14 +129,17 @@ class Recorder:
 
     def name(self, name: str) -> int:
         """Index of `name` in the side file, which holds it before any row can refer to it."""
-        index = self._names.get(name)
-        if index is not None:
-            return index
+        return self._names[self._known(name)]
+
+    def _known(self, name: str) -> str:
+        """The name itself, entered if it is new; or the one that stands for all when there are too many."""
+        if name in self._names:
+            return name
         if len(self._names) >= MOST_NAMES and name != MORE_NAMES:
-            return self.name(MORE_NAMES)
+            return self._known(MORE_NAMES)
         self._names[name] = len(self._names)
         replace_json(self._names_path, list(self._names))
-        return self._names[name]
+        return name
 
     def close(self) -> None:
         """Cut off what was reserved and not written, and close; later calls write nothing. May be called twice."""

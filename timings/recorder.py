@@ -2,8 +2,8 @@
 
     .venv/bin/python -m timings.recorder TREE [--pairs 9] [--requests 20000] [--no-fleets]
 
-TREE is a site-packages folder made from locks/load.lock. Asked: at most 5 % more CPU per request with the recorder (rows,
-counts, loop lag) than without it, same client and same id header in both arms; and with 3 and 10 workers
+TREE is a site-packages folder made from locks/load.lock. Asked: at most 5 % more CPU per request with the recorder (rows
+and loop lag) than without it, same client and same id header in both arms; and with 3 and 10 workers
 rows = Locust's count + cut = distinct ids at the server, no gap in any sequence. Locust's own FastHttpUser is shown
 beside them.
 """
@@ -94,8 +94,6 @@ def drive(url: str, pairs: int, requests: int) -> None:
                 stats.log_request(request_type, name, response_time, response_length)
             )
         )
-        if arm == "with":
-            environment.events.request.add_listener(worker._count)
         kind = Theirs if arm == "locust" else Ours
         kind.host = url
         users[arm] = [kind(environment) for _ in range(USERS)]
