@@ -15,16 +15,18 @@ from loadproof.runfolder import record
 from loadproof.runfolder.record import RunRecord
 
 
-def distinct(plans: Iterable[TrialPlan], value: Callable[[TrialPlan], Any]) -> list[tuple[str, Any]]:
-    """(arms, value): plans with the same value together."""
+def distinct(
+    plans: Iterable[tuple[str, TrialPlan]], value: Callable[[TrialPlan], Any]
+) -> list[tuple[str, Any]]:
+    """(arms, value): labelled plans with the same value together."""
     found: list[tuple[list[str], Any]] = []
-    for plan in plans:
+    for label, plan in plans:
         made = value(plan)
         same = next((names for names, known in found if known == made), None)
         if same is None:
-            found.append(([plan.arm], made))
-        elif plan.arm not in same:
-            same.append(plan.arm)
+            found.append(([label], made))
+        elif label not in same:
+            same.append(label)
     return [(", ".join(names), made) for names, made in found]
 
 
@@ -52,12 +54,12 @@ def ruled_out(plan: TrialPlan) -> tuple[str, ...]:
         return ()
 
 
-def trial(plan: TrialPlan) -> tuple[str, ...]:
+def trial(label: str, plan: TrialPlan) -> tuple[str, ...]:
     """One line per trial."""
     held = "none" if plan.limit.kind == "none" else f"{plan.limit.kind} {plan.limit.percent:g} %"
     return (
         plan.id,
-        plan.arm,
+        label,
         f"{plan.block}: {plan.because}",
         ", ".join(plan.apps),
         held,

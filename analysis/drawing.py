@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +25,13 @@ CONFIG: dict[str, Any] = {
         "titlePadding": 8,
         "tickSize": 4,
     },
-    "legend": {"labelFontSize": 12, "labelLimit": 400, "symbolStrokeWidth": 3, "symbolSize": 160},
+    "legend": {
+        "labelFontSize": 12,
+        "labelLimit": 400,
+        "symbolStrokeWidth": 3,
+        "symbolSize": 160,
+        "layout": {"top": {"direction": "vertical", "anchor": "start", "margin": 4}},
+    },  # fmt: skip
 }
 PNG_SCALE = 2.0
 
@@ -56,10 +63,24 @@ def draw(series: Series) -> list[Drawn]:
             "autosize": {"type": "fit-x", "contains": "padding"},
             "background": None,
         }
-        vega = vl_convert.vegalite_to_vega(page, vl_version=VEGA_LITE)
+        vega = mended(vl_convert.vegalite_to_vega(page, vl_version=VEGA_LITE))
         svg = vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE)
         drawn.append(Drawn(name, module.TITLE, module.CAPTION, module.ORDER < HEADLINE, spec, vega, svg))
     return drawn
+
+
+def mended(vega: Any) -> Any:
+    """A Vega spec whose boxes name what is pointed at. Around each point Vega-Lite lays a cell that stands for it, and
+    its text fields look for their value in the cell instead of the point (seen with 6.4): "undefined"."""
+    if isinstance(vega, list):
+        return [mended(one) for one in vega]
+    if not isinstance(vega, dict):
+        return vega
+    made = {key: mended(value) for key, value in vega.items()}
+    signal = made.get("tooltip", {}).get("signal", "") if isinstance(made.get("tooltip"), dict) else ""
+    if "datum.datum[" in signal:
+        made["tooltip"] = {"signal": re.sub(r"(?<!\.)\bdatum\[", "datum.datum[", signal)}
+    return made
 
 
 def png(spec: Mapping[str, Any]) -> bytes:

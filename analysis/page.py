@@ -21,8 +21,11 @@ def context(judgement: Judgement) -> dict[str, Any]:
     """Everything the template needs but the charts."""
     arms: list[Arm] = list(judgement.results["arms"])
     runs = [about.run(source.id, judgement) for source in judgement.sources]
-    plans = [member.judged.plan for member in judgement.members]
+    labels = {(one["run"], one["id"]): arm["label"] for arm in arms for one in arm["trials"]}
+    plans = [(labels[one.run.id, one.judged.plan.id], one.judged.plan) for one in judgement.members]
     return {
+        "title": " · ".join(dict.fromkeys(one["note"] for one in runs if one["note"]))
+        or " · ".join(arm["label"] for arm in arms),
         "run": judgement.results["run"],
         "sources": judgement.results.get("sources", []),
         "runs": runs,
@@ -38,7 +41,7 @@ def context(judgement: Judgement) -> dict[str, Any]:
         "timeouts": about.distinct(
             plans, lambda plan: {"chain": plan.timeouts, "said": about.ruled_out(plan)}
         ),
-        "trials": [about.trial(plan) for plan in plans],
+        "trials": [about.trial(label, plan) for label, plan in plans],
         "incomplete": judgement.results["incomplete"],
     }
 

@@ -111,11 +111,21 @@ def build(
     for member in members:
         arms.setdefault((member.run.id, member.label), []).append(member)
     several = len(sources) > 1
-    made = [_arm(f"{label} ({name})" if several else label, joined) for (name, label), joined in arms.items()]
+    short = _short_names([source.id for source in sources])
+    made = [
+        _arm(f"{label} ({short[name]})" if several else label, joined)
+        for (name, label), joined in arms.items()
+    ]
     results: dict[str, Any] = {"format": FORMAT, "run": run}
     if several or (sources and sources[0].id != run):
         results["sources"] = [source.id for source in sources]
     return {**results, "arms": made, "incomplete": list(said)}
+
+
+def _short_names(runs: Sequence[str]) -> dict[str, str]:
+    """What runs are called in labels: the name after the time in their ids, where that tells them apart."""
+    names = [run.partition("Z-")[2] or run for run in runs]
+    return dict(zip(runs, names if len(set(names)) == len(runs) else runs, strict=True))
 
 
 def _arm(label: str, members: Sequence[Member]) -> dict[str, Any]:

@@ -11,7 +11,7 @@
     const line = style.getPropertyValue("--line").trim();
     return {
       axis: { labelColor: soft, titleColor: soft, gridColor: soft, domainColor: line, tickColor: line },
-      legend: { labelColor: ink, layout: { top: { direction: innerWidth < 640 ? "vertical" : "horizontal", margin: 4 } } },
+      legend: { labelColor: ink, layout: { top: { direction: "vertical", anchor: "start", margin: 4 } } },
     };
   }
 

@@ -34,7 +34,7 @@ def colour(domain: Sequence[str], title: str | None = None) -> Any:
     colours = [COLOURS[index % len(COLOURS)] for index in range(len(domain))]
     return alt.Color(
         f"{title or 'arm'}:N", scale=alt.Scale(domain=list(domain), range=colours),
-        legend=alt.Legend(orient="top", title=None, symbolType="stroke"),
+        legend=alt.Legend(orient="top", title=None, columns=4, symbolType="stroke"),
     )  # fmt: skip
 
 

@@ -188,6 +188,19 @@ class Raw:
         (paths.raw(self.plan.proxy) / "access.jsonl").write_text(
             "".join(json.dumps(line) + "\n" for line in self.proxy)
         )
+        for host in self.plan.apps:
+            events: tuple[dict[str, Any], ...] = (
+                {"event": "started", "limiter": self.plan.limit.kind, "percent": self.plan.limit.percent},
+                {"event": "attached", "pid": 700, "child": 900},
+                {"event": "in_force", "ok": True, "why": ""},
+                {"event": "lifted", "pid": 700},
+                {"event": "ended", "why": "SIGTERM"},
+            )
+            text = "".join(
+                json.dumps({"realtime_us": self.us(host, at), **event}) + "\n"
+                for at, event in enumerate(events)
+            )
+            (paths.raw(host) / "limiter.jsonl").write_text(text)
         for host, ticks in self.samples.items():
             start = {"kind": "start", "host": host, "boot_id": "one", "cpus": 2, "clock_ticks": 100}
             text = "".join(json.dumps(line) + "\n" for line in (start, *ticks))

@@ -219,6 +219,12 @@ def test_sentences_warn(two_arms: RunFolder, change: dict[str, object], word: st
     assert ("times that of" in said) == (word == "failed share differs")
 
 
+def with_script(text: str, script: str) -> str:
+    """A page with one more script at its end; the chart library has a "</body>" in it too."""
+    before, end, after = text.rpartition("</body>")
+    return f"{before}<script>{script}</script>{end}{after}"
+
+
 def browse(url: str, *words: str) -> tuple[str, str]:
     """(page after its scripts ran, what the browser said)."""
     with tempfile.TemporaryDirectory() as profile:
@@ -238,11 +244,35 @@ def test_charts_come_alive_under_the_policy(written: Path) -> None:
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no browser here")
+def test_pointing_at_a_line_shows_its_value(written: Path, tmp_path: Path) -> None:
+    """A copy whose policy allows one more script, which points at the first chart."""
+    point = """setTimeout(() => {
+      const canvas = document.querySelector("figure[data-chart=tps] canvas"), box = canvas.getBoundingClientRect();
+      for (const type of ["pointerover", "mouseover", "pointermove", "mousemove"])
+        canvas.dispatchEvent(new (type[0] === "p" ? PointerEvent : MouseEvent)(type, {
+          clientX: box.left + box.width / 2, clientY: box.top + box.height / 2, bubbles: true}));
+    }, 4000)"""
+    allowed = (
+        f"script-src 'sha256-{base64.b64encode(hashlib.sha256(point.encode()).digest()).decode()}'".replace(
+            "'", "&#39;"
+        )
+    )
+    text = with_script(written.read_text().replace("script-src", allowed, 1), point)
+    (tmp_path / "page.html").write_text(text)
+    dom, said = browse((tmp_path / "page.html").as_uri())
+    shown = re.search(r'<div id="tip"[^>]*>(.*?)</div>', dom)
+    assert shown and re.search(r"<span>arm</span>servers=\d.*<span>TPS</span>\d+\.\d\d", shown[1]), (
+        dom[-400:],
+        said,
+    )
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no browser here")
 def test_a_phone_needs_no_sideways_scrolling(written: Path, tmp_path: Path) -> None:
     """In a frame of 390 px: the copy may run one more script, which tells how wide the page is."""
-    tell = "<script>addEventListener('load',()=>setTimeout(()=>parent.postMessage(document.documentElement.scrollWidth,'*'),3000))</script>"
+    tell = "addEventListener('load',()=>setTimeout(()=>parent.postMessage(document.documentElement.scrollWidth,'*'),3000))"
     text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", written.read_text())
-    (tmp_path / "page.html").write_text(text.replace("</body>", f"{tell}</body>"))
+    (tmp_path / "page.html").write_text(with_script(text, tell))
     frame = tmp_path / "frame.html"
     frame.write_text(
         "<p id=w></p><iframe src=page.html width=390 height=900 style='border:0'></iframe>"
