@@ -20,13 +20,20 @@ USER = "lptest"
 BENCH = ("bench", "--vusers", "9", "--interval", "100ms", "--settle", "0s", "--hold", "1s")
 
 
-@pytest.fixture
-def untouched(words: Words, shell: Shell) -> Iterator[None]:
-    """Every host is as it was before the test, folder by folder and unit by unit; no run folder was made."""
+@contextmanager
+def unchanged(words: Words, shell: Shell) -> Iterator[None]:
+    """Every host is as it was before, folder by folder and unit by unit; no run folder was made."""
     before, runs = shell.state(), sorted(words.results.iterdir())
     yield
     assert shell.state() == before
     assert sorted(words.results.iterdir()) == runs
+
+
+@pytest.fixture
+def untouched(words: Words, shell: Shell) -> Iterator[None]:
+    """The whole test leaves every host unchanged."""
+    with unchanged(words, shell):
+        yield
 
 
 # --- words and files ---------------------------------------------------------------------------------
@@ -215,11 +222,8 @@ class TestHost:
     @pytest.mark.parametrize(
         ("host", "unit", "port"), [("proxy", "loadproof-proxy", 8080), ("app1", "loadproof-app", 8000)]
     )
-    def test_a_port_is_taken(
-        self, words: Words, shell: Shell, request: pytest.FixtureRequest, host: str, unit: str, port: int
-    ) -> None:
-        with stopped(shell, words, host, unit), web(shell, host, port):
-            request.getfixturevalue("untouched")  # looks at the hosts as they are now
+    def test_a_port_is_taken(self, words: Words, shell: Shell, host: str, unit: str, port: int) -> None:
+        with stopped(shell, words, host, unit), web(shell, host, port), unchanged(words, shell):
             pid = shell.run(host, f"systemctl show -p MainPID --value {WEB}").strip()
             taken = f"port {port} is taken by python3 (pid {pid}, unit {WEB})"
             said = words.inv("deploy")
@@ -309,9 +313,7 @@ def fingerprint(shell: Shell, host: str) -> str:
 @contextmanager
 def dropped(shell: Shell, host: str, port: int) -> Iterator[None]:
     """Nothing that comes to a port of a host is answered."""
-    rules = (
-        f"table inet {TABLE} {{ chain in {{ type filter hook input priority 0; tcp dport {port} drop; }} }}"
-    )
+    rules = f"table inet {TABLE} {{ chain in {{ type filter hook input priority 0; tcp dport {port} drop; }}; }}\n"
     try:
         shell.run(host, "nft -f -", rules.encode())
         yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import subprocess
@@ -191,8 +192,7 @@ def variant_of(inventory: Path, path: Path, hosts: Mapping[str, Mapping[str, Any
     for group in data["all"]["children"].values():
         for name in group["hosts"]:
             group["hosts"][name] |= hosts.get(name, {})
-    with path.open("w") as file:
-        YAML(typ="safe").dump(data, file)
+    path.write_text(json.dumps(data, indent=1))  # which is YAML too, and keeps the order
     return path
 
 
