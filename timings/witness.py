@@ -25,12 +25,13 @@ WARM = 1000  # requests before the clock is read
 SLICE = 250  # short, so that what else the machine does hits both arms alike
 ARMS = ("without", "with")
 SERVE = """
-import asyncio, os, uvloop
+import asyncio, os, sys, uvloop
 from app import rows, serve
 async def both():
     settings, _ = serve.read_settings(os.environ)
     serving = []
-    for book in (None, rows.Book(settings.out)):
+    for arm in sys.argv[1:]:
+        book = rows.Book(settings.out) if arm == "with" else None
         server = serve.make_server(settings, book, "uvloop")
         serving.append(asyncio.create_task(server.serve()))
         while not server.started:
@@ -40,7 +41,9 @@ uvloop.run(both())
 """
 
 
-def start(tree: str, variant: str, folder: str) -> tuple[subprocess.Popen[str], dict[str, int]]:
+def start(
+    order: tuple[str, ...], tree: str, variant: str, folder: str
+) -> tuple[subprocess.Popen[str], dict[str, int]]:
     """One process that serves both arms, and their ports: two processes differ by 10 % for no reason of ours."""
     environment = {
         "PATH": os.environ["PATH"],
@@ -51,7 +54,7 @@ def start(tree: str, variant: str, folder: str) -> tuple[subprocess.Popen[str], 
         "LOADPROOF_OUT": folder,
     }
     process = subprocess.Popen(
-        ["/usr/bin/python3", "-c", SERVE], env=environment, stderr=subprocess.PIPE, text=True
+        ["/usr/bin/python3", "-c", SERVE, *order], env=environment, stderr=subprocess.PIPE, text=True
     )
     ports: list[int] = []
     assert process.stderr
@@ -59,7 +62,7 @@ def start(tree: str, variant: str, folder: str) -> tuple[subprocess.Popen[str], 
         if found := re.search(r"running on http://127.0.0.1:(\d+)", line):
             ports.append(int(found[1]))
         if len(ports) == len(ARMS):
-            return process, dict(zip(ARMS, ports, strict=True))
+            return process, dict(zip(order, ports, strict=True))
     raise SystemExit(f"the app did not start: exit {process.wait()}")
 
 
@@ -94,16 +97,16 @@ async def spread(port: int, first: int, count: int, keep_alive: bool) -> None:
     )
 
 
-def measure(options: argparse.Namespace, folder: str) -> dict[str, float]:
+def measure(order: tuple[str, ...], options: argparse.Namespace, folder: str) -> dict[str, float]:
     """CPU µs for one request of each arm: the median of slices that go to one arm and the other in turn."""
-    process, ports = start(options.tree, options.variant, folder)
+    process, ports = start(order, options.tree, options.variant, folder)
     clock = ((~process.pid) << 3) | 2
     used: dict[str, list[int]] = {arm: [] for arm in ARMS}
     try:
         for port in ports.values():
             asyncio.run(spread(port, 0, WARM, options.keep_alive))
         for number, first in enumerate(range(WARM, WARM + options.requests, SLICE)):
-            for arm in ARMS if number % 2 else reversed(ARMS):
+            for arm in order if number % 2 else reversed(order):
                 before = time.clock_gettime_ns(clock)
                 asyncio.run(spread(ports[arm], first, SLICE, options.keep_alive))
                 used[arm].append(time.clock_gettime_ns(clock) - before)
@@ -129,7 +132,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         write(f"{folder}/items.parquet", 1000, 1)
         for number in range(options.pairs):
-            costs = measure(options, folder)
+            costs = measure(ARMS if number % 2 else ARMS[::-1], options, folder)
             pairs.append((costs["without"], costs["with"]))
             print(f"pair {number + 1}: without {pairs[-1][0]:.1f} us, with {pairs[-1][1]:.1f} us", flush=True)
     without, with_it = (statistics.median(column) for column in zip(*pairs, strict=True))
