@@ -82,6 +82,10 @@ def word(**options: Any) -> Callable[[Callable[..., None]], Any]:
                 raise Exit(code=4) from None
             except (Exit, SystemExit):
                 raise
+            except BrokenPipeError:
+                # whoever read our output has seen enough (`| head`): end as other programs do, without a word
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                raise Exit(code=141) from None
             except Exception as error:
                 traceback.print_exc()
                 say(
