@@ -28,9 +28,13 @@ from loadproof.plan.values import TrialPlan
 from loadproof.runfolder import atomic
 from loadproof.runfolder.paths import TrialPaths
 
-FORMAT = 1
+FORMAT = 1  # goes up when a column changes its meaning
 KINDS = ("requests", "users", "workers", "proxy", "app", "cpu")
 NOTE_KEY = b"loadproof"
+SCHEMAS = {
+    "requests": client.REQUESTS, "users": client.USERS, "workers": client.WORKERS, "proxy": proxy.SCHEMA,
+    "app": app.SCHEMA, "cpu": samples.SCHEMA,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,8 @@ def _read(where: Callable[[str], Path], source: str) -> Tables | None:
         try:
             table = pq.read_table(where(kind), memory_map=False)
             said = json.loads(table.schema.metadata[NOTE_KEY])
-            if said["source"] != source:
+            # a table that another version of us made may have other columns
+            if said["source"] != source or not table.schema.equals(SCHEMAS[kind]):
                 return None
             found[kind] = (table, tuple(said["present"]), tuple(said["notes"]))
         except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):

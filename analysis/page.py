@@ -226,7 +226,14 @@ def delivery(arms: Sequence[Arm]) -> list[tuple[str, str, str, str, str, str, st
             rows.append(
                 (
                     arm["label"], server["host"], number(server["undelivered"]), number(other.get("undelivered")),
-                    number(server["broken_pipe"]), number(other.get("broken_pipe")), NONE if first is None else f"{first:.1f} s",
+                    number(server["broken_pipe"]), number(other.get("broken_pipe")), _first(first, arm["window"]),
                 )
             )  # fmt: skip
     return rows
+
+
+def _first(first: float | None, frame: Mapping[str, Any] | None) -> str:
+    """When the first broken pipe was; those after the hold come of our own stop, which hangs up on requests."""
+    if first is None:
+        return NONE
+    return f"{first:.1f} s" + (", after the hold" if frame and first >= frame["to_s"] else "")

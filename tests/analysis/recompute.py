@@ -16,7 +16,7 @@ answer_or_give_up   mean of end - start over all requests
 tps          successes / length;  mtt, mtsd (divisor n), percentiles (nearest rank): end - start of successes
 server       of a request: app host that read it last, else the host of nginx's last upstream address
 undelivered  distinct ids that an app read, without a client row of class "", http_NNN or scenario; in the window when
-             the client gave up in it (no client row: when the app read it)
+             the app lost the connection in it (never lost: handed the answer over in it; neither: read it in it)
 broken_pipe  app rows with BrokenPipeError, in the window when the app lost the connection in it
 cpu          cumulative CPU of unit loadproof-app.service, a process being (pid, start), linear between samples
 """
@@ -99,15 +99,16 @@ def clients(folder, plan, clock):
 
 
 def app_rows(folder, plan, clock):
-    """(host, id, read, lost, exception) of the load."""
+    """(host, id, read, lost, exception, ended) of the load."""
     found = []
     for host in plan["apps"]:
         for path in sorted((folder / "raw" / host).glob("app-*.rows")):
-            for number, _, _, _, state, exception, _, _, read, _, lost, _ in rows(path, APP):
+            for number, _, _, _, state, exception, _, _, read, handed, lost, _ in rows(path, APP):
                 if state and of_the_load(number):
                     move = clock.get(host, 0)
+                    ended = (lost or handed or read) - move
                     found.append(
-                        (host, number, read - move if read else 0, lost - move if lost else 0, exception)
+                        (host, number, read - move if read else 0, lost - move if lost else 0, exception, ended)
                     )
     return found
 
@@ -210,13 +211,13 @@ def trial(folder, run):
     server = {**by_proxy(folder, plan, run, clock)}
     for host, number, *_ in sorted(apps, key=lambda row: row[2]):
         server[number] = host
-    client = {number: (text, at) for number, _, at, text in requests}
+    client = {number: text for number, _, _, text in requests}
     gone = {}
-    for _, number, read, *_ in sorted(apps, key=lambda row: row[2]):
-        text, at = client.get(number, (None, read))
+    for _, number, *_, ended in sorted(apps, key=lambda row: row[2]):
+        text = client.get(number)
         if text is None or not (text in ("", "scenario") or text.startswith("http_")):
-            gone[number] = (at, text == "cut")
-    pipes = [(host, lost) for host, _, _, lost, exception in apps if exception == 1]
+            gone[number] = (ended, text == "cut")
+    pipes = [(host, lost) for host, _, _, lost, exception, _ in apps if exception == 1]
     found = stretch(requests, begin, end)
     mtt = found["mtt_ms"] or 0
     users = sum(at <= begin for at in started) - sum(at < begin for at in stopped)
