@@ -35,14 +35,15 @@ def undelivered(tables: Tables, plan: TrialPlan, requests: Clients) -> Undeliver
 
     A complete response is a client row without error, or with a complete 4xx/5xx (http_NNN), or one that the scenario
     rejected after reading it whole (scenario). Everything else, and no client row at all, is no complete response. The
-    moment is when the client gave up (its row's end), or when the app read the request where the client has no row.
+    moment is the app's own, as for broken pipes: when it lost the connection, else handed the answer over, else read the
+    request. An app with a backlog answers requests whose clients left long ago: that work is wasted when it is done.
     Unknown for a server without rows, and for all when rows of a Locust worker are missing.
     """
-    of, host, read = _app_rows(tables, plan)
+    of, host, read, ended = _app_rows(tables, plan)
     order = np.lexsort((read, of))
-    of, host, read = of[order], host[order], read[order]
+    of, host, ended = of[order], host[order], ended[order]
     last = np.append(of[1:] != of[:-1], True) if len(of) else np.zeros(0, bool)
-    of, host, read = of[last], host[last], read[last]
+    of, host, ended = of[last], host[last], ended[last]
     whole = np.array(
         [name in ("", "scenario") or name.startswith("http_") for name in requests.classes] or [False]
     )
@@ -52,7 +53,6 @@ def undelivered(tables: Tables, plan: TrialPlan, requests: Clients) -> Undeliver
     row = by_id[np.minimum(at, max(len(by_id) - 1, 0))] if len(by_id) else np.zeros(len(of), np.int64)
     seen = inside & (requests.id[row] == of) if len(by_id) else np.zeros(len(of), bool)
     delivered = seen & whole[requests.error[row]] if len(by_id) else seen
-    ended = np.where(seen, requests.end_us[row], read) if len(by_id) else read
     cut = seen & requests.cut[row] if len(by_id) else seen
     clients_known = complete(tables, plan)
     known = {name: clients_known and name in tables.present["app"] for name in plan.apps}
@@ -97,10 +97,13 @@ def _count(
     return int(np.count_nonzero(mine))
 
 
-def _app_rows(tables: Tables, plan: TrialPlan) -> tuple[NDArray[np.uint64], Ints, Ints]:
+def _app_rows(tables: Tables, plan: TrialPlan) -> tuple[NDArray[np.uint64], Ints, Ints, Ints]:
+    """Id, server, when it was read, and when it ended for the app."""
     of = ids(tables.app)
     mine = counted(of)
-    return of[mine], _servers(tables.app, plan)[mine], ints(tables.app, "read_us")[mine]
+    read, handed, lost = (ints(tables.app, name)[mine] for name in ("read_us", "handed_us", "lost_us"))
+    ended = np.where(lost > 0, lost, np.where(handed > 0, handed, read))
+    return of[mine], _servers(tables.app, plan)[mine], read, ended
 
 
 def _servers(table: Any, plan: TrialPlan) -> Ints:
