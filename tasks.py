@@ -343,7 +343,7 @@ def fetch_results(
 
 
 @word(iterable=["run"], help={**RUN_HELP, "run": RUN_HELP["run"] + "; give it again for runs side by side"})
-def report(context: Context, run: Any = (), json: bool = False) -> None:
+def report(context: Context, run: Any = None, json: bool = False) -> None:
     """Analyse a run's folder again and render its report; several runs side by side, in a new folder."""
     from loadproof.campaign import collect
     from loadproof.runfolder.paths import RunFolder
