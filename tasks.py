@@ -279,7 +279,9 @@ def deploy(
         say(text.error(problem, inventory or i))
     if problems:
         raise Exit(code=problems[0].exit_code)
-    if not check:
+    if check:
+        say(text.command("nothing was touched; next: inv deploy", inventory or i))
+    else:
         say(text.command(f"next: inv bench --servers {min(2, len(known.group('app')))}", inventory or i))
 
 

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.words.words import Shell, Words, refused, until, variant_of
+from tests.words.words import USER, Shell, Words, refused, until, user, variant_of
 
 pytestmark = pytest.mark.lab
 
 WEB = "lptest-web.service"
 TABLE = "lptest"
 SPARE_PORT = 2222
-USER = "lptest"
 BENCH = ("bench", "--vusers", "9", "--interval", "100ms", "--settle", "0s", "--hold", "1s")
 
 
@@ -199,7 +198,7 @@ class TestConnection:
         refused(said, 3, "the login of nobody-here was rejected", where="host load1", next="ssh nobody-here@")
 
     @pytest.mark.parametrize(
-        "rights", ["", f"{USER} ALL=(ALL) ALL"], ids=["not in sudoers", "sudo wants a password"]
+        "rights", ["", "{user} ALL=(ALL) ALL"], ids=["not in sudoers", "sudo wants a password"]
     )
     def test_sudo_refuses(
         self, words: Words, shell: Shell, lab_alone: Path, tmp_path: Path, rights: str
@@ -319,25 +318,6 @@ def dropped(shell: Shell, host: str, port: int) -> Iterator[None]:
         yield
     finally:
         shell.run(host, f"nft delete table inet {TABLE}", ok=False)
-
-
-@contextmanager
-def user(shell: Shell, host: str, rights: str) -> Iterator[None]:
-    """A user whom the lab's key logs in; `rights` is a line for sudoers, "" for none."""
-    public = shell.key.with_suffix(".pub").read_bytes()
-    home = f"/home/{USER}"
-    try:
-        shell.run(host, f"useradd -m -s /bin/sh {USER} && mkdir -m 700 {home}/.ssh")
-        shell.run(host, f"cat > {home}/.ssh/authorized_keys && chown -R {USER}: {home}/.ssh", public)
-        if rights:
-            shell.put(host, f"/etc/sudoers.d/{USER}", f"{rights}\n".encode(), "440")
-        yield
-    finally:
-        shell.run(
-            host,
-            f"rm -f /etc/sudoers.d/{USER}; loginctl terminate-user {USER}; userdel -f -r {USER}",
-            ok=False,
-        )
 
 
 @contextmanager
