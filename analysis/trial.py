@@ -16,6 +16,7 @@ from analysis.measures import figures as measured
 from analysis.measures import window as windows
 from analysis.measures.columns import Clients, Ints, clients
 from analysis.measures.window import Window
+from analysis.readers import limiter
 from loadproof.plan.values import Inventory, TrialPlan
 from loadproof.runfolder.paths import TrialPaths
 
@@ -97,6 +98,7 @@ def judge(
         "servers": servers,
         "whole_run": _whole_run(tables, plan, requests, gone, pipes),
     }
+    notes += limiter.notes(paths, plan) if paths.hosts else ()
     return Judged(plan, tables, requests, hold, found, (*tables.notes, *notes))
 
 
