@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,26 +67,34 @@ def run(
     watcher: Watcher,
 ) -> RunFolder:
     """One run: its folder, with one sealed trial per arm on the hosts. Nothing is fetched yet."""
-    with Fleet(inventory) as fleet:
+    with signals.handled() as handled, Fleet(inventory) as fleet:
         arms = states(experiment, inventory, fleet, root)
         blocked.refuse(fleet, arms[max(arms, key=lambda servers: servers or len(inventory.group("app")))])
         # only now: a run that could not even be planned leaves no folder behind
         folder = RunFolder.create(results, experiment.name, datetime.now(UTC))
-        decided = decide(experiment, inventory, folder.id, arms)
-        record.write_run(folder, experiment, inventory, provenance.collect(root), command, decided.trials)
-        for trial in decided.trials:
-            record.write_plan(folder.trial(trial.folder).plan, trial)
-        hold = sum(trial.planned_s + trial.margin_s for trial in decided.trials)
-        try:
+        handled.run = folder.id
+        with explained(folder):
+            decided = decide(experiment, inventory, folder.id, arms)
+            record.write_run(folder, experiment, inventory, provenance.collect(root), command, decided.trials)
+            for trial in decided.trials:
+                record.write_plan(folder.trial(trial.folder).plan, trial)
+            hold = sum(trial.planned_s + trial.margin_s for trial in decided.trials)
             with lock.held(fleet, _all_hosts(decided), folder.id, hold + 600):
                 for index, trial in enumerate(decided.trials, start=1):
                     watcher.trial(trial, index, len(decided.trials))
-                    one(trial, decided, folder, fleet, root, watcher)
-        except LoadproofError as error:
-            error.where = f"{error.where or 'this machine'}, run {folder.id}"
-            error.kept = error.kept or str(folder.path)
-            raise
+                    one(trial, decided, folder, fleet, root, watcher, handled)
     return folder
+
+
+@contextmanager
+def explained(folder: RunFolder) -> Iterator[None]:
+    """Errors say which run they belong to, and what is kept of it."""
+    try:
+        yield
+    except LoadproofError as error:
+        error.where = f"{error.where or 'this machine'}, run {folder.id}"
+        error.kept = error.kept or str(folder.path)
+        raise
 
 
 def _all_hosts(decided: Decided) -> tuple[str, ...]:
@@ -93,11 +102,17 @@ def _all_hosts(decided: Decided) -> tuple[str, ...]:
 
 
 def one(
-    trial: TrialPlan, decided: Decided, folder: RunFolder, fleet: Fleet, root: Path, watcher: Watcher
+    trial: TrialPlan,
+    decided: Decided,
+    folder: RunFolder,
+    fleet: Fleet,
+    root: Path,
+    watcher: Watcher,
+    handled: signals.Signals,
 ) -> None:
     """One trial of a run, whose plan is written already."""
     paths = folder.trial(trial.folder)
-    with Journal(paths.journal) as journal, signals.handled(folder.id) as handled:
+    with Journal(paths.journal) as journal:
         begun = time.monotonic()
         todo = hooks(trial, decided, fleet, root, watcher, paths)
         conduct.conduct(trial, decided.inventory, fleet, journal, todo, handled)
@@ -108,9 +123,8 @@ def hooks(
     trial: TrialPlan, decided: Decided, fleet: Fleet, root: Path, watcher: Watcher, paths: TrialPaths
 ) -> conduct.Hooks:
     """What conduct needs from outside for one trial."""
-    desired = decided.desired[len(trial.apps)]
     return conduct.Hooks(
-        converge=lambda: converge(fleet, desired, root, trial.run),
+        converge=lambda: converge(fleet, decided.desired[len(trial.apps)], root, trial.run),
         facts=lambda when: _facts(fleet, trial, paths.facts, when),
         observe=watcher.live,
         say=watcher.say,

@@ -24,13 +24,13 @@ def sealed(paths: TrialPaths) -> bool:
 
 
 def loaded(paths: TrialPaths) -> bool:
-    """Whether the load of a trial was started."""
-    return _reached(paths, "load", "end")
+    """Whether the load of a trial was started, or was about to be."""
+    return _reached(paths, "load", "begin")
 
 
 def begun(paths: TrialPaths) -> bool:
-    """Whether anything of a trial was begun."""
-    return paths.journal.exists()
+    """Whether anything of a trial was begun that has to be closed: its hosts were brought to their state."""
+    return _reached(paths, "apply", "end")
 
 
 def _reached(paths: TrialPaths, stage: str, event: str) -> bool:

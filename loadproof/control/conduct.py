@@ -15,7 +15,7 @@ from typing import Any
 from loadproof.control import perform
 from loadproof.control.perform import Recorder, Remotes
 from loadproof.control.signals import Detached, Signals
-from loadproof.errors import HostUnreachable, LinkLost, LoadproofError, NotReady, StepFailed
+from loadproof.errors import HostUnreachable, Interrupted, LinkLost, LoadproofError, NotReady, StepFailed
 from loadproof.plan import actions
 from loadproof.plan.places import APP_UNIT, CURRENT
 from loadproof.plan.shell import quote
@@ -60,7 +60,9 @@ def conduct(
         _timed("facts", record, lambda: hooks.facts("before"))
         for stage in (*actions.starting(inventory, trial), *actions.loading(inventory, trial)):
             hooks.say(f"{stage.name} ...")
-            perform.stage(stage, remotes, record)
+            outcomes = perform.stage(stage, remotes, record)
+            if stage.name == "limit":
+                _say_what_holds(outcomes, record, hooks)
         finish(trial, inventory, remotes, record, hooks)
 
 
@@ -89,9 +91,7 @@ def close(
     return first
 
 
-def finish(
-    trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Recorder, hooks: Hooks
-) -> None:
+def finish(trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Recorder, hooks: Hooks) -> None:
     """Watches a running load to its end, drains, and asks the facts once more."""
     _timed("watch", record, lambda: _watch(trial, inventory, remotes, record, hooks))
     hooks.say("drain ...")
@@ -111,19 +111,20 @@ class _closing:
         self._record, self._signals = record, signals
 
     def __enter__(self) -> None:
-        return None
+        self._signals.begun = True
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, Detached):
             self._record.write("trial", "detached", detail=error.what)
             return
-        if error is not None:
-            self._record.write("trial", "interrupted", detail=str(error))
-        late = self._close()
+        with self._signals.shield():
+            if error is not None:
+                self._record.write("trial", "interrupted", detail=str(error))
+            late = self._close()
         if error is None and late is not None:
             raise late
         if error is None and self._signals.pending:
-            raise self._signals.pending[0]
+            raise self._signals.after_closing()
 
 
 def _timed(name: str, record: Recorder, work: Callable[[], None]) -> None:
@@ -132,8 +133,8 @@ def _timed(name: str, record: Recorder, work: Callable[[], None]) -> None:
     try:
         work()
     except LoadproofError as error:
-        record.write(name, "failed", detail=error.what)
-        error.where = f"{error.where or 'hosts'}, stage {name}"
+        record.write(name, "interrupted" if isinstance(error, Interrupted) else "failed", detail=error.what)
+        error.where = f"{error.where}, stage {name}" if error.where else f"stage {name}"
         raise
     record.write(name, "end", seconds=f"{time.monotonic() - begun:.3f}")
 
@@ -159,16 +160,19 @@ class _Cpu:
         return 100.0 * (spent - before[1]) / (now - before[0])
 
 
-def _watch(
-    trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Recorder, hooks: Hooks
-) -> None:
+def _watch(trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Recorder, hooks: Hooks) -> None:
     begun = last_answer = time.monotonic()
     cpu = _Cpu()
     while True:
         try:
             active, line = _ask(actions.load_state(inventory, trial), remotes)
             shares = [
-                (question.host, cpu.percent(question.host, remotes.remote(question.host).run(question.command, 15).stdout))
+                (
+                    question.host,
+                    cpu.percent(
+                        question.host, remotes.remote(question.host).run(question.command, 15).stdout
+                    ),
+                )
                 for question in actions.cpu_state(inventory, trial)
             ]
             last_answer = time.monotonic()
@@ -220,17 +224,36 @@ def _locust_failed(trial: TrialPlan, remotes: Remotes) -> StepFailed:
     command = quote("tail", "-n", "12", f"{CURRENT}/locust-master.log")
     said = remotes.remote(trial.loads[0]).run(command, 15).stdout
     return StepFailed(
-        trial.loads[0], "Locust master", 1, said, what=f"Locust's master failed\n{said}".rstrip(),
+        trial.loads[0],
+        "Locust master",
+        1,
+        said,
+        what=f"Locust's master failed\n{said}".rstrip(),
         where=f"host {trial.loads[0]}, stage load, run {trial.run}",
     )
+
+
+def _say_what_holds(outcomes: list[perform.Outcome], record: Recorder, hooks: Hooks) -> None:
+    """A limit that was accepted and is not in force is said at once, and noted."""
+    for outcome in outcomes:
+        state = _object(outcome)
+        if state.get("in_force") is False:
+            host, why = outcome.action.host, str(state.get("why"))
+            record.write("limit", "note", host=host, detail=why)
+            hooks.say(f"{host}: the limit was {why}")
+
+
+def _object(outcome: perform.Outcome) -> dict[str, Any]:
+    """What an action printed, when that is a JSON object."""
+    try:
+        said = json.loads(outcome.finished.stdout) if outcome.finished else None
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def _journal_limiter(outcomes: list[perform.Outcome], record: Recorder) -> None:
     """The limiter's own events stand in the journal too, with the host's times."""
     for outcome in outcomes:
-        try:
-            events = json.loads(outcome.finished.stdout).get("limiter_events", []) if outcome.finished else []
-        except ValueError:
-            continue
-        for event in events:
+        for event in _object(outcome).get("limiter_events", []):
             record.write("limit", "limiter", host=outcome.action.host, detail=event)

@@ -14,7 +14,7 @@ from typing import Any
 from loadproof.control.fleet import Fleet, first_error, good
 from loadproof.control.programs import run_program
 from loadproof.control.remote import Remote
-from loadproof.errors import LoadproofError, Refused
+from loadproof.errors import Interrupted, LoadproofError, Refused
 
 TAKEN = 3
 WITHIN_S = 15.0
@@ -88,7 +88,11 @@ def held(fleet: Fleet, hosts: Iterable[str], run: str, seconds: float, force: bo
     from loadproof.control.signals import Detached
 
     names = tuple(hosts)
-    take(fleet, names, run, seconds, force)
+    try:
+        take(fleet, names, run, seconds, force)
+    except Interrupted:
+        release(fleet, names, run)
+        raise
     try:
         yield
     except Detached:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from loadproof.control.remote import Finished, Remote, checked
-from loadproof.errors import LoadproofError, NotReady
+from loadproof.control.signals import Stopped
+from loadproof.errors import Interrupted, LoadproofError, NotReady
 from loadproof.plan.values import Action, Await, Put, Run, Stage
+
+SETTLE_S = 15.0  # how long Ctrl-C waits for commands that are on their way
 
 
 class Remotes(Protocol):
@@ -70,16 +73,36 @@ def _outcome(action: Action, remotes: Remotes) -> Outcome:
     return Outcome(action, finished, None, time.monotonic() - begun)
 
 
+def _fill(future: Future[Outcome], action: Action, remotes: Remotes) -> None:
+    if future.set_running_or_notify_cancel():
+        try:
+            future.set_result(_outcome(action, remotes))
+        except BaseException as error:  # our own fault: raised where the result is read
+            future.set_exception(error)
+
+
 def wave(actions: Sequence[Action], remotes: Remotes, stage: str, record: Recorder) -> list[Outcome]:
     """All actions of a wave side by side; every outcome is journalled, none is raised."""
     if not actions:
         return []
+    # made before anything starts: a signal may arrive between the start of a thread and the note of it
+    futures: list[Future[Outcome]] = [Future() for _ in actions]
     pool = ThreadPoolExecutor(max_workers=len(actions), thread_name_prefix=stage)
     try:
-        futures = [pool.submit(_outcome, action, remotes) for action in actions]
+        for future, action in zip(futures, actions, strict=True):
+            pool.submit(_fill, future, action, remotes)
         outcomes = [future.result() for future in futures]
+    except Stopped:
+        # what was asked of the hosts is answered before they are closed: a unit that starts later would run on
+        begun = [
+            future
+            for future, action in zip(futures, actions, strict=True)
+            if not future.cancel() and not isinstance(action, Await)
+        ]
+        wait(begun, timeout=SETTLE_S)
+        raise
     finally:
-        # a signal raised here must not wait for commands that nobody needs any more
+        # nobody needs these commands any more
         pool.shutdown(wait=False, cancel_futures=True)
     for outcome in outcomes:
         record.write(stage, "failed" if outcome.error else "action", **_fields(outcome))
@@ -102,7 +125,11 @@ def stage(stage: Stage, remotes: Remotes, record: Recorder) -> list[Outcome]:
     record.write(stage.name, "begin")
     done: list[Outcome] = []
     for actions in stage.waves:
-        outcomes = wave(actions, remotes, stage.name, record)
+        try:
+            outcomes = wave(actions, remotes, stage.name, record)
+        except Interrupted as error:
+            error.where = error.where or f"stage {stage.name}"
+            raise
         done += outcomes
         for outcome in outcomes:
             if outcome.error is not None:

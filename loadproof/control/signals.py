@@ -26,30 +26,57 @@ class Detached(Interrupted):
 
 @dataclass
 class Signals:
-    """What arrived. While `shielded`, a signal is noted and not raised, so that closing is never cut by the first."""
+    """What arrived. While `shielded`, a signal is noted and not raised, so that closing is never cut by the first.
+
+    `run` is the run's id once it has one; `begun` says whether there is something to close and to fetch.
+    """
 
     run: str = ""
+    begun: bool = False
     shielded: bool = False
     pending: list[Interrupted] = field(default_factory=list)
 
     def arrived(self, number: int, frame: FrameType | None) -> None:
-        """The handler of all three signals."""
+        """The handler of all three signals. Only the first one is raised: what it sets off is not cut short."""
         name = signal.Signals(number).name
         if number == signal.SIGINT:
             if any(isinstance(error, Stopped) for error in self.pending):
                 sys.stderr.write("\nleft at once; the hosts end load and limit by themselves\n")
                 sys.stderr.flush()
                 os._exit(Interrupted.exit_code)
-            error: Interrupted = Stopped(
-                "Ctrl-C: the trial was stopped", kept="what was measured until then", next="./inv fetch-results"
-            )
+            error: Interrupted = self._stopped()
         else:
             error = Detached(
-                f"{name}: detached; the load runs on by itself", kept="everything", next=f"./inv attach --run {self.run}"
+                f"{name}: detached; nothing was touched, what runs on the hosts runs on and ends by itself",
+                kept="everything, and the hosts stay locked for this run"
+                if self.run
+                else "nothing was touched",
+                next=f"./inv attach --run {self.run}" if self.run else "the same command again",
             )
         self.pending.append(error)
-        if not self.shielded:
+        if not self.shielded and len(self.pending) == 1:
             raise error
+
+    def _stopped(self) -> Stopped:
+        if self.begun:
+            fetch = f"./inv fetch-results --run {self.run}"
+            return Stopped("Ctrl-C: the trial was stopped", kept="what was measured until then", next=fetch)
+        kept = "the run's plan; the next bench resets the hosts" if self.run else "nothing was touched"
+        return Stopped(
+            "Ctrl-C: stopped before anything was measured", kept=kept, next="the same command again"
+        )
+
+    def after_closing(self) -> Interrupted:
+        """The error for a signal that came while the hosts were being closed: that went on to its end."""
+        first = self.pending[0]
+        if isinstance(first, Stopped):
+            return first
+        said = first.what.partition(":")[0]
+        return Stopped(
+            f"{said}: ended as soon as the trial was sealed",
+            kept="the whole trial, on the hosts",
+            next=f"./inv attach --run {self.run}",
+        )
 
     @contextmanager
     def shield(self) -> Iterator[None]:
@@ -62,7 +89,7 @@ class Signals:
 
 
 @contextmanager
-def handled(run: str) -> Iterator[Signals]:
+def handled(run: str = "") -> Iterator[Signals]:
     """Installs the handlers for the time of the block and puts the old ones back."""
     signals = Signals(run)
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

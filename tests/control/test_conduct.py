@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,7 @@ class Hosts:
         self.calls: list[tuple[str, str]] = []
         self.lock = threading.Lock()
         self.polls = 0
+        self.answers: dict[str, str] = {}  # by a part of the command
 
     def remote(self, name: str) -> _Remote:
         return _Remote(self, INVENTORY.host(name))
@@ -79,6 +81,9 @@ class _Remote:
         return Finished(self.host.name, command, 0, self._answer(command), "", 0.0)
 
     def _answer(self, command: str) -> str:
+        for part, answer in self.hosts.answers.items():
+            if part in command:
+                return answer
         if "is-active" in command:
             self.hosts.polls += 1
             live = {"elapsed_s": 1, "users": 2, "tps": 3.0, "mtt_ms": 4.0, "failures": 0, "requests": 3}
@@ -204,9 +209,42 @@ def test_a_signal_after_any_action(number: signal.Signals) -> None:
             assert isinstance(caught.value, signals.Stopped)
             assert closed == (["stop", "lift", "seal"] if "apply" in begun else []), f"action {k}"
         else:
-            assert isinstance(caught.value, signals.Detached)
-            # a detach touches nothing; one that comes while closing lets it end
+            # a detach touches nothing; one that comes while closing lets it end, and the hosts are free again
             assert closed in ([], ["stop", "lift", "seal"]), f"action {k}"
+            assert isinstance(caught.value, signals.Stopped if closed else signals.Detached), f"action {k}"
+        assert all((caught.value.where or closed, caught.value.kept, caught.value.next)), f"action {k}"
+
+
+def test_ctrl_c_waits_for_what_was_asked_of_the_hosts() -> None:
+    order: list[str] = []
+
+    class Slow(Hosts):
+        def called(self, host: str, what: str) -> None:
+            super().called(host, what)
+            if "start" in what and "loadproof-load@" in what:
+                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), signal.SIGTERM)  # noted, not raised: the first one is at work
+                time.sleep(0.3)  # the host is slow; nothing waits for this but what is tested
+                order.append("started")
+            elif "stop" in what and "loadproof-load@" in what:
+                order.append("stopped")
+
+    with pytest.raises(signals.Stopped):
+        walk(Slow(), Journal())
+    assert order[-2:] == ["started", "stopped"]
+
+
+def test_a_limit_that_is_not_in_force_is_said() -> None:
+    said: list[str] = []
+    hooks = Hooks(converge=lambda: None, facts=lambda when: None, observe=lambda live: None, say=said.append)
+    state = json.dumps({"in_force": False, "why": "accepted but not in force: no quota"})
+    hosts, journal = Hosts(), Journal()
+    hosts.answers["limit.py status"] = state
+    with signals.handled(TRIAL.run) as handled:
+        conduct.conduct(TRIAL, INVENTORY, hosts, journal, hooks, handled)
+    sentence = "app1: the limit was accepted but not in force: no quota"
+    assert sentence in said
+    assert [fields["host"] for _, event, fields in journal.events if event == "note"][:2] == ["app1", "app2"]
 
 
 def test_the_old_handlers_come_back() -> None:
