@@ -99,8 +99,7 @@ def run(name: str, judgement: Judgement) -> dict[str, Any]:
             ],
         }
     seen = _facts(judgement, name)
-    boots = [facts.get("boot_id") for facts in seen.values() if facts.get("boot_id")]
-    if len(boots) > 1 and len(set(boots)) == 1:
+    if _one_kernel(list(seen.values())):
         found["kernel"] = (
             "These hosts share one kernel: they are containers of one machine, not machines of their own."
         )
@@ -108,6 +107,19 @@ def run(name: str, judgement: Judgement) -> dict[str, Any]:
         _host(host, seen.get(host.name, {})) for host in (known.inventory.hosts if known else ())
     ]
     return found
+
+
+def _one_kernel(facts: list[dict[str, Any]]) -> bool:
+    """Whether all hosts run on one kernel. Containers may show the machine's boot id or one of their own
+    (systemd-nspawn makes one), but the moment when the kernel started is the same for all."""
+    if len(facts) < 2:
+        return False
+    if len({one.get("boot_id") for one in facts}) == 1 and facts[0].get("boot_id"):
+        return True
+    booted = [one.get("booted_s") or 0 for one in facts]
+    alike = len({(one.get("kernel"), one.get("memory_kb")) for one in facts}) == 1
+    # the kernel derives it from its running clock, so two readings may differ by a second
+    return alike and all(booted) and max(booted) - min(booted) <= 1
 
 
 def _pairs(value: Any) -> list[tuple[str, str]]:

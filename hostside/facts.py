@@ -294,6 +294,12 @@ def glibc() -> list[int] | None:
         return None
 
 
+def booted() -> int:
+    """When the kernel started, in seconds since the epoch; 0 when it does not say."""
+    lines = text_of("/proc/stat").splitlines()
+    return next((int(line.split()[1]) for line in lines if line.startswith("btime ")), 0)
+
+
 def machine_facts() -> dict[str, Any]:
     """What does not depend on the question."""
     from importlib._bootstrap_external import MAGIC_NUMBER  # importlib.util would cost 3 ms more
@@ -316,6 +322,7 @@ def machine_facts() -> dict[str, Any]:
         "glibc": glibc(),
         "os": os_release(),
         "boot_id": text_of("/proc/sys/kernel/random/boot_id").strip(),
+        "booted_s": booted(),
         "pid1_start": int(text_of("/proc/1/stat").rpartition(")")[2].split()[19]),
         "uid": os.geteuid(),
         "cpus": len(os.sched_getaffinity(0)),
