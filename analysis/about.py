@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -109,7 +109,7 @@ def run(name: str, judgement: Judgement) -> dict[str, Any]:
     return found
 
 
-def _one_kernel(facts: list[dict[str, Any]]) -> bool:
+def _one_kernel(facts: Sequence[Mapping[str, Any]]) -> bool:
     """Whether all hosts run on one kernel. Containers may show the machine's boot id or one of their own
     (systemd-nspawn makes one), but the moment when the kernel started is the same for all."""
     if len(facts) < 2:

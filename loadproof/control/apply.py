@@ -213,7 +213,13 @@ def step_failed(host: str, said: Mapping[str, Any]) -> StepFailed:
     if what.startswith("package"):
         then = "install it on the host, or inv deploy --packages-from FOLDER (of packages, on the host); then inv deploy"
     return StepFailed(
-        host, what, exited, lines, what=f"cannot do: {what} (exit {exited})\n{lines}".rstrip(), kept=kept, next=then
+        host,
+        what,
+        exited,
+        lines,
+        what=f"cannot do: {what} (exit {exited})\n{lines}".rstrip(),
+        kept=kept,
+        next=then,
     )
 
 

@@ -31,7 +31,13 @@ def trouble(name: str, settings: SshSettings, error: Exception) -> HostUnreachab
         what = f"the login of {settings.user} was rejected: {words(error)}; tried {offered(settings)}"
         return HostUnreachable(name, what, where=where, kept=KEPT, next=settings.by_hand)
     if isinstance(error, socket.gaierror):
-        return HostUnreachable(name, f"{settings.hostname} is not an address: {error.strerror}", where=where, kept=KEPT, next=settings.by_hand)
+        return HostUnreachable(
+            name,
+            f"{settings.hostname} is not an address: {error.strerror}",
+            where=where,
+            kept=KEPT,
+            next=settings.by_hand,
+        )
     if isinstance(error, ConnectionRefusedError):
         what = f"nothing listens on {at}: connection refused"
         return ConnectionDropped(name, what, where=where, kept=KEPT, next=settings.by_hand)
@@ -40,7 +46,9 @@ def trouble(name: str, settings: SshSettings, error: Exception) -> HostUnreachab
         return HostUnreachable(name, what, where=where, kept=KEPT, next=settings.by_hand)
     dropped = isinstance(error, (ConnectionResetError, EOFError)) or "banner" in words(error)
     kind = ConnectionDropped if dropped else HostUnreachable
-    return kind(name, f"no ssh session with {at}: {words(error)}", where=where, kept=KEPT, next=settings.by_hand)
+    return kind(
+        name, f"no ssh session with {at}: {words(error)}", where=where, kept=KEPT, next=settings.by_hand
+    )
 
 
 def offered(settings: SshSettings) -> str:

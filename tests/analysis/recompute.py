@@ -108,7 +108,14 @@ def app_rows(folder, plan, clock):
                     move = clock.get(host, 0)
                     ended = (lost or handed or read) - move
                     found.append(
-                        (host, number, read - move if read else 0, lost - move if lost else 0, exception, ended)
+                        (
+                            host,
+                            number,
+                            read - move if read else 0,
+                            lost - move if lost else 0,
+                            exception,
+                            ended,
+                        )
                     )
     return found
 

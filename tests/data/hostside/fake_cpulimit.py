@@ -7,7 +7,9 @@ import time
 
 flavour = os.environ["FLAVOUR"]
 words = sys.argv[1:]
-help_text = open(os.path.join(os.environ["FAKES"], ("opsengine" if flavour == "opsengine" else "limitcpu") + ".txt")).read()
+recorded = "opsengine" if flavour == "opsengine" else "limitcpu"
+with open(os.path.join(os.environ["FAKES"], f"{recorded}.txt")) as text:
+    help_text = text.read()
 if "-h" in words:
     print(help_text)
     sys.exit(1)
