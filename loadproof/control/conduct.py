@@ -23,7 +23,7 @@ from loadproof.plan.values import Inventory, Run, TrialPlan
 
 POLL_S = 1.0
 LINK_PATIENCE_S = 20.0
-LATE_S = 30.0  # how much longer than planned a load may take before we say so
+ENDING = 4  # how much oftener we look once the planned length is over
 
 
 @dataclass(frozen=True)
@@ -190,9 +190,10 @@ def _watch(trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Rec
         if active not in ("active", "activating", "deactivating"):
             break
         _observe(line, tuple(shares), hooks)
-        if time.monotonic() - begun > trial.planned_s + LATE_S:
-            raise NotReady(trial.loads[0], "the load ends", trial.planned_s + LATE_S, line)
-        time.sleep(POLL_S)
+        elapsed, latest = time.monotonic() - begun, trial.planned_s + trial.margin_s
+        if elapsed > latest:
+            raise NotReady(trial.loads[0], "the load ends", latest, line)
+        time.sleep(POLL_S if elapsed < trial.planned_s else POLL_S / ENDING)
     record.write("watch", "note", host=trial.loads[0], detail=f"the master is {active}")
     if active == "failed":
         raise _locust_failed(trial, remotes)
