@@ -45,7 +45,8 @@ def packages() -> Path:
     """A folder with the packages of cpulimit and nginx, fetched once with this machine's apt, which is the lab's too."""
     folder = REPO / ".cache" / "test-packages"
     folder.mkdir(parents=True, exist_ok=True)
-    names = ("cpulimit", "nginx", "nginx-common")
+    # the last two are only on the lab's image, and put back there
+    names = ("cpulimit", "nginx", "nginx-common", "nginx-light", "libnginx-mod-http-echo")
     if not all(list(folder.glob(f"{name}_*.deb")) for name in names):
         command = ["apt-get", "download", "-q", *names]
         if subprocess.run(command, cwd=folder, capture_output=True).returncode:

@@ -170,7 +170,7 @@ def test_missing_packages_come_from_a_folder(words: Words, shell: Shell, package
         shell.run(
             "proxy", "systemctl unmask --runtime nginx; systemctl mask nginx" if masked else "true", ok=False
         )
-        shell.run("proxy", f"dpkg -i {FOLDER}/nginx*.deb; rm -r {FOLDER}")
+        shell.run("proxy", f"dpkg -i {FOLDER}/*nginx*.deb; rm -r {FOLDER}")
         shell.run("app2", f"dpkg -i {FOLDER}/cpulimit_*.deb; rm -r {FOLDER}")
         said = words.inv("deploy")
     assert said.code == 0, said
