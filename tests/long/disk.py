@@ -63,6 +63,7 @@ cp "$3/$4/complete.json" "srv/handed/image/$4/"
 cp -a --reflink=auto "$3/$4/root" "srv/handed/image/$4/root"
 chroot . chown "$2:$2" /srv/handed/image "/srv/handed/image/$4" "/srv/handed/image/$4/complete.json"
 """
+FACTS = 'mount -t proc proc "$1/proc" && exec chroot "$1" /usr/bin/python3 -I -S -c "$2" "{}"'
 FILESYSTEM = r"""
 set -e
 truncate -s "$3G" "$2"
@@ -163,7 +164,7 @@ def hand_over(place: Path, root: Path) -> tuple[str, str]:
     (clone / ".cache").mkdir()
     (clone / ".cache/trees").symlink_to(REPO / ".cache/trees")
     facts = must(
-        ["chroot", str(root), "/usr/bin/python3", "-I", "-S", "-c", (REPO / "hostside/facts.py").read_text(), "{}"],
+        ["unshare", "--mount", "sh", "-c", FACTS, "sh", str(root), (REPO / "hostside/facts.py").read_text()],
         what="no facts", root=True,
     )  # fmt: skip
     images = LabConfig.of(environ={}).images
