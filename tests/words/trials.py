@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -235,6 +236,12 @@ def _start(words: Words, *line: str) -> Going | None:
         return None
     assert process.poll() is None, made.said()
     return made
+
+
+def health(shell: Shell, host: str) -> dict[str, Any]:
+    """What the app on a host answers, asked from here."""
+    with urllib.request.urlopen(f"http://{shell.addresses[host]}:8000/healthz", timeout=5) as answer:
+        return dict(json.load(answer))
 
 
 QUIET = r"""
