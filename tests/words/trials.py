@@ -188,7 +188,7 @@ class Going:
         """How it ended."""
         begun = time.monotonic()
         code = self.process.wait(timeout=within_s)
-        return Said(tuple(self.process.args[1:]), code, "", self.said(), time.monotonic() - begun)  # type: ignore[index]
+        return Said((str(self.process.args),), code, "", self.said(), time.monotonic() - begun)
 
     def close(self) -> None:
         if self.process.poll() is None:
