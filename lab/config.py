@@ -39,7 +39,7 @@ class LabConfig:
     prefix: str = PREFIX  # of machine names: lp-app1
     owner: Path = Path(OWNER)
     suite: str | None = None  # None: the machine's own
-    boot_s: float = 30.0  # a host that has not answered by then has not booted
+    boot_s: float = 60.0  # a host that has not answered by then has not booted
     patience_s: float = (
         10.0  # silence after which a host that has booted is started again; load makes hosts slow
     )

@@ -18,7 +18,7 @@ from lab.processes import end, folder, process
 from lab.root import must, run
 from loadproof.errors import LabUnavailable
 
-START_S = 5.0  # until nspawn has written its pid; booting comes after
+START_S = 20.0  # until nspawn has written its pid; booting comes after
 MADE = "etc/.loadproof-made"
 T = TypeVar("T")
 R = TypeVar("R")

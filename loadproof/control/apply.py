@@ -27,7 +27,7 @@ from loadproof.plan.values import Change, Desired, FileSpec, HostDesired, Promis
 
 INCOMING = f"{VAR}/incoming"
 INSTALL_S = 900.0  # packages over a slow line are the longest part
-READY_S = 20.0
+READY_S = 60.0
 EVERY_S = 0.1
 
 UNTOUCHED = "nothing was touched on any host"

@@ -25,9 +25,10 @@ from loadproof.plan.values import (
     TrialPlan,
 )
 
-HEALTH_WITHIN_S = 20.0
-LIMIT_WITHIN_S = 10.0
-STOP_WITHIN_S = 20.0
+# Each of these waits ends with its condition: only a machine ten times slower than ours comes near them.
+HEALTH_WITHIN_S = 60.0
+LIMIT_WITHIN_S = 30.0
+STOP_WITHIN_S = 60.0
 SEAL_WITHIN_S = 60.0
 
 
