@@ -54,7 +54,9 @@ def conduct(
 ) -> None:
     """One whole trial, from reset to sealed files on every host."""
     for stage in actions.opening(inventory, trial):
+        hooks.say(f"{stage.name} ...")
         perform.stage(stage, remotes, record)
+    hooks.say("apply (what the hosts lack is built and shipped) ...")
     _timed("apply", record, hooks.converge)
     with _closing(trial, inventory, remotes, record, signals):
         _timed("facts", record, lambda: hooks.facts("before"))
