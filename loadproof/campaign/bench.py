@@ -79,11 +79,22 @@ def run(
             for trial in decided.trials:
                 record.write_plan(folder.trial(trial.folder).plan, trial)
             hold = sum(trial.planned_s + trial.margin_s for trial in decided.trials)
-            with lock.held(fleet, _all_hosts(decided), folder.id, hold + 600):
+            with forgotten_if_refused(folder), lock.held(fleet, _all_hosts(decided), folder.id, hold + 600):
                 for index, trial in enumerate(decided.trials, start=1):
                     watcher.trial(trial, index, len(decided.trials))
                     one(trial, decided, folder, fleet, root, watcher, handled)
     return folder
+
+
+@contextmanager
+def forgotten_if_refused(folder: RunFolder) -> Iterator[None]:
+    """A run that found its hosts in use leaves no folder: `latest` stays with the run that has them."""
+    try:
+        yield
+    except Refused:
+        if not any(paths.journal.exists() for paths in folder.trials):
+            folder.forget()
+        raise
 
 
 @contextmanager
@@ -92,8 +103,9 @@ def explained(folder: RunFolder) -> Iterator[None]:
     try:
         yield
     except LoadproofError as error:
-        error.where = f"{error.where or 'this machine'}, run {folder.id}"
-        error.kept = error.kept or str(folder.path)
+        if folder.path.exists():
+            error.where = f"{error.where or 'this machine'}, run {folder.id}"
+            error.kept = error.kept or str(folder.path)
         raise
 
 

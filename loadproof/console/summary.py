@@ -79,7 +79,7 @@ def _errors(arms: Sequence[Mapping[str, Any]]) -> str:
     rows = [
         (arm["label"], name, number(count))
         for arm in arms
-        for name, count in arm["whole_run"]["errors"].items()
+        for name, count in (arm["whole_run"]["errors"] or {}).items()
     ]
     return table(("arm", "error (whole run)", "count"), rows) if rows else ""
 

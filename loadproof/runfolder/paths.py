@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -96,6 +97,15 @@ class RunFolder:
     def table(self, kind: str, trial: str) -> Path:
         """tables/<kind>/<trial>.parquet."""
         return self.path / "tables" / kind / f"{trial}.parquet"
+
+    def forget(self) -> None:
+        """Remove a run that never began; `latest` points at the newest one that is left."""
+        shutil.rmtree(self.path)
+        latest, left = self.path.parent / LATEST, runs(self.path.parent)
+        if left:
+            atomic.link(latest, left[-1].path.name)
+        else:
+            latest.unlink(missing_ok=True)
 
     @staticmethod
     def create(results: Path, name: str, now: datetime) -> RunFolder:

@@ -36,6 +36,15 @@ def test_two_in_one_second_are_two(tmp_path: Path) -> None:
     assert [folder.id for folder in runs(tmp_path)] == [folder.id for folder in made]
 
 
+def test_a_run_that_never_began_is_forgotten(tmp_path: Path) -> None:
+    first, second = RunFolder.create(tmp_path, "one", NOW), RunFolder.create(tmp_path, "two", NOW)
+    second.forget()
+    assert [folder.id for folder in runs(tmp_path)] == [first.id]
+    assert RunFolder.open(tmp_path).id == first.id
+    first.forget()
+    assert not list(tmp_path.iterdir())
+
+
 def test_opening(tmp_path: Path) -> None:
     first = RunFolder.create(tmp_path, "one", NOW)
     second = RunFolder.create(tmp_path, "two", NOW + timedelta(hours=1))
