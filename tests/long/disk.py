@@ -18,6 +18,7 @@ from pathlib import Path
 from lab import image, machine
 from lab.config import LabConfig
 from lab.root import must, run
+from lab.sources import apt_options, read_os_release
 
 REPO = Path(__file__).resolve().parents[2]
 # Program that must be found on this machine, package that brings it.
@@ -139,10 +140,10 @@ def bootstrap(root: Path) -> None:
     """A root file system of this machine's suite, from this machine's own package sources."""
     config = LabConfig.of(environ={})
     suite = image.suite_of(config)
-    system = image.read_os_release(Path("/etc/os-release").read_text()).id
+    system = read_os_release(Path("/etc/os-release").read_text()).id
     lists = root.with_name("sources.list")
     lists.write_text("".join(f"{source.line()}\n" for source in image.machine_sources(suite)))
-    options = [f"--aptopt={option}" for option in image.apt_options(run(["apt-config", "dump"]).stdout)]
+    options = [f"--aptopt={option}" for option in apt_options(run(["apt-config", "dump"]).stdout)]
     packages = ",".join((*PACKAGES, KERNELS[system]))
     must(
         [

@@ -95,9 +95,13 @@ def free_port() -> int:
 
 
 def qemu(disk: Disk, port: int, console: Path) -> list[str]:
-    """The words that start it: no window, no way out of its network but the one port that leads in."""
+    """The words that start it: no window, no way out of its network but the one port that leads in.
+
+    It ends with us, however we end.
+    """
     return [
-        "nice", "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", str(MEMORY_MB),
+        "nice", "setpriv", "--pdeathsig", "TERM", "qemu-system-x86_64",
+        "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", str(MEMORY_MB),
         "-kernel", str(disk.kernel), "-initrd", str(disk.initrd),
         "-append", "root=/dev/vda rw console=ttyS0 quiet net.ifnames=1 mitigations=off",
         "-drive", f"file={disk.image},format=raw,if=virtio,cache=unsafe",
@@ -112,12 +116,9 @@ def booted(disk: Disk, place: Path) -> Iterator[Machine]:
     """A virtual machine that answers on ssh, ended whatever happens."""
     port, console = free_port(), place / "console.log"
     (place / "known_hosts").write_text(f"[127.0.0.1]:{port} {disk.host_key}\n")
-    process = subprocess.Popen(
-        qemu(disk, port, console),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=console.open("ab"),
-    )
+    with console.open("ab") as errors:
+        words = qemu(disk, port, console)
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors)
     machine = Machine(port, place, process, disk.key)
     try:
         machine.say("QEMU started")
