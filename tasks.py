@@ -588,6 +588,14 @@ def lint(context: Context) -> None:
 @task(pre=[lint], help={"long": "everything, hours included", "only": "words for pytest: paths, -k …"})
 def test(context: Context, long: bool = False, only: str = "") -> None:
     """Lint, the fast tests, and the tests on the lab."""
+    from tests import machine
+
+    if packages := machine.missing():
+        say(f"tests need packages that are not here; will be installed: {' '.join(packages)}")
+        if not agreed("Go on?"):
+            raise Exit("nothing was touched", code=4)
+        for trouble in machine.install(packages):
+            say(f"{trouble}\nthe tests that need it are skipped")
     with context.cd(str(ROOT)):
         done = context.run(python("pytest " + ("--long " if long else "") + only), pty=False, warn=True)
     raise Exit(code=done.exited if done else 70)

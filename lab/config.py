@@ -49,7 +49,7 @@ class LabConfig:
         """The lab of a clone (default: this one), with LOADPROOF_LAB_NET and LOADPROOF_LAB_SUITE. Raises BadInput."""
         clone = (clone or Path(__file__).resolve().parent.parent).resolve()
         environ = os.environ if environ is None else environ
-        state = clone / ".cache" / "lab"
+        state = state_of_clone(clone)
         config = cls(
             clone=clone,
             state=state,
@@ -156,6 +156,11 @@ class LabState:
     def count(self, role: LabRole) -> int:
         """How many hosts of a role it has."""
         return sum(1 for state in self.hosts if state.host.role == role)
+
+
+def state_of_clone(clone: Path) -> Path:
+    """Where a clone keeps its lab."""
+    return clone / ".cache" / "lab"
 
 
 def parse_net(text: str) -> IPv4Network:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from lab import hosts, image, listing, machine, network, processes
 from lab.config import LabConfig, LabHost, host_of
-from lab.record import Record, disown, locked, read_owner, read_record, refuse_foreign, without, write_record
+from lab.owner import clear, disown, read_owner, refuse_foreign
+from lab.record import Record, locked, read_record, without, write_record
 from lab.root import need_root
 from lab.status import settled
 from lab.up import discard as discard_hosts
@@ -71,6 +72,8 @@ def take_down(config: LabConfig, record: Record, say: Callable[[str], None]) -> 
         need_root()
     if all_hosts:
         say(f"powering off {', '.join(host.name for host in all_hosts)}")
+    for left in clear(config):
+        say(left)
     processes.end(strays)
     hosts.stop(config, all_hosts)
     image.remove(config, config.hosts)

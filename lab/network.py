@@ -36,6 +36,12 @@ def exists(name: str) -> bool:
     return (NET_FOLDER / name).exists()
 
 
+def cables(bridge: str) -> bool:
+    """Whether anything is plugged into a bridge."""
+    folder = NET_FOLDER / bridge / "brif"
+    return folder.is_dir() and any(folder.iterdir())
+
+
 def cable(config: LabConfig, host: LabHost) -> str:
     """The machine's end of a host's cable, as nspawn names it."""
     return f"vb-{config.prefix}{host.name}"

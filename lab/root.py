@@ -52,7 +52,7 @@ def run(
         process = subprocess.Popen(
             words, cwd=cwd, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
-    except FileNotFoundError as error:
+    except (FileNotFoundError, PermissionError) as error:  # the latter: a folder of PATH that may not be read
         return Done(tuple(words), 127, "", str(error), time.monotonic() - began)
     try:
         out, err = process.communicate(stdin, timeout=within)

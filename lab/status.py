@@ -9,8 +9,9 @@ from ipaddress import IPv4Network
 from lab import listing, network
 from lab.answer import Answer, ask_all
 from lab.config import NET, HostState, LabConfig, LabHost, LabState
+from lab.owner import is_ours, left_behind, read_owner
 from lab.processes import mounted, process
-from lab.record import Record, is_ours, read_owner, read_record
+from lab.record import Record, read_record
 from loadproof.errors import Refused
 
 LOOK_S = 3.0
@@ -37,14 +38,14 @@ def state_of(
     owner = read_owner(config)
     whole = bool(hosts) and not any(host.trouble for host in hosts) and listing.matches(config, record.hosts)
     return LabState(
-        up=whole and owner is not None and is_ours(config, owner),
+        up=whole and is_ours(config, owner),
         hosts=hosts,
         suite=record.suite,
         image=record.image,
         bridge=config.bridge,
         net=str(config.net),
         inventory=config.inventory,
-        owner=str(owner or ""),
+        owner=f"{owner or ''}{'; none of its hosts runs' if left_behind(config) else ''}",
         changed=tuple(changed),
     )
 

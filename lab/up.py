@@ -8,16 +8,8 @@ from dataclasses import dataclass, replace
 from lab import hosts, image, listing, machine, network, processes
 from lab.answer import Answer, ask_all
 from lab.config import LabConfig, LabHost, LabState, wanted
-from lab.record import (
-    Record,
-    claim,
-    locked,
-    read_owner,
-    read_record,
-    refuse_foreign,
-    write_record,
-    write_text,
-)
+from lab.owner import claim, is_ours, left_behind, read_owner, refuse_foreign
+from lab.record import Record, locked, read_record, write_record, write_text
 from lab.root import need_root
 from lab.status import lack, settled, state_of
 from loadproof.errors import LabUnavailable
@@ -32,6 +24,7 @@ PACKAGES_TYPICAL_S = 30.0
 class Needs:
     """What `up` would install and make. Times are typical, not limits."""
 
+    left: str = ""  # another clone's lab of which only bridge and record are left, in words
     packages: tuple[str, ...] = ()
     image: str = ""  # "" when it is there
     hosts: tuple[str, ...] = ()  # to be made or started
@@ -42,6 +35,7 @@ class Needs:
     def lines(self) -> tuple[str, ...]:
         """For a person, before the first change; empty when nothing is needed."""
         lines = [
+            f"clear the bridge of a lab none of whose hosts runs: {self.left}" if self.left else "",
             f"install packages: {' '.join(self.packages)}" if self.packages else "",
             f"build image: {self.image}" if self.image else "",
             f"make bridge: {self.bridge}, without a route out" if self.bridge else "",
@@ -72,11 +66,13 @@ def needed(app: int | None = None, load: int | None = None, config: LabConfig | 
     seconds = (
         PACKAGES_TYPICAL_S * bool(packages) + image.TYPICAL_S * bool(build) + BOOT_TYPICAL_S * bool(make)
     )
+    left = left_behind(config)
     return Needs(
+        str(left or ""),
         packages,
         build,
         make,
-        "" if network.exists(config.bridge) else f"{config.bridge} ({config.net})",
+        "" if network.exists(config.bridge) and not left else f"{config.bridge} ({config.net})",
         image.NEEDED_MB * bool(build) + HOST_MB * new,
         seconds,
     )
@@ -97,7 +93,8 @@ def up(
         record = read_record(config)
         config = settled(config, record)
         wants = wanted(record.hosts, app, load, config.net)
-        if wants == record.hosts and read_owner(config) and not any(lack(config, host) for host in wants):
+        whole = wants == record.hosts and is_ours(config, read_owner(config))
+        if whole and not any(lack(config, host) for host in wants):
             answers = ask_all(config, wants, config.patience_s)
             if not any(answer.trouble for answer in answers) and listing.matches(config, wants):
                 return state_of(config, record, answers)
@@ -120,8 +117,8 @@ def repair(config: LabConfig, record: Record, wants: tuple[LabHost, ...], say: S
     name = image.build(config, suite, did) if not image.complete(config, record.image) else record.image
     if not config.key.exists():
         make_lab_key(config)
-    if claim(config):
-        did(f"wrote {config.owner}")
+    for text in claim(config):
+        did(text)
     if record.hosts and name != record.image:
         did("the image of the hosts is gone: they are made anew")
         discard(config, record.hosts)

@@ -9,6 +9,7 @@ import pytest
 
 from lab.config import LabConfig
 from lab.down import down
+from lab.owner import refuse_foreign
 from lab.record import read_record
 from lab.up import up
 
@@ -32,6 +33,7 @@ def lab_inventory() -> Iterator[Path]:
     """inventory/lab.yml of the standing lab (2 app, 1 proxy, 1 load, or more). Taken down only if it was down."""
     config = LabConfig.of()
     was_there = bool(read_record(config).hosts)
+    refuse_foreign(config)
     try:
         yield up(config=config).inventory
     finally:

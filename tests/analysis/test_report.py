@@ -19,6 +19,7 @@ from loadproof.runfolder.paths import RunFolder
 from tests.analysis import synthetic
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+NO_BROWSER = pytest.mark.skipif(CHROMIUM is None, reason="no browser here: apt-get install chromium")
 MOST_BYTES = 3_000_000
 EVIL = [
     "</script><img src=x onerror=alert(1)>", "<b>bold</b>", "\"><svg onload=alert(1)>", "{{7*7}}", "\x1b]0;pwn\x07", "\u202edlrow",
@@ -236,14 +237,14 @@ def browse(url: str, *words: str) -> tuple[str, str]:
     return ran.stdout, ran.stderr
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no browser here")
+@NO_BROWSER
 def test_charts_come_alive_under_the_policy(written: Path) -> None:
     dom, said = browse(written.as_uri(), "--host-resolver-rules=MAP * ~NOTFOUND")
     assert dom.count('class="drawn"') == dom.count("<canvas") == 4
     assert "CONSOLE" not in said and "Content Security Policy" not in said, said
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no browser here")
+@NO_BROWSER
 def test_pointing_at_a_line_shows_its_value(written: Path, tmp_path: Path) -> None:
     """A copy whose policy allows one more script, which points at the first chart."""
     point = """setTimeout(() => {
@@ -267,7 +268,7 @@ def test_pointing_at_a_line_shows_its_value(written: Path, tmp_path: Path) -> No
     )
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no browser here")
+@NO_BROWSER
 def test_a_phone_needs_no_sideways_scrolling(written: Path, tmp_path: Path) -> None:
     """In a frame of 390 px: the copy may run one more script, which tells how wide the page is."""
     tell = "addEventListener('load',()=>setTimeout(()=>parent.postMessage(document.documentElement.scrollWidth,'*'),3000))"

@@ -258,17 +258,21 @@ def test_seal_parts_a_log_that_systemd_opened(host: Limited) -> None:
 
 @pytest.fixture
 def debs(tmp_path: Path) -> Path:
-    """The packages, fetched by this machine's own apt."""
+    """The packages as the lab's own sources have them today; this machine's own package lists may be old."""
     names = ["cpulimit", "nginx-light", "nginx", "nginx-common", "libnginx-mod-http-echo"]
-    done = subprocess.run(["apt-get", "download", *names], cwd=tmp_path, capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"this machine's apt has no packages: {done.stderr.strip().splitlines()[-1:]}")
-    return tmp_path
+    lists, folder = tmp_path / "lists", tmp_path / "debs"
+    for path in (lists / "partial", folder):
+        path.mkdir(parents=True)
+    apt = ["apt-get", "-q", "-o", f"Dir::State::Lists={lists}", "-o", f"Dir::Cache={tmp_path}"]
+    for words in (["update"], ["download", *names]):
+        done = subprocess.run([*apt, *words], cwd=folder, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    return folder
 
 
 def test_purged_packages_come_back_from_a_local_folder(lab_inventory: Path, debs: Path) -> None:
     host = Remote(lab_inventory, "load1")  # neither is needed on a load host
-    nginx, before = "nginx.service", host.run("dpkg-query -W")
+    nginx, before = "nginx.service", host.run("dpkg-query -W -f '${Package}\\n'")
     host.run("DEBIAN_FRONTEND=noninteractive apt-get purge -y -q 'nginx*' 'libnginx*' cpulimit")
     # The image masks nginx for good; a bare host does not.
     masked = host.run(f"cd /etc/systemd/system && [ -L {nginx} ] && rm {nginx} && echo yes; true")
@@ -303,4 +307,4 @@ def test_purged_packages_come_back_from_a_local_folder(lab_inventory: Path, debs
     host.run(f"systemctl unmask --runtime {nginx}; rm -rf {BASE} /var/lib/loadproof/packages.json")
     if masked:
         host.run(f"systemctl mask {nginx}")
-    assert host.run("dpkg-query -W") == before
+    assert host.run("dpkg-query -W -f '${Package}\\n'") == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -12,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from lab import image, processes
+from lab import image, network, processes
 from lab.config import LabConfig
 from lab.down import down
-from lab.record import read_record
+from lab.record import locked, read_record
 from lab.status import status
-from lab.up import up
+from lab.up import needed, up
 from loadproof.errors import LabUnavailable, LoadproofError, Refused
 from tests.lab.asking import left_on_machine
 
@@ -78,27 +79,83 @@ def test_a_stale_inventory_of_a_lab_that_is_down_is_removed(own: LabConfig) -> N
     assert not own.inventory.exists()
 
 
-@pytest.mark.parametrize("other", ["uid", "clone"])
-def test_a_lab_of_somebody_else_is_named_and_never_touched(own: LabConfig, other: str) -> None:
+def owned_by(config: LabConfig, **other: object) -> dict[str, object]:
+    """Writes down somebody else as owner of the machine's lab."""
     record = {
-        "clone": str(own.clone),
+        "clone": str(config.clone),
         "uid": os.geteuid(),
         "user": "anna",
-        "bridge": own.bridge,
+        "bridge": config.bridge,
         "since": "2026-11-24",
+        **other,
     }
-    record[other] = 4242 if other == "uid" else "/home/anna/loadproof"
-    own.owner.write_text(json.dumps(record))
+    config.owner.write_text(json.dumps(record))
+    return record
+
+
+def refused(config: LabConfig, match: str) -> None:
+    """Every word that changes a lab is refused, with a whole message, and makes nothing."""
     for call in (
-        lambda: up(1, None, config=own),
-        lambda: down(config=own),
-        lambda: down(purge=True, config=own),
+        lambda: needed(1, None, config=config),
+        lambda: up(1, None, config=config),
+        lambda: down(config=config),
+        lambda: down(purge=True, config=config),
     ):
-        with pytest.raises(Refused, match="user anna") as caught:
+        with pytest.raises(Refused, match=match) as caught:
             call()
         assert full(caught.value) and caught.value.exit_code == 3
-    assert not own.state.exists() and json.loads(own.owner.read_text()) == record
+    assert not config.state.exists()
+
+
+def test_a_lab_of_another_user_of_this_clone_is_named_and_never_touched(own: LabConfig) -> None:
+    record = owned_by(own, uid=4242)
+    refused(own, "user anna")
+    assert json.loads(own.owner.read_text()) == record
     assert status(own).owner.startswith("user anna")
+
+
+def test_a_clone_whose_lab_is_being_made_is_its_owner(own: LabConfig, tmp_path: Path) -> None:
+    hers = replace(own, clone=tmp_path / "anna", state=tmp_path / "anna" / ".cache" / "lab")
+    record = owned_by(own, clone=str(hers.clone))
+    with locked(hers):
+        refused(own, "clone .*/anna")
+    assert json.loads(own.owner.read_text()) == record
+
+
+def test_a_living_lab_of_another_clone_is_refused_and_a_dead_one_gives_way(
+    own: LabConfig, tmp_path: Path
+) -> None:
+    hers = replace(
+        LabConfig.of(tmp_path / "anna", {}),
+        **{name: getattr(own, name) for name in ("images", "net", "bridge", "prefix", "owner")},
+    )
+    try:
+        standing = up(1, None, config=hers)
+        refused(own, f"clone {hers.clone}")
+        assert status(hers).up and not own.state.exists()
+        pids = [host.pid for host in standing.hosts if host.pid]
+        processes.end(pids)
+        assert status(own).owner.endswith("none of its hosts runs")
+        assert any("none of whose hosts runs" in line for line in needed(1, None, config=own).lines())
+        mine = up(1, None, config=own)
+        assert mine.up and any(str(hers.clone) in line for line in mine.changed)
+        with pytest.raises(Refused, match=str(own.clone)):
+            up(config=hers)
+        down(config=own)
+        assert up(config=hers).up, "what she had written is still hers"
+    finally:
+        for config in (own, hers):
+            with contextlib.suppress(Refused):
+                down(config=config, purge=True, discard=True)
+    assert left_on_machine(hers) == []
+
+
+def test_down_clears_what_a_dead_lab_of_a_clone_that_is_gone_left(own: LabConfig, tmp_path: Path) -> None:
+    owned_by(own, clone=str(tmp_path / "gone"))
+    network.make(own)
+    said: list[str] = []
+    down(config=own, say=said.append)
+    assert left_on_machine(own) == [] and "clone" in said[0]
 
 
 def test_a_bridge_that_nobody_explains_is_not_touched(own: LabConfig) -> None:

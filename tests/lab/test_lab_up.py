@@ -14,6 +14,7 @@ import pytest
 from lab import hosts, listing, network, processes
 from lab.config import LabConfig, LabState
 from lab.down import down
+from lab.machine import found
 from lab.status import status
 from lab.up import needed, up
 from loadproof.errors import LabUnavailable, Refused
@@ -204,6 +205,7 @@ def test_two_ups_at_once_make_one_lab(standing: LabConfig) -> None:
     assert sorted(bool(state.changed) for state in states) == [False, True]
 
 
+@pytest.mark.skipif(found("nft") is None, reason="no nft here: apt-get install nftables")
 def test_a_rule_that_keeps_hosts_apart_is_named(standing: LabConfig) -> None:
     before = ready(standing)
     table = f"bridge {standing.bridge.replace('-', '_')}"

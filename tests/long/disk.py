@@ -91,12 +91,7 @@ def install_missing() -> None:
     if not missing:
         return
     print(f"installing {' '.join(missing)}")
-    done = machine.apt_install(missing)
-    if done.exited:
-        run([*machine.APT, "update"], root=True, within=300, env=machine.APT_ENV)
-        done = machine.apt_install(missing)
-    line = f"sudo apt-get install --no-install-recommends {' '.join(missing)}"
-    assert done.exited == 0, f"install these by hand: {line}\n{done.last_lines}"
+    machine.install(LabConfig.of(), missing)
 
 
 def make(place: Path) -> Disk:
