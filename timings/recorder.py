@@ -1,9 +1,9 @@
 """What the recorder costs, and whether it keeps everything: CPU per request in interleaved pairs, then real fleets.
 
-    .venv/bin/python -m timings.recorder TREE [--pairs 9] [--requests 20000] [--no-fleets]
+    .venv/bin/python -m timings.recorder [--tree TREE] [--pairs 9] [--requests 20000] [--no-fleets]
 
-TREE is a site-packages folder made from locks/load.lock. Asked: at most 5 % more CPU per request with the recorder (rows
-and loop lag) than without it, same client and same id header in both arms; and with 3 and 10 workers
+TREE is a site-packages folder made from locks/load.lock (default: made in .cache when missing, as tests do).
+Asked: at most 5 % more CPU per request with the recorder (rows and loop lag) than without it, same client and same id header in both arms; and with 3 and 10 workers
 rows = Locust's count + cut = distinct ids at the server, no gap in any sequence. Locust's own FastHttpUser is shown
 beside them.
 """
@@ -182,11 +182,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("tree")
+    parser.add_argument("--tree", help="default: installed into .cache, as tests do")
     parser.add_argument("--pairs", type=int, default=9)
     parser.add_argument("--requests", type=int, default=20000)
     parser.add_argument("--no-fleets", action="store_true")
     options = parser.parse_args()
+    if not options.tree:
+        sys.path.insert(0, str(ROOT))
+        from tests.trees import tree
+
+        options.tree = str(tree("load"))
     ratio = cost(options.tree, options.pairs, options.requests)
     if not options.no_fleets:
         fleets(options.tree)

@@ -1,9 +1,9 @@
 """What the witness costs: CPU of the app's process per request, with it and without it, in interleaved pairs.
 
-    python timings/witness.py TREE [--pairs 9] [--requests 20000] [--variant plain] [--keep-alive]
+    python timings/witness.py [--tree TREE] [--pairs 9] [--requests 20000] [--variant plain] [--keep-alive]
 
-TREE is a site-packages folder made from locks/app.lock. Connections are as nginx makes them by default: HTTP/1.0, one
-request each; with --keep-alive 16 connections carry all requests. Asked: at most 5 % more CPU for each request.
+TREE is a site-packages folder made from locks/app.lock (default: made in .cache when missing, as tests do).
+Connections are as nginx makes them by default: HTTP/1.0, one request each; with --keep-alive 16 connections carry all requests. Asked: at most 5 % more CPU for each request.
 """
 
 from __future__ import annotations
@@ -119,12 +119,17 @@ def measure(order: tuple[str, ...], options: argparse.Namespace, folder: str) ->
 def main() -> int:
     """Runs the pairs and prints medians and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("tree")
+    parser.add_argument("--tree", help="default: installed into .cache, as tests do")
     parser.add_argument("--pairs", type=int, default=9)
     parser.add_argument("--requests", type=int, default=20000)
     parser.add_argument("--variant", default="plain")
     parser.add_argument("--keep-alive", action="store_true")
     options = parser.parse_args()
+    if not options.tree:
+        sys.path.insert(0, str(ROOT))
+        from tests.trees import tree
+
+        options.tree = str(tree("app"))
     sys.path.insert(0, str(ROOT))
     from app.data import write
 
