@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -127,19 +128,27 @@ def inventory_path(given: str) -> Path:
     """-i, else $LOADPROOF_INVENTORY, else inventory/hosts.yml, else the lab."""
     for path in (given, os.environ.get("LOADPROOF_INVENTORY", "")):
         if path:
-            return Path(path)
+            return LAB_INVENTORY if Path(path).resolve() == LAB_INVENTORY else Path(path)
     own = ROOT / "inventory" / "hosts.yml"
     return own if own.exists() else LAB_INVENTORY
 
 
-def open_inventory(given: str, group: str, bring_up: bool) -> Inventory:
-    """Reads the inventory, naming it first; the lab is brought up only by demo, deploy and bench."""
+def open_inventory(
+    given: str, group: str, bring_up: bool = False, planned: Callable[[Inventory], None] | None = None
+) -> Inventory:
+    """Reads the inventory, naming it first; the lab is brought up only by demo, deploy and bench.
+
+    `planned` is told what hosts the lab will have before anything is made, and raises when they will not do.
+    """
     from loadproof.control import inventory
 
     path = inventory_path(given)
     say(f"inventory: {path}" + (" (the lab)" if path == LAB_INVENTORY else ""))
     if path == LAB_INVENTORY:
-        raise_lab(bring_up)
+        if bring_up:
+            lab_up(planned=planned)
+        else:
+            need_lab()
     known = inventory.read(path, groups(group))
     for note in known.notes:
         say(f"note: {note}")
@@ -158,11 +167,18 @@ def all_answered(answers: Mapping[str, Any], inventory: str) -> None:
         raise Exit(code=errors[0].exit_code)
 
 
-def lab_up(app: int | None = None, load: int | None = None) -> None:
+def lab_up(
+    app: int | None = None, load: int | None = None, planned: Callable[[Inventory], None] | None = None
+) -> None:
     """Brings the lab up, after saying what that installs and makes."""
     from lab import up
+    from loadproof.plan.values import Host, Inventory
 
-    missing = up.needed(app=app, load=load).lines()
+    needs = up.needed(app=app, load=load)
+    if planned is not None:
+        hosts = tuple(Host(one.name, (one.role,), one.address) for one in needs.all_hosts)
+        planned(Inventory(str(LAB_INVENTORY), hosts))
+    missing = needs.lines()
     if missing:
         say("the lab (local hosts on this machine) is down or not whole; bringing it up will:")
         for line in missing:
@@ -173,17 +189,21 @@ def lab_up(app: int | None = None, load: int | None = None) -> None:
     say(f"lab: {len(state.hosts)} hosts answer on {state.bridge} ({state.net})")
 
 
-def raise_lab(bring_up: bool) -> None:
-    """The lab must answer: bring it up, or say that it is down."""
+def need_lab() -> None:
+    """Some host of the lab must live; what is wrong with the others is said. Raises LabUnavailable."""
     from lab import status
     from loadproof.errors import LabUnavailable
 
-    if bring_up:
-        lab_up()
-    elif not status.status().up:
+    state = status.status()
+    if not any(host.pid for host in state.hosts) or not LAB_INVENTORY.exists():
+        theirs = f"; the lab on this machine is of {state.owner}" if state.owner and not state.hosts else ""
+        what = "the lab is not whole" if any(host.pid for host in state.hosts) else "the lab is down"
         raise LabUnavailable(
-            "the lab is down", where=str(LAB_INVENTORY), kept="nothing was touched", next="./inv lab.up"
+            what + theirs, where=str(LAB_INVENTORY), kept="nothing was touched", next="./inv lab.up"
         )
+    for host in state.hosts:
+        if host.trouble:
+            say(f"note: {host.host.name}: {host.trouble}")
 
 
 def watcher(stream_is_terminal: bool) -> WatcherType:
@@ -268,8 +288,10 @@ def deploy(
     from loadproof.plan import experiment
 
     asked = experiment.deployment(flags({"servers": servers, "variant": variant, "rows": rows}))
-    known = open_inventory(inventory or i, group, bring_up=True)
     only = tuple(name for name in hosts.split(",") if name)
+    known = open_inventory(
+        inventory or i, group, bring_up=True, planned=lambda lab: deploys.possible(asked, lab, only)
+    )
     outcomes = deploys.run(asked, known, ROOT, check, only, packages_from)
     if check or diff:
         print(show.details(outcomes, diff))
@@ -316,10 +338,12 @@ def bench(
     given = {key: value for key, value in locals().items() if key in LOAD_HELP}
     from loadproof.campaign import bench as benches
     from loadproof.console import trial as show
-    from loadproof.plan import experiment
+    from loadproof.plan import experiment, trials
 
     asked = experiment.from_flags(flags(given))
-    hosts = open_inventory(inventory or i, group, bring_up=True)
+    hosts = open_inventory(
+        inventory or i, group, bring_up=True, planned=lambda lab: trials.enough_servers(asked, lab)
+    )
     say(show.load_table(asked.load))
     folder = benches.run(asked, hosts, ROOT, RESULTS, command_line(), watcher(sys.stderr.isatty()))
     say(f"\nsealed on the hosts: run {folder.id}")
@@ -370,7 +394,7 @@ def status(context: Context, inventory: str = "", i: str = "", group: str = "") 
     from loadproof.campaign import hosts as fleet
     from loadproof.console import hosts as show
 
-    answers = fleet.facts(open_inventory(inventory or i, group, bring_up=False))
+    answers = fleet.facts(open_inventory(inventory or i, group))
     print(show.status(answers))
     all_answered(answers, inventory or i)
 
@@ -381,7 +405,7 @@ def facts(context: Context, inventory: str = "", i: str = "", group: str = "", h
     from loadproof.campaign import hosts as fleet
 
     only = tuple(name for name in hosts.split(",") if name)
-    found = fleet.facts(open_inventory(inventory or i, group, bring_up=False), only)
+    found = fleet.facts(open_inventory(inventory or i, group), only)
     print(
         json.dumps(
             {
@@ -427,11 +451,16 @@ def plan(
     from loadproof.campaign import preview
     from loadproof.console import plan as show
     from loadproof.control import inventory as inventories
+    from loadproof.errors import LabUnavailable
     from loadproof.plan import experiment
 
     path = inventory_path(inventory or i)
-    say(f"inventory: {path}")
+    say(f"inventory: {path}" + (" (the lab)" if path == LAB_INVENTORY else ""))
     asked = experiment.from_flags(flags(given))
+    if path == LAB_INVENTORY and not path.exists():  # no look at its hosts: a plan asks nobody
+        raise LabUnavailable(
+            "the lab is down", where=str(path), kept="nothing was touched", next="./inv lab.up"
+        )
     known = inventories.read(path, groups(group))
     print(show.plan(preview.preview(asked, known, ROOT), files))
 
@@ -454,7 +483,7 @@ def stop(context: Context, inventory: str = "", i: str = "", group: str = "") ->
     from loadproof.campaign import hosts as fleet
     from loadproof.console import hosts as show
 
-    answers = fleet.stop(open_inventory(inventory or i, group, bring_up=False))
+    answers = fleet.stop(open_inventory(inventory or i, group))
     print(show.done(answers))
     all_answered(answers, inventory or i)
 
@@ -463,7 +492,7 @@ def stop(context: Context, inventory: str = "", i: str = "", group: str = "") ->
     help={
         **INVENTORY_HELP,
         "packages": "also remove the packages that we brought",
-        "discard": "even if a sealed run was not fetched",
+        "discard": "even if a run is on, or was not fetched",
     }
 )
 def clean(
@@ -478,7 +507,7 @@ def clean(
     from loadproof.campaign import hosts as fleet
     from loadproof.console import hosts as show
 
-    known = open_inventory(inventory or i, group, bring_up=False)
+    known = open_inventory(inventory or i, group)
     answers = fleet.clean(known, RESULTS, packages, discard)
     print(show.done(answers))
     all_answered(answers, inventory or i)
@@ -488,11 +517,10 @@ def clean(
 def trust(context: Context, inventory: str = "", i: str = "", group: str = "", yes: bool = False) -> None:
     """Show the ssh host keys of all hosts and, after a yes, remember them."""
     from loadproof.console import hosts as show
-    from loadproof.control import inventory as inventories
     from loadproof.control import trust as trusting
     from loadproof.errors import Refused
 
-    known = inventories.read(inventory_path(inventory or i), groups(group))
+    known = open_inventory(inventory or i, group)
     found = trusting.collect(known)
     print(show.keys(found))
     if not yes and not sys.stdin.isatty():
@@ -510,7 +538,7 @@ def doctor(context: Context, inventory: str = "", i: str = "", group: str = "") 
     from loadproof.campaign import hosts as fleet
     from loadproof.console import hosts as show
 
-    findings = fleet.doctor(open_inventory(inventory or i, group, bring_up=False), ROOT)
+    findings = fleet.doctor(open_inventory(inventory or i, group), ROOT)
     print(show.findings(findings))
     if any(not finding.ok for finding in findings):
         raise Exit(code=3)
@@ -544,27 +572,39 @@ def lab_status(context: Context) -> None:
     raise Exit(code=0 if state.up else 3)
 
 
+def keep_runs(host: str) -> None:
+    """Raises Refused while a host of the lab (or this one) holds what nobody has fetched."""
+    from lab import listing, record
+    from lab.config import LabConfig
+    from loadproof.campaign import stake
+    from loadproof.control import inventory
+
+    config = LabConfig.of()
+    hosts = [one for one in record.read_record(config).hosts if host in ("", one.name)]
+    if hosts:
+        with tempfile.NamedTemporaryFile(
+            "w", suffix=".yml"
+        ) as file:  # lab.yml may be gone, or name others too
+            file.write(listing.text(config, hosts))
+            file.flush()
+            stake.refuse_loss(inventory.read(Path(file.name)), RESULTS, "./inv lab.down")
+
+
 @word(
     name="down",
     help={
         "purge": "also the image and the lab's keys",
-        "discard": "even if a sealed run was not fetched",
+        "discard": "even if a run is on, or was not fetched",
         "host": "only this one, app3 for example",
     },
 )
 def lab_down(context: Context, purge: bool = False, discard: bool = False, host: str = "") -> None:
     """Stop and remove the local hosts, bridge and files; the image stays unless --purge."""
     from lab import down
-    from loadproof.campaign import state
 
-    unfetched = [] if discard else state.unfetched(RESULTS, LAB_INVENTORY)
-    gone = down.down(
-        purge=purge,
-        unfetched=unfetched,
-        discard=discard,
-        say=lambda text: say(f"  {text}"),
-        host=host or None,
-    )
+    if not discard:
+        keep_runs(host)
+    gone = down.down(purge=purge, say=lambda text: say(f"  {text}"), host=host or None)
     say(f"lab: {', '.join(gone.hosts)} gone" if gone.hosts else "lab: there were no hosts")
     if gone.words:
         say(f"installed packages stay; this line removes them: {gone.words}")

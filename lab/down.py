@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from lab import hosts, image, listing, machine, network, processes
@@ -13,7 +13,7 @@ from lab.root import need_root
 from lab.status import settled
 from lab.up import discard as discard_hosts
 from lab.up import silent, write_known_hosts
-from loadproof.errors import BadInput, Problem, Refused
+from loadproof.errors import BadInput, Problem
 
 
 @dataclass(frozen=True)
@@ -31,26 +31,16 @@ class Gone:
 
 def down(
     purge: bool = False,
-    unfetched: Sequence[str] = (),
-    discard: bool = False,
     say: Callable[[str], None] = silent,
     host: str | None = None,
     config: LabConfig | None = None,
 ) -> Gone:
     """Take the lab down, or only `host` of it; `purge` removes image and key too.
 
-    `unfetched` names sealed runs whose files are still only on the hosts: with any, Refused unless `discard`.
-    Raises Refused for another's lab, BadInput for a host that is not there. Repeatable: nothing there is no error.
+    What runs left on the hosts goes with them: who calls asks first. Raises Refused for another's lab, BadInput for a host that is not there. Repeatable: nothing there is no error.
     """
     config = config or LabConfig.of()
     refuse_foreign(config)
-    if unfetched and not discard:
-        raise Refused(
-            f"{len(unfetched)} sealed runs are not fetched yet: {', '.join(unfetched)}",
-            where="lab",
-            kept="all hosts",
-            next=f"inv fetch-results --run {unfetched[0]}, or inv lab.down --discard",
-        )
     with locked(config):
         record = read_record(config)
         config = settled(config, record)

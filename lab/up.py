@@ -28,6 +28,7 @@ class Needs:
     packages: tuple[str, ...] = ()
     image: str = ""  # "" when it is there
     hosts: tuple[str, ...] = ()  # to be made or started
+    all_hosts: tuple[LabHost, ...] = ()  # that the lab will have
     bridge: str = ""  # "lp-br0 (198.18.77.0/24)"
     disk_mb: int = 0
     seconds: float = 0.0
@@ -72,6 +73,7 @@ def needed(app: int | None = None, load: int | None = None, config: LabConfig | 
         packages,
         build,
         make,
+        wants,
         "" if network.exists(config.bridge) and not left else f"{config.bridge} ({config.net})",
         image.NEEDED_MB * bool(build) + HOST_MB * new,
         seconds,

@@ -38,4 +38,4 @@ def lab_inventory() -> Iterator[Path]:
         yield up(config=config).inventory
     finally:
         if not was_there:
-            down(config=config, discard=True)
+            down(config=config)

@@ -44,7 +44,7 @@ def main() -> None:
                 )
             measure(config, words.app, words.rounds)
         finally:
-            down(purge=True, discard=True, config=config)
+            down(purge=True, config=config)
 
 
 def beside(place: Path) -> LabConfig:

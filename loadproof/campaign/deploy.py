@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
-from loadproof.control import apply, probe
+from loadproof.control import apply, lock, probe
 from loadproof.control.apply import HostOutcome
 from loadproof.control.fleet import Fleet
 from loadproof.errors import BadInput, LoadproofError, Problem, Refused
@@ -22,16 +23,8 @@ def run(
     only: Sequence[str] = (),
     packages_from: str = "",
 ) -> Mapping[str, HostOutcome]:
-    """One outcome per host. Raises BadInput for more servers than there are, or for hosts nobody knows."""
-    trials.enough_servers(experiment, inventory)
-    known = [host.name for host in inventory.hosts]
-    unknown = [
-        Problem(f"there is no host {name!r}{allowed.did_you_mean(name, known)}", "--hosts")
-        for name in only
-        if name not in known
-    ]
-    if unknown:
-        raise BadInput(unknown, next=f"name some of {','.join(known)}")
+    """One outcome per host. Raises BadInput as `possible` does."""
+    possible(experiment, inventory, only)
     with Fleet(inventory) as fleet:
         platforms = probe.platforms(fleet, inventory, root)
         desired = desired_state.desired(
@@ -43,9 +36,29 @@ def run(
             platforms,
             root,
         )
+        mark = f"deploy-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
         return apply.converge(
-            fleet, desired, check=check, hosts=only or None, root=root, packages_from=packages_from
+            fleet,
+            desired,
+            check=check,
+            hosts=only or None,
+            root=root,
+            packages_from=packages_from,
+            hold=lambda names: lock.held(fleet, names, mark, apply.INSTALL_S),
         )
+
+
+def possible(experiment: Experiment, inventory: Inventory, only: Sequence[str]) -> None:
+    """Raises BadInput for more servers than there are, or for hosts nobody knows."""
+    trials.enough_servers(experiment, inventory)
+    known = [host.name for host in inventory.hosts]
+    unknown = [
+        Problem(f"there is no host {name!r}{allowed.did_you_mean(name, known)}", "--hosts")
+        for name in only
+        if name not in known
+    ]
+    if unknown:
+        raise BadInput(unknown, next=f"name some of {','.join(known)}")
 
 
 def causes(outcomes: Mapping[str, HostOutcome]) -> list[LoadproofError]:

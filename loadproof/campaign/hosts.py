@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from loadproof.campaign import state
+from loadproof.campaign import stake
 from loadproof.control import doctor as examine
 from loadproof.control import lock, probe
 from loadproof.control.fleet import Fleet
 from loadproof.control.programs import run_program
 from loadproof.control.remote import Remote, checked
-from loadproof.errors import LoadproofError, Refused, StepFailed
+from loadproof.errors import LoadproofError, StepFailed
 from loadproof.plan import places
 from loadproof.plan.shell import quote
 from loadproof.plan.values import Inventory
@@ -70,14 +70,9 @@ def _stop(remote: Remote) -> list[str]:
 def clean(
     inventory: Inventory, results: Path, packages: bool, discard: bool
 ) -> dict[str, list[str] | LoadproofError]:
-    """Removes all that is ours; refuses while a sealed run of these hosts is unfetched, unless `discard`."""
-    unfetched = [] if discard else state.unfetched(results, Path(inventory.path))
-    if unfetched:
-        raise Refused(
-            f"not fetched yet: {', '.join(unfetched)}",
-            kept="nothing was touched",
-            next="./inv fetch-results, or ./inv clean --discard",
-        )
+    """Removes all that is ours; refuses while files of a run were not fetched (unless `discard`), or one is on."""
+    if not discard:
+        stake.refuse_loss(inventory, results, "./inv clean")
     with Fleet(inventory) as fleet:
         for host, entry in lock.holders(fleet).items():
             raise lock.taken(host, entry)

@@ -48,19 +48,6 @@ def fetched(paths: TrialPaths) -> bool:
     return all((paths.raw(host) / MANIFEST).exists() for host in hosts_of(trial))
 
 
-def unfetched(results: Path, inventory: Path) -> list[str]:
-    """Runs on the hosts of an inventory that are sealed there and not here."""
-    found = []
-    for folder in runs(results):
-        try:
-            same = Path(hosts_of_run(folder).path).resolve() == inventory.resolve()
-            if same and any(sealed(paths) and not fetched(paths) for paths in folder.trials):
-                found.append(folder.id)
-        except RecordUnreadable:
-            continue
-    return found
-
-
 def listing(results: Path) -> list[tuple[str, str, str, str]]:
     """One row per run: id, trials, state, note."""
     rows = []

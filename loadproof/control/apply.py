@@ -9,7 +9,8 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -54,6 +55,7 @@ def converge(
     packages_from: str = "",
     run: str | None = "",
     diff: bool = False,
+    hold: Callable[[Iterable[str]], AbstractContextManager[None]] = lambda names: nullcontext(),
 ) -> dict[str, HostOutcome]:
     """Bring hosts (or only these) to their desired state; one outcome per host, in inventory order.
 
@@ -61,7 +63,8 @@ def converge(
     untouched: the blocked ones are "failed", and so are those with changes, naming the blocker. A host that cannot
     be reached is its own outcome; the others go on. `packages_from`: a folder on the hosts to install packages from.
     `diff` (and `check`) reads the text of files before they change.
-    `run`: who asks; a lock of another run is a blocker ("": a deploy, blocked by any lock).
+    `run`: who asks; a lock of another run is a blocker ("": a deploy, blocked by any lock). `hold` locks the hosts
+    that change while they do; when one has been taken meanwhile, none is touched.
     """
     only = None if hosts is None else set(hosts)
     wanted = {item.host: item for item in desired.hosts if only is None or item.host in only}
@@ -83,7 +86,12 @@ def converge(
             outcomes[name] = HostOutcome(name, "failed", todo[name].changes, error)
     elif not check:
         busy = {name: item for name, item in todo.items() if item.changes}
-        outcomes |= act_all(fleet, busy, root, packages_from)
+        if busy:
+            try:
+                with hold(busy):
+                    outcomes |= act_all(fleet, busy, root, packages_from)
+            except Refused as taken:
+                outcomes |= {name: failure(name, taken, item.changes) for name, item in busy.items()}
     return {name: outcomes[name] for name in answers}
 
 

@@ -17,13 +17,12 @@ import zstandard
 from loadproof.control.fleet import Fleet
 from loadproof.control.remote import Remote, checked
 from loadproof.errors import LoadproofError, RecordUnreadable, StepFailed
-from loadproof.plan.actions import hosts_of
 from loadproof.plan.places import VAR, trial_out
 from loadproof.plan.shell import quote
 from loadproof.plan.values import TrialPlan
-from loadproof.runfolder import atomic, record
+from loadproof.runfolder import atomic
 from loadproof.runfolder.formats import MANIFEST
-from loadproof.runfolder.paths import RunFolder, TrialPaths
+from loadproof.runfolder.paths import TrialPaths
 
 PACK_S = 600.0
 FETCHED = ".fetched"  # beside the trial's folder on the host: its files are here, verified
@@ -38,15 +37,6 @@ class Fetched:
     files: int
     size: int
     already: int
-
-
-def fetch_run(fleet: Fleet, folder: RunFolder) -> dict[str, dict[str, Fetched | LoadproofError]]:
-    """All sealed files of a run: per trial folder, what became of each of its hosts."""
-    done = {}
-    for paths in folder.trials:
-        trial = record.read_plan(paths.plan)
-        done[paths.name] = fetch(fleet, trial, paths, hosts_of(trial))
-    return done
 
 
 def fetch(
@@ -174,12 +164,20 @@ def place(content: Any, path: Path, entry: Mapping[str, Any]) -> bool:
     return True
 
 
-def unfetched(
+def kept(
     fleet: Fleet, hosts: Iterable[str] | None = None
-) -> dict[str, tuple[str, ...] | LoadproofError]:
-    """The sealed trials of each host ("run/trial") that nobody has fetched yet."""
+) -> dict[str, tuple[tuple[str, str, bool], ...] | LoadproofError]:
+    """What each host still holds that nobody has fetched: (run, trial, whether it is sealed). An empty folder is of a
+    trial that never began."""
     command = (
-        f"cd {VAR}/trials 2>/dev/null || exit 0; for m in */*/{MANIFEST}; do t=${{m%/{MANIFEST}}}; "
-        f'[ -e "$m" ] && [ ! -e "$t{FETCHED}" ] && printf "%s\\n" "$t"; done; true'
+        f"cd {VAR}/trials 2>/dev/null || exit 0; for t in */*/; do t=${{t%/}}; "
+        f'[ -e "$t{FETCHED}" ] && continue; [ -n "$(ls -A "$t" 2>/dev/null)" ] || continue; '
+        f'[ -e "$t/{MANIFEST}" ] && s=sealed || s=open; printf "%s/%s\\n" "$t" "$s"; done; true'
     )
-    return fleet.each(lambda remote: tuple(checked(remote, command, 15).stdout.splitlines()), hosts)
+
+    def one(remote: Remote) -> tuple[tuple[str, str, bool], ...]:
+        lines = checked(remote, command, 15).stdout.splitlines()
+        rows = [line.split("/") for line in lines if line.count("/") == 2]
+        return tuple((run, trial, state == "sealed") for run, trial, state in rows)
+
+    return fleet.each(one, hosts)

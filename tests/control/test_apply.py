@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -258,4 +260,22 @@ def test_a_tree_that_cannot_be_built_touches_no_host(monkeypatch: pytest.MonkeyP
     world = World("a")
     with pytest.raises(LoadproofError, match="no wheel"):
         world.converge()
+    assert world.touched() == []
+
+
+def test_hosts_that_are_taken_while_we_asked_are_not_touched() -> None:
+    world = World("a", "b")
+    held: list[str] = []
+
+    @contextmanager
+    def taken(names: Iterable[str]) -> Iterator[None]:
+        held.extend(names)
+        raise Refused("a is in use by anna", where="host a", kept="nothing was touched")
+        yield
+
+    outcomes = world.converge(hold=taken)
+    assert held == ["a", "b"] and {name: one.status for name, one in outcomes.items()} == {
+        "a": "failed",
+        "b": "failed",
+    }
     assert world.touched() == []

@@ -11,9 +11,10 @@ import pytest
 
 from loadproof.control import fetch
 from loadproof.control.fake import ShellFake
+from loadproof.control.fleet import Fleet
 from loadproof.control.remote import Finished
 from loadproof.errors import LinkLost, RecordUnreadable, StepFailed
-from loadproof.plan.values import Host
+from loadproof.plan.values import Host, Inventory
 
 FILES = {
     "requests-1.rows": os.urandom(300_000),
@@ -128,6 +129,21 @@ def test_a_link_lost_in_the_middle_leaves_no_final_name(out: Path, tmp_path: Pat
     assert not [name for name in here(into) if not name.endswith(".part")]
     fetch.fetch_host(remote, str(out), into)
     assert {name: data for name, data in here(into).items() if not name.endswith(".part")} == FILES
+
+
+def test_a_host_says_what_nobody_has_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "VAR", str(tmp_path))
+    trials = tmp_path / "trials"
+    host = Host("h1", ("app",), "h1")
+    with Fleet(Inventory("x", (host,)), ShellFake) as fleet:
+        assert fetch.kept(fleet) == {"h1": ()}, "no folder at all"
+        for name in ("r1/01", "r1/02", "r2/01", "r3/01"):
+            (trials / name).mkdir(parents=True)
+        seal(trials / "r1" / "01", FILES)
+        seal(trials / "r2" / "01", FILES)
+        (trials / "r2" / "01.fetched").touch()
+        (trials / "r3" / "01" / "requests-1.rows").touch()
+        assert fetch.kept(fleet) == {"h1": (("r1", "01", True), ("r3", "01", False))}
 
 
 def test_without_zstd_on_the_host(

@@ -47,7 +47,7 @@ def standing(tmp_path_factory: pytest.TempPathFactory, built: str) -> Iterator[L
     try:
         yield config
     finally:
-        down(purge=True, discard=True, config=config)
+        down(purge=True, config=config)
         shutil.rmtree(config.clone)
 
 
@@ -59,4 +59,4 @@ def own(tmp_path: Path, built: str) -> Iterator[LabConfig]:
         yield config
     finally:
         config.owner.unlink(missing_ok=True) if not (config.state / "state.json").exists() else None
-        down(purge=True, discard=True, config=config)
+        down(purge=True, config=config)

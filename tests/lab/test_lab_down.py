@@ -146,7 +146,7 @@ def test_a_living_lab_of_another_clone_is_refused_and_a_dead_one_gives_way(
     finally:
         for config in (own, hers):
             with contextlib.suppress(Refused):
-                down(config=config, purge=True, discard=True)
+                down(config=config, purge=True)
     assert left_on_machine(hers) == []
 
 

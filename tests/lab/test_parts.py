@@ -21,7 +21,6 @@ from lab.machine import missing
 from lab.network import forward_drops, route_in_the_way
 from lab.record import Record, read_record, write_record
 from lab.up import Needs, needed
-from loadproof.errors import Refused
 
 DATA = Path(__file__).parent.parent / "data" / "lab"
 NET = IPv4Network("198.18.77.0/24")
@@ -163,13 +162,6 @@ def test_archives_belong_to_root_and_keep_secrets(tmp_path: Path) -> None:
     assert all(member.uid == 0 for member in members.values())
     assert (members["root/.ssh/key"].mode, members["root/.ssh"].mode) == (0o600, 0o700)
     assert members["etc/link"].linkname == "/dev/null"
-
-
-def test_down_is_refused_while_runs_are_unfetched(config: LabConfig) -> None:
-    with pytest.raises(Refused, match="20261124T031500Z-bench") as caught:
-        down(unfetched=["20261124T031500Z-bench"], config=config)
-    assert "fetch-results" in caught.value.next and "--discard" in caught.value.next
-    assert down(unfetched=["20261124T031500Z-bench"], discard=True, config=config).hosts == ()
 
 
 def test_purge_tells_the_packages_that_up_brought_and_the_line_that_removes_them(config: LabConfig) -> None:

@@ -155,11 +155,11 @@ def test_missing_packages_come_from_a_folder(words: Words, shell: Shell, package
         good(words.inv("deploy"))
         brought = json.loads(shell.run("proxy", "cat /var/lib/loadproof/packages.json"))["packages"]
         assert {"nginx", "nginx-common"} <= {entry["name"] for entry in brought}
-        said = words.inv("clean")
+        said = words.inv("clean", "--discard")
         assert said.code == 0 and "proxy: packages that we brought stay: nginx, nginx-common" in said.out, (
             said
         )
-        said = words.inv("clean", "--packages")
+        said = words.inv("clean", "--packages", "--discard")
         assert said.code == 0 and "proxy: removed packages nginx, nginx-common" in said.out, said
         assert not shell.run("proxy", "command -v nginx", ok=False).strip()
         assert not shell.run("app2", "command -v cpulimit", ok=False).strip()
@@ -187,13 +187,52 @@ def test_a_login_with_sudo_is_as_good_as_root(
         good(words.inv("deploy"))
 
 
+def test_what_nobody_has_fetched_is_not_thrown_away(words: Words, shell: Shell) -> None:
+    """The hosts themselves are asked, so another inventory, clone or results folder makes no difference."""
+    run = "20260101T000000Z-lptest"
+    folder = f"/var/lib/loadproof/trials/{run}/01"
+    shell.run("load1", f"mkdir -p {folder} && echo x >{folder}/requests-1.rows")
+    try:
+        before = shell.state()
+        for then, why in (
+            ("true", "begun, not sealed"),
+            (f"echo >{folder}/manifest.json", "sealed, not fetched"),
+        ):
+            shell.run("load1", then)
+            for word in ("clean", "lab.down"):
+                said = words.bare(word) if word == "lab.down" else words.inv(word)
+                (message,) = said.messages
+                assert said.code == 3 and f"run {run}" in message.error and why in message.error, said
+                assert message.where and message.kept == "nothing was touched" and "--discard" in message.next
+        assert shell.run("load1", f"cat {folder}/requests-1.rows") == "x\n"
+        assert {name: state for name, state in shell.state().items() if before[name] != state} == {}
+    finally:
+        shell.run("load1", f"rm -rf {folder.rpartition('/')[0]}")
+
+
+def test_hosts_in_use_are_not_deployed_to(words: Words, shell: Shell) -> None:
+    """Not even when the lock is taken after they were asked: an app host then changes under somebody's load."""
+    shell.run("app1", "echo '# by hand' >> /etc/loadproof/app.env")
+    entry = '{"owner":"anna@desk","run":"hers","since_us":1,"until_us":9999999999999999,"force":false}'
+    program = "/usr/bin/python3 -I -S /opt/loadproof/hostside/lock.py"
+    shell.run("app1", f"{program} take '{entry}'")
+    try:
+        before = shell.state()
+        said = words.once(("deploy",), words.inventory, 120)
+        assert said.code == 3 and "anna@desk" in said.messages[0].error, said
+        assert shell.state() == before
+    finally:
+        shell.run("app1", f'{program} release \'{{"run":"hers"}}\'')
+    good(words.inv("deploy"), app1="changed")
+
+
 def test_clean_leaves_nothing_of_ours(words: Words, shell: Shell) -> None:
     with restored(words):
-        said = words.inv("clean")
+        said = words.inv("clean", "--discard")
         assert said.code == 0, said
         assert all(f"{name}: removed units and " in said.out for name in HOSTS), said
         assert left_over(shell) == {}
-        said = words.inv("clean")
+        said = words.inv("clean", "--discard")
         assert said.code == 0 and said.out.count("nothing to do") == len(HOSTS), said
     good(words.inv("deploy"))
 

@@ -108,7 +108,10 @@ class Words:
 
     def once(self, words: Iterable[str], inventory: Path, within_s: float) -> Said:
         """Run it once."""
-        line = [*words, "-i", str(inventory)]
+        return self.bare(*words, "-i", str(inventory), within_s=within_s)
+
+    def bare(self, *line: str, within_s: float = 120.0) -> Said:
+        """Run `./inv WORDS` and nothing more."""
         environment = os.environ | {"LOADPROOF_RESULTS": str(self.results), "COLUMNS": "200"}
         begun = time.monotonic()
         done = subprocess.run(
