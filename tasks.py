@@ -206,8 +206,9 @@ def need_lab() -> None:
             say(f"note: {host.host.name}: {host.trouble}")
 
 
-def watcher(stream_is_terminal: bool) -> WatcherType:
-    """Prints what happens while trials run; where the output is no terminal, a line each few seconds."""
+def watcher(stream_is_terminal: bool, last: list[Live] | None = None) -> WatcherType:
+    """Prints what happens while trials run; where the output is no terminal, a line each few seconds. `last` gets all
+    that was seen live."""
     from loadproof.campaign.bench import Watcher
     from loadproof.console import trial as show
 
@@ -218,6 +219,8 @@ def watcher(stream_is_terminal: bool) -> WatcherType:
         say("\n" + show.trial_line(plan, index, total))
 
     def live(figures: Live) -> None:
+        if last is not None:
+            last.append(figures)
         if figures.elapsed_s < view["next"]:
             return
         if not view["headed"]:
@@ -345,8 +348,11 @@ def bench(
         inventory or i, group, bring_up=True, planned=lambda lab: trials.enough_servers(asked, lab)
     )
     say(show.load_table(asked.load))
-    folder = benches.run(asked, hosts, ROOT, RESULTS, command_line(), watcher(sys.stderr.isatty()))
+    seen: list[Live] = []
+    folder = benches.run(asked, hosts, ROOT, RESULTS, command_line(), watcher(sys.stderr.isatty(), seen))
     say(f"\nsealed on the hosts: run {folder.id}")
+    for line in show.live_summary(asked.load, seen):
+        say(line)
     say("next: ./inv fetch-results")
 
 
@@ -364,7 +370,7 @@ def fetch_results(
     folder = RunFolder.open(RESULTS, run or "latest")
     hosts = state.hosts_of_run(folder)
     say(f"run: {folder.id}, hosts: {', '.join(host.name for host in hosts.hosts)}")
-    results, report = collect.fetch_and_analyse(folder, hosts)
+    results, report = collect.fetch_and_analyse(folder, hosts, say)
     finish(results, report, json)
 
 
@@ -474,7 +480,7 @@ def attach(context: Context, run: str = "") -> None:
     folder = RunFolder.open(RESULTS, run or "latest")
     attaching.attach(folder, ROOT, watcher(sys.stderr.isatty()))
     say(f"\nsealed on the hosts: run {folder.id}")
-    say("next: ./inv fetch-results")
+    say(f"next: ./inv fetch-results --run {folder.id}")
 
 
 @word(help=INVENTORY_HELP)

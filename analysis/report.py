@@ -43,7 +43,7 @@ def together(runs: Sequence[Path], into: Path) -> tuple[dict[str, Any], Path]:
             raise RecordUnreadable(
                 "it holds no trial", where=f"run {source.id}", kept=str(source.path), next="inv runs"
             )
-    folder = RunFolder.create(Path(into).resolve(), "report", datetime.now(UTC))
+    folder = RunFolder.create(Path(into).resolve(), "report", datetime.now(UTC), latest=False)
     names = tuple(one.id if one.path.parent == folder.path.parent else str(one.path) for one in sources)
     made = RunRecord(
         folder.id, first.experiment, first.inventory, first.provenance, ("inv", "report"), (), names

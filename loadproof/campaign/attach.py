@@ -11,6 +11,7 @@ from loadproof.errors import Refused
 from loadproof.plan.actions import hosts_of
 from loadproof.plan.values import TrialPlan
 from loadproof.runfolder import record
+from loadproof.runfolder.hold import conducted
 from loadproof.runfolder.journal import Journal
 from loadproof.runfolder.paths import RunFolder
 
@@ -18,24 +19,47 @@ from loadproof.runfolder.paths import RunFolder
 def attach(folder: RunFolder, root: Path, watcher: bench.Watcher) -> None:
     """Ends every trial of a run: running ones are watched, unfinished ones closed, later ones run."""
     known = record.read_run(folder)
+    if not folder.trials:
+        raise Refused(
+            "this run holds no trial"
+            + (", it is a report of others" if known.sources else ": nothing was begun"),
+            where=f"run {folder.id}",
+            kept=str(folder.path),
+            next="inv runs",
+        )
     trials = tuple(record.read_plan(paths.plan) for paths in folder.trials)
     names = tuple(dict.fromkeys(name for trial in trials for name in hosts_of(trial)))
-    with signals.handled(folder.id) as handled, bench.explained(folder), Fleet(known.inventory) as fleet:
+    with (
+        signals.handled(folder.id) as handled,
+        bench.explained(folder),
+        conducted(folder),
+        Fleet(known.inventory) as fleet,
+    ):
         if all(state.sealed(folder.trial(trial.folder)) for trial in trials):
             watcher.say("every trial of this run is sealed already")
             lock.release(fleet, names, folder.id)
             return
         decided = bench.Decided(known.experiment, known.inventory, {}, trials)
-        if not all(state.begun(folder.trial(trial.folder)) for trial in trials):
+        if not all(state.loaded(folder.trial(trial.folder)) for trial in trials):
             # what is left to run needs its desired state; what runs already does not care about this clone
-            arms = bench.states(known.experiment, known.inventory, fleet, root)
-            decided = bench.decide(known.experiment, known.inventory, folder.id, arms)
-            _unchanged(trials, decided.trials, folder)
+            decided = _planned_again(trials, folder, fleet, root)
         hold = sum(trial.planned_s + trial.margin_s for trial in trials)
-        with lock.held(fleet, names, folder.id, hold + 600):
+        # a host that died keeps its own files, not those of the others
+        with lock.held(fleet, names, folder.id, hold + 600, silent_too=True):
             for index, trial in enumerate(trials, start=1):
                 watcher.trial(trial, index, len(trials))
-                _take_up(trial, decided, folder, fleet, root, watcher, handled)
+                _take_up(trial, trials, decided, folder, fleet, root, watcher, handled)
+
+
+def _planned_again(
+    trials: tuple[TrialPlan, ...], folder: RunFolder, fleet: Fleet, root: Path
+) -> bench.Decided:
+    """The run as this clone would plan it now. Raises Refused when that is not what was planned."""
+    known = record.read_run(folder)
+    arms = bench.states(known.experiment, known.inventory, fleet, root)
+    decided = bench.decide(known.experiment, known.inventory, folder.id, arms)
+    _unchanged(trials, decided.trials, folder)
+    return decided
 
 
 def _unchanged(before: tuple[TrialPlan, ...], now: tuple[TrialPlan, ...], folder: RunFolder) -> None:
@@ -51,6 +75,7 @@ def _unchanged(before: tuple[TrialPlan, ...], now: tuple[TrialPlan, ...], folder
 
 def _take_up(
     trial: TrialPlan,
+    trials: tuple[TrialPlan, ...],
     decided: bench.Decided,
     folder: RunFolder,
     fleet: Fleet,
@@ -67,13 +92,12 @@ def _take_up(
         return
     with Journal(paths.journal) as journal:
         journal.write("trial", "note", detail="attached")
-        if state.loaded(paths):
+        if state.loaded(paths) and conduct.load_ran(trial, decided.inventory, fleet):
             hooks = bench.hooks(trial, decided, fleet, root, watcher, paths)
             conduct.resume(trial, decided.inventory, fleet, journal, hooks, handled)
             return
-        watcher.say("its load never began: closing it")
-        late = conduct.close(trial, decided.inventory, fleet, journal, handled)
-        if late is not None:
-            raise late
-        if handled.pending:
-            raise handled.after_closing()
+        journal.write("trial", "note", detail="its load never began: the trial is run from its beginning")
+    watcher.say("its load never began: the trial is run from its beginning")
+    if not decided.desired:
+        decided = _planned_again(trials, folder, fleet, root)
+    bench.one(trial, decided, folder, fleet, root, watcher, handled)

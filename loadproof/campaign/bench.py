@@ -17,6 +17,7 @@ from loadproof.plan import trials as trial_plans
 from loadproof.plan.actions import hosts_of
 from loadproof.plan.values import Desired, Experiment, Inventory, TrialPlan
 from loadproof.runfolder import record
+from loadproof.runfolder.hold import conducted
 from loadproof.runfolder.journal import Journal
 from loadproof.runfolder.paths import RunFolder, TrialPaths
 
@@ -79,7 +80,8 @@ def run(
             for trial in decided.trials:
                 record.write_plan(folder.trial(trial.folder).plan, trial)
             hold = sum(trial.planned_s + trial.margin_s for trial in decided.trials)
-            with forgotten_if_refused(folder), lock.held(fleet, _all_hosts(decided), folder.id, hold + 600):
+            locked = lock.held(fleet, _all_hosts(decided), folder.id, hold + 600)
+            with forgotten_if_refused(folder), conducted(folder), locked:
                 for index, trial in enumerate(decided.trials, start=1):
                     watcher.trial(trial, index, len(decided.trials))
                     one(trial, decided, folder, fleet, root, watcher, handled)
@@ -140,6 +142,7 @@ def hooks(
         facts=lambda when: _facts(fleet, trial, paths.facts, when),
         observe=watcher.live,
         say=watcher.say,
+        ours=lambda: lock.still_ours(fleet, hosts_of(trial), trial.run),
     )
 
 

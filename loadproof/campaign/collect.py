@@ -2,41 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from analysis import report as reports
 from analysis import results as analysis_results
-from loadproof.campaign import state
 from loadproof.control import fetch
 from loadproof.control.fleet import Fleet
 from loadproof.errors import LoadproofError, RecordUnreadable
 from loadproof.plan.actions import hosts_of
 from loadproof.plan.values import Inventory
 from loadproof.runfolder import record
-from loadproof.runfolder.paths import RunFolder
+from loadproof.runfolder.formats import MANIFEST
+from loadproof.runfolder.paths import RunFolder, TrialPaths
 
 
-def fetch_and_analyse(folder: RunFolder, inventory: Inventory) -> tuple[Mapping[str, Any], Path]:
-    """Fetches every sealed trial, verified, then analyses what is here.
+def fetch_and_analyse(
+    folder: RunFolder, inventory: Inventory, say: Callable[[str], None] = lambda text: None
+) -> tuple[Mapping[str, Any], Path]:
+    """Fetches whatever the hosts have sealed, verified, then analyses what is here.
 
-    A host that fails does not keep the others from being fetched; its error is raised at the end.
+    The hosts are asked, not the journal: a trial may have been sealed by `inv stop`, or on some hosts only; `say` hears
+    of those. A host that fails does not keep the others from being fetched; its error is raised at the end, unless its
+    files are here already.
     """
-    failed: LoadproofError | None = None
+    failed: list[LoadproofError] = []
     with Fleet(inventory) as fleet:
         for paths in folder.trials:
-            if not state.sealed(paths):
-                continue
-            trial = record.read_plan(paths.plan)
-            for outcome in fetch.fetch(fleet, trial, paths, hosts_of(trial)).values():
-                if isinstance(outcome, LoadproofError):
-                    failed = failed or outcome
-    if failed is not None:
-        failed.kept = f"what the other hosts gave, in {folder.path}"
-        failed.next = f"./inv fetch-results --run {folder.id}"
-        raise failed
+            if paths.journal.exists():
+                failed += _fetch(fleet, paths, say)
+    if failed:
+        first = failed[0]
+        first.kept = f"what the other hosts gave, in {folder.path}"
+        first.next = (
+            f"./inv fetch-results --run {folder.id}; ./inv report --run {folder.id} analyses what is here"
+        )
+        raise first
     return analyse([folder], folder.path.parent)
+
+
+def _fetch(fleet: Fleet, paths: TrialPaths, say: Callable[[str], None]) -> list[LoadproofError]:
+    """One trial; gives the errors of hosts whose files are not here."""
+    trial = record.read_plan(paths.plan)
+    failed = []
+    for host, outcome in fetch.fetch(fleet, trial, paths, hosts_of(trial)).items():
+        if not isinstance(outcome, LoadproofError):
+            continue
+        if (paths.raw(host) / MANIFEST).exists():
+            say(f"{paths.name}: {host} gave no answer; its files are here already, verified")
+        elif isinstance(outcome, fetch.NotSealed):
+            say(f"{paths.name}: {host} has sealed nothing of this trial")
+        else:
+            failed.append(outcome)
+    return failed
 
 
 def analyse(folders: Sequence[RunFolder], results: Path) -> tuple[Mapping[str, Any], Path]:
@@ -47,7 +66,7 @@ def analyse(folders: Sequence[RunFolder], results: Path) -> tuple[Mapping[str, A
                 "nothing was fetched yet",
                 where=f"run {folder.id}",
                 kept=str(folder.path),
-                next=f"./inv fetch-results --run {folder.id}",
+                next=f"./inv fetch-results --run {folder.id}, or ./inv attach --run {folder.id} if it never ended",
             )
     if len(folders) == 1:
         judged = analysis_results.judge(folders[0])

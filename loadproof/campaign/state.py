@@ -10,6 +10,7 @@ from loadproof.plan.actions import hosts_of
 from loadproof.plan.values import Inventory
 from loadproof.runfolder import journal, record
 from loadproof.runfolder.formats import MANIFEST
+from loadproof.runfolder.hold import is_conducted
 from loadproof.runfolder.paths import RunFolder, TrialPaths, runs
 
 
@@ -71,6 +72,8 @@ def _state(folder: RunFolder, sources: Sequence[str]) -> str:
     trials = folder.trials
     if all(sealed(paths) for paths in trials) and trials:
         return "fetched" if all(fetched(paths) for paths in trials) else "sealed on the hosts"
-    if any(loaded(paths) and not sealed(paths) for paths in trials):
-        return "running, or left: ./inv attach"
+    if is_conducted(folder):
+        return "running"
+    if any(begun(paths) and not sealed(paths) for paths in trials):
+        return f"left: ./inv attach --run {folder.id}"
     return "not finished"

@@ -89,3 +89,29 @@ def live_line(live: Live) -> str:
 
 def _width(head: str) -> int:
     return max(len(head), 8)
+
+
+def live_summary(load: Load, seen: Sequence[Live]) -> list[str]:
+    """What the live view saw, at the end of a trial: a first impression, no result."""
+    if not seen:
+        return []
+    window = [live for live in seen if live.elapsed_s >= load.ramp_end_s + load.settle_s] or seen[-1:]
+    end = seen[-1]
+    tps = sum(live.tps for live in window) / len(window)
+    waited = [live.mtt_ms for live in window if live.mtt_ms is not None]
+    lines = [
+        f"seen live (figures come with fetch-results): {end.users or load.users} users, {number(end.requests)} requests,"
+        f" {number(end.failures)} errors; in the hold about {tps:.1f} TPS"
+        + (f", MTT {number(sum(waited) / len(waited))} ms" if waited else "")
+    ]
+    shares: dict[str, list[float]] = {}
+    for live in window:
+        for name, percent in live.cpu_percent:
+            if percent is not None:
+                shares.setdefault(name, []).append(percent)
+    if shares:
+        means = ", ".join(
+            f"{escape(name)} {sum(all_of) / len(all_of):.1f} %" for name, all_of in shares.items()
+        )
+        lines.append(f"CPU in the hold: {means}")
+    return lines

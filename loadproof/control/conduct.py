@@ -23,6 +23,7 @@ from loadproof.plan.values import Inventory, Run, TrialPlan
 
 POLL_S = 1.0
 LINK_PATIENCE_S = 20.0
+EARLY_S, EARLY_SHARE = 5.0, 0.1  # a load that ends sooner before its time than both was ended by somebody
 ENDING = 4  # how much oftener we look once the planned length is over
 
 
@@ -47,6 +48,7 @@ class Hooks:
     facts: Callable[[str], None]  # "before" | "after"
     observe: Callable[[Live], None]
     say: Callable[[str], None]
+    ours: Callable[[], None] = lambda: None  # raises when the hosts are not locked for this run any more
 
 
 def conduct(
@@ -62,6 +64,8 @@ def conduct(
         _timed("facts", record, lambda: hooks.facts("before"))
         for stage in (*actions.starting(inventory, trial), *actions.loading(inventory, trial)):
             hooks.say(f"{stage.name} ...")
+            if stage.name == "load":
+                hooks.ours()
             outcomes = perform.stage(stage, remotes, record)
             if stage.name == "limit":
                 _say_what_holds(outcomes, record, hooks)
@@ -164,21 +168,12 @@ class _Cpu:
 
 def _watch(trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Recorder, hooks: Hooks) -> None:
     begun = last_answer = time.monotonic()
-    cpu = _Cpu()
+    shares, elapsed_s = _Shares(actions.cpu_state(inventory, trial), remotes, record), 0.0
     while True:
         try:
             active, line = _ask(actions.load_state(inventory, trial), remotes)
-            shares = [
-                (
-                    question.host,
-                    cpu.percent(
-                        question.host, remotes.remote(question.host).run(question.command, 15).stdout
-                    ),
-                )
-                for question in actions.cpu_state(inventory, trial)
-            ]
             last_answer = time.monotonic()
-        except (LinkLost, HostUnreachable) as error:
+        except (LinkLost, HostUnreachable, NotReady) as error:
             record.write("watch", "note", host=error.host, detail=error.what)
             if time.monotonic() - last_answer > LINK_PATIENCE_S:
                 raise Detached(
@@ -191,7 +186,7 @@ def _watch(trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Rec
             continue
         if active not in ("active", "activating", "deactivating"):
             break
-        _observe(line, tuple(shares), hooks)
+        elapsed_s = _observe(line, shares.now(), hooks) or elapsed_s
         elapsed, latest = time.monotonic() - begun, trial.planned_s + trial.margin_s
         if elapsed > latest:
             raise NotReady(trial.loads[0], "the load ends", latest, line)
@@ -199,6 +194,46 @@ def _watch(trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Rec
     record.write("watch", "note", host=trial.loads[0], detail=f"the master is {active}")
     if active == "failed":
         raise _locust_failed(trial, remotes)
+    elapsed_s = max(elapsed_s, _elapsed(line))
+    if elapsed_s < trial.load.end_s - max(EARLY_S, EARLY_SHARE * trial.load.end_s):
+        raise StepFailed(
+            trial.loads[0],
+            "Locust master",
+            0,
+            "",
+            what=f"the load ended after {elapsed_s:.0f} s of {trial.load.end_s:.0f} s: somebody or something stopped it",
+            where=f"host {trial.loads[0]}",
+            kept="what was measured until then, sealed on the hosts",
+            next=f"./inv fetch-results --run {trial.run}, or the same bench again",
+        )
+
+
+class _Shares:
+    """CPU of the servers for the live view. A server that gives no answer is noted once, and spoils nothing."""
+
+    def __init__(self, questions: tuple[Run, ...], remotes: Remotes, record: Recorder) -> None:
+        self._questions, self._remotes, self._record = questions, remotes, record
+        self._cpu, self._silent = _Cpu(), set[str]()
+
+    def now(self) -> tuple[tuple[str, float | None], ...]:
+        return tuple((question.host, self._one(question)) for question in self._questions)
+
+    def _one(self, question: Run) -> float | None:
+        if question.host in self._silent:
+            return None
+        try:
+            line = self._remotes.remote(question.host).run(question.command, question.within).stdout
+        except (LinkLost, HostUnreachable, NotReady) as error:
+            self._silent.add(question.host)  # it would hold up the whole view at each look
+            self._record.write("watch", "note", host=question.host, detail=error.what)
+            return None
+        return self._cpu.percent(question.host, line)
+
+
+def load_ran(trial: TrialPlan, inventory: Inventory, remotes: Remotes) -> bool:
+    """Whether the load of a trial runs, or has run: its master is up, or said something."""
+    active, line = _ask(actions.load_state(inventory, trial), remotes)
+    return active in ("active", "activating", "deactivating") or bool(line)
 
 
 def _ask(question: Run, remotes: Remotes) -> tuple[str, str]:
@@ -206,7 +241,16 @@ def _ask(question: Run, remotes: Remotes) -> tuple[str, str]:
     return (lines[0].strip() if lines else "unknown"), (lines[-1] if len(lines) > 1 else "")
 
 
-def _observe(line: str, shares: tuple[tuple[str, float | None], ...], hooks: Hooks) -> None:
+def _elapsed(line: str) -> float:
+    """The second of a line of the master's live figures; 0 when it tells none."""
+    try:
+        return float(json.loads(line)["elapsed_s"] or 0)
+    except (ValueError, KeyError, TypeError):
+        return 0.0
+
+
+def _observe(line: str, shares: tuple[tuple[str, float | None], ...], hooks: Hooks) -> float | None:
+    """Shows the newest figures; gives their second."""
     try:
         row: dict[str, Any] = json.loads(line)
         live = Live(
@@ -219,8 +263,9 @@ def _observe(line: str, shares: tuple[tuple[str, float | None], ...], hooks: Hoo
             cpu_percent=shares,
         )
     except (ValueError, KeyError, TypeError):
-        return  # Locust has not said anything yet, or the line is being written
+        return None  # Locust has not said anything yet, or the line is being written
     hooks.observe(live)
+    return live.elapsed_s
 
 
 def _locust_failed(trial: TrialPlan, remotes: Remotes) -> StepFailed:
@@ -232,7 +277,7 @@ def _locust_failed(trial: TrialPlan, remotes: Remotes) -> StepFailed:
         1,
         said,
         what=f"Locust's master failed\n{said}".rstrip(),
-        where=f"host {trial.loads[0]}, stage load, run {trial.run}",
+        where=f"host {trial.loads[0]}",
     )
 
 

@@ -17,7 +17,7 @@ import zstandard
 from loadproof.control.fleet import Fleet
 from loadproof.control.remote import Remote, checked
 from loadproof.errors import LoadproofError, RecordUnreadable, StepFailed
-from loadproof.plan.places import VAR, trial_out
+from loadproof.plan.places import FETCHED, VAR, trial_out
 from loadproof.plan.shell import quote
 from loadproof.plan.values import TrialPlan
 from loadproof.runfolder import atomic
@@ -25,8 +25,11 @@ from loadproof.runfolder.formats import MANIFEST
 from loadproof.runfolder.paths import TrialPaths
 
 PACK_S = 600.0
-FETCHED = ".fetched"  # beside the trial's folder on the host: its files are here, verified
 CHUNK = 1 << 20
+
+
+class NotSealed(StepFailed):
+    """The host holds no sealed files of this trial."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ def read_manifest(remote: Remote, out: str) -> tuple[str, dict[str, Any]]:
     host = remote.host.name
     said = remote.run(quote("cat", f"{out}/{MANIFEST}"), 30)
     if not said.ok:
-        raise StepFailed(
+        raise NotSealed(
             host, f"cat {out}/{MANIFEST}", said.exited, said.last_lines, what=f"nothing is sealed in {out}",
             kept="what is on the host stays there", next="inv attach, which seals, then inv fetch-results",
         )  # fmt: skip

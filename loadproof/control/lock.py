@@ -14,7 +14,7 @@ from typing import Any
 from loadproof.control.fleet import Fleet, first_error, good
 from loadproof.control.programs import run_program
 from loadproof.control.remote import Remote
-from loadproof.errors import Interrupted, LoadproofError, Refused
+from loadproof.errors import HostUnreachable, Interrupted, LinkLost, LoadproofError, Refused
 
 TAKEN = 3
 WITHIN_S = 15.0
@@ -25,10 +25,18 @@ def owner() -> str:
     return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
-def take(fleet: Fleet, hosts: Iterable[str], run: str, seconds: float, force: bool = False) -> None:
+def take(
+    fleet: Fleet,
+    hosts: Iterable[str],
+    run: str,
+    seconds: float,
+    force: bool = False,
+    silent_too: bool = False,
+) -> None:
     """Lock these hosts for a run, for at most `seconds`. Raises Refused and holds none when one is taken.
 
-    A host that fails (unreachable, full) releases the others too; its error is raised.
+    A host that fails (unreachable, full) releases the others too; its error is raised. With `silent_too` hosts that
+    cannot be reached are passed over, unless that is all of them.
     """
     names = tuple(hosts)
     now = time.time_ns() // 1000
@@ -44,7 +52,12 @@ def take(fleet: Fleet, hosts: Iterable[str], run: str, seconds: float, force: bo
         return answer
 
     results = fleet.each(one, names)
-    error = first_error(results)
+    judged = {
+        name: result
+        for name, result in results.items()
+        if not isinstance(result, (HostUnreachable, LinkLost))
+    }
+    error = first_error(judged if silent_too and judged else results)
     if error is not None:
         # a host whose answer was lost may hold our lock as well: releasing what is not held is harmless
         ours = [name for name, result in results.items() if not isinstance(result, Refused)]
@@ -82,14 +95,34 @@ def release(fleet: Fleet, hosts: Iterable[str], run: str) -> dict[str, Loadproof
     return {name: result for name, result in results.items() if isinstance(result, LoadproofError)}
 
 
+def still_ours(fleet: Fleet, hosts: Iterable[str], run: str) -> None:
+    """Raises Refused when a host that we locked is not ours any more: `inv stop` gave it back, or time ran out."""
+    for host, said in good(show(fleet, hosts)).items():
+        entry = said.get("lock") or {}
+        if entry.get("run") != run:
+            raise Refused(
+                f"{host} is not held for run {run} any more" + (f" but for {entry['run']}" if entry else ""),
+                where=f"host {host}",
+                kept="what was done so far; no load was started",
+                next="inv status, then the same command again",
+            )
+
+
 @contextmanager
-def held(fleet: Fleet, hosts: Iterable[str], run: str, seconds: float, force: bool = False) -> Iterator[None]:
+def held(
+    fleet: Fleet,
+    hosts: Iterable[str],
+    run: str,
+    seconds: float,
+    force: bool = False,
+    silent_too: bool = False,
+) -> Iterator[None]:
     """Hold the hosts as long as the block runs. A detach (the load runs on) leaves them locked."""
     from loadproof.control.signals import Detached
 
     names = tuple(hosts)
     try:
-        take(fleet, names, run, seconds, force)
+        take(fleet, names, run, seconds, force, silent_too)
     except Interrupted:
         release(fleet, names, run)
         raise

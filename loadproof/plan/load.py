@@ -17,6 +17,8 @@ SHORTEST_WINDOW_S = 15.0  # a shorter hold is never compared
 MOST_PROCESSES = 512  # Locust workers
 MOST_USERS = 4096  # templates/nginx.conf.j2 has worker_connections for four times as many
 MOST_STEPS = 1000
+SHORTEST_S = 0.001  # of a timeout, of a hold; as loadtests.trial has it
+LONGEST_THINK_S = 3600.0
 
 
 def vusers(number: int) -> tuple[int, int, str]:
@@ -126,14 +128,18 @@ def _problems(asked: Asked) -> list[Problem]:
         problems.append(
             Problem("0 is no interval: a load with it never reaches its users step by step", "--interval")
         )
-    if asked.timeout_s <= 0:
-        problems.append(Problem("0 is no timeout: each request needs a deadline", "--timeout"))
+    if asked.timeout_s < SHORTEST_S:
+        problems.append(
+            Problem(f"{spell(asked.timeout_s)} is no timeout: each request needs at least 1ms", "--timeout")
+        )
+    if asked.think_s > LONGEST_THINK_S:
+        problems.append(Problem(f"{spell(asked.think_s)} is more than {spell(LONGEST_THINK_S)}", "--think"))
     if asked.hold_s is not None and asked.duration_s is not None:
         problems.append(
             Problem("--hold and --duration were both given; --duration replaces --hold", "--duration")
         )
-    elif asked.hold_s is not None and asked.hold_s <= 0:
-        problems.append(Problem("0 is no hold: the window would be empty", "--hold"))
+    elif asked.hold_s is not None and asked.hold_s < SHORTEST_S:
+        problems.append(Problem(f"{spell(asked.hold_s)} is no hold: the window would be empty", "--hold"))
     if not problems:
         initial, step, unit = _steps(asked)
         users = asked.processes * asked.threads

@@ -29,3 +29,6 @@ def load_unit(instance: str | int) -> str:
 def trial_out(run: str, trial: str) -> str:
     """Folder of a trial's raw files on a host."""
     return f"{VAR}/trials/{run}/{trial}"
+
+
+FETCHED = ".fetched"  # beside a trial's folder on a host: its files are at the control machine, verified

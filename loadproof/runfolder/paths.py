@@ -108,8 +108,8 @@ class RunFolder:
             latest.unlink(missing_ok=True)
 
     @staticmethod
-    def create(results: Path, name: str, now: datetime) -> RunFolder:
-        """Make the folder of a new run; `latest` points at it from now on. Never an existing one."""
+    def create(results: Path, name: str, now: datetime, latest: bool = True) -> RunFolder:
+        """Make the folder of a new run, never an existing one; with `latest` that link points at it from now on."""
         if not ID.fullmatch(f"20000101T000000Z-{name}"):
             raise BadInput([Problem(f"not a name for a run: {name!r} (letters, digits, - _ .)", "--name")])
         results.mkdir(parents=True, exist_ok=True)
@@ -122,7 +122,8 @@ class RunFolder:
                 moment += timedelta(seconds=1)
                 continue
             (path / "trials").mkdir()
-            atomic.link(results / LATEST, path.name)
+            if latest:
+                atomic.link(results / LATEST, path.name)
             return RunFolder(path)
 
     @staticmethod

@@ -16,7 +16,7 @@ import pytest
 from loadproof.control import conduct, signals
 from loadproof.control.conduct import Hooks, Live
 from loadproof.control.remote import Finished
-from loadproof.errors import LoadproofError, StepFailed
+from loadproof.errors import HostUnreachable, LoadproofError, Refused, StepFailed
 from loadproof.plan.values import Host, Inventory, Limit, Load, TrialPlan
 
 LOAD = Load(
@@ -59,6 +59,7 @@ class Hosts:
         self.calls: list[tuple[str, str]] = []
         self.lock = threading.Lock()
         self.polls = 0
+        self.elapsed_s = LOAD.end_s
         self.answers: dict[str, str] = {}  # by a part of the command
 
     def remote(self, name: str) -> _Remote:
@@ -86,7 +87,14 @@ class _Remote:
                 return answer
         if "is-active" in command:
             self.hosts.polls += 1
-            live = {"elapsed_s": 1, "users": 2, "tps": 3.0, "mtt_ms": 4.0, "failures": 0, "requests": 3}
+            live = {
+                "elapsed_s": self.hosts.elapsed_s,
+                "users": 2,
+                "tps": 3.0,
+                "mtt_ms": 4.0,
+                "failures": 0,
+                "requests": 3,
+            }
             return ("active\n" if self.hosts.polls < 2 else "inactive\n") + json.dumps(live)
         if "seal.py" in command:
             return json.dumps({"files": [], "limiter_events": [{"event": "attached", "pid": 7}]})
@@ -245,6 +253,46 @@ def test_a_limit_that_is_not_in_force_is_said() -> None:
     sentence = "app1: the limit was accepted but not in force: no quota"
     assert sentence in said
     assert [fields["host"] for _, event, fields in journal.events if event == "note"][:2] == ["app1", "app2"]
+
+
+def test_a_load_that_somebody_ended_is_no_whole_one() -> None:
+    hosts, journal = Hosts(), Journal()
+    hosts.elapsed_s = LOAD.end_s - conduct.EARLY_S - 1
+    with pytest.raises(StepFailed, match="ended after 11 s of 17 s") as caught:
+        walk(hosts, journal)
+    assert journal.stages("begin")[-3:] == ["stop", "lift", "seal"]
+    assert all((caught.value.where, caught.value.kept, caught.value.next))
+
+
+def test_a_silent_app_host_spoils_only_its_own_figure() -> None:
+    class Silent(Hosts):
+        def called(self, host: str, what: str) -> None:
+            super().called(host, what)
+            if host == "app2" and "sample.jsonl" in what:
+                raise HostUnreachable(host, "no answer")
+
+    journal = Journal()
+    (live, *_) = walk(Silent(), journal)
+    assert [name for name, _ in live.cpu_percent] == ["app1", "app2"]
+    assert [
+        fields["host"] for stage, event, fields in journal.events if (stage, event) == ("watch", "note")
+    ] == [
+        "app2",
+        "load1",
+    ]
+
+
+def test_no_load_is_started_on_hosts_that_are_not_ours_any_more() -> None:
+    hosts, journal = Hosts(), Journal()
+
+    def taken() -> None:
+        raise Refused("load1 is not held for this run any more", where="host load1")
+
+    hooks = Hooks(lambda: None, lambda when: None, lambda live: None, lambda text: None, ours=taken)
+    with signals.handled(TRIAL.run) as handled, pytest.raises(Refused):
+        conduct.conduct(TRIAL, INVENTORY, hosts, journal, hooks, handled)
+    assert "load" not in journal.stages("begin") and journal.stages("begin")[-3:] == ["stop", "lift", "seal"]
+    assert not any("start" in what and "loadproof-load@" in what for _, what in hosts.calls)
 
 
 def test_the_old_handlers_come_back() -> None:

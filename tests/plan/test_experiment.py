@@ -101,7 +101,7 @@ def test_all_problems_at_once_with_the_nearest_word() -> None:
         ({"limiter": "quota", "cpu_limit": "0"}, "--cpu-limit: the smallest quota is 1 percent, not 0"),
         ({"note": "x" * 201}, "--note: a note has at most 200 characters, this one 201"),
         ({"name": "../x"}, "--name: '../x' is no name: small letters, digits, '-' and '_', at most 40"),
-        ({"timeout": "0"}, "--timeout: 0 is no timeout: each request needs a deadline"),
+        ({"timeout": "0"}, "--timeout: 0s is no timeout: each request needs at least 1ms"),
     ],
 )  # fmt: skip
 def test_one_problem(flags: dict[str, str], problem: str) -> None:

@@ -85,7 +85,7 @@ def test_all_problems_at_once() -> None:
     ]
     assert refused(processes=1000, threads=1) == ["--processes: 1000 Locust workers are more than 512"]
     assert refused(processes=4, threads=1000, step=1)[0].startswith("--step: a ramp of more than 1000 steps")
-    assert refused(hold_s=0.0) == ["--hold: 0 is no hold: the window would be empty"]
+    assert refused(hold_s=0.0) == ["--hold: 0s is no hold: the window would be empty"]
 
 
 def test_a_short_hold_is_said() -> None:
@@ -134,3 +134,17 @@ def test_durations(text: str, seconds: float) -> None:
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(ValueError, match="length of time|longer"):
         durations.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("asked", "flag"),
+    [
+        ({"think_s": 7200.0}, "--think"),
+        ({"timeout_s": 0.0005}, "--timeout"),
+        ({"hold_s": 0.0001}, "--hold"),
+    ],
+)
+def test_what_load_hosts_would_reject_is_rejected_up_front(asked: dict[str, float], flag: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        plan_load(Asked(1, 1, **asked))  # type: ignore[arg-type]
+    assert [problem.where for problem in caught.value.problems] == [flag]

@@ -73,3 +73,14 @@ def test_every_stage_can_be_made_of_it(tmp_path: Path) -> None:
     stages = [*actions.opening(hosts, trial), *actions.starting(hosts, trial), *actions.loading(hosts, trial),
               actions.drain(hosts, trial), *actions.closing(hosts, trial)]  # fmt: skip
     assert all(stage.waves and all(stage.waves) for stage in stages)
+
+
+def test_a_load_host_without_a_worker_starts_nothing(tmp_path: Path) -> None:
+    text = FOUR.replace(
+        "load: {hosts: {load1: }}",
+        "load: {hosts: {l1: {ansible_host: 10.0.1.1}, l2: {ansible_host: 10.0.1.2}}}",
+    )
+    hosts = inventory(tmp_path, text)
+    (trial,) = trials.trials(experiment.from_flags({"vusers": "1"}), hosts, "RUN", IDS)
+    (wave,) = actions.load(hosts, trial).waves
+    assert [action.host for action in wave] == ["l1"]

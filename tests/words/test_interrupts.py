@@ -171,8 +171,7 @@ def test_a_detach_at_any_stage_can_be_taken_up(
     back(words, run)
     assert_quiet(shell)
     assert_sealed(shell, run)
-    if STAGES.index(stage) < CLOSED_FROM or STAGES.index(stage) >= STAGES.index("watch"):
-        assert_complete(words, shell, run)
+    assert_complete(words, shell, run)
 
 
 @pytest.mark.long
@@ -191,6 +190,42 @@ def test_hosts_end_by_themselves_when_nobody_comes_back(words: Words, shell: She
     until(over, "load, limit and samplers have ended", within)
     back(words, begun.run)
     assert_complete(words, shell, begun.run)
+
+
+@pytest.mark.parametrize("stage", ["apply", "warm"])
+def test_a_bench_that_is_killed_before_its_load_is_run_again(words: Words, shell: Shell, stage: str) -> None:
+    with going(words, *SHORT, *LOAD) as begun:
+        begun.reached(stage)
+        early = once(words, "attach", "--run", begun.run.id)  # while it is alive it is not ours to take up
+        assert early.code == 3 and "being conducted" in early.message.error, early
+        begun.send(signal.SIGKILL)
+        begun.ended()
+    back(words, begun.run)
+    assert_quiet(shell)
+    assert_complete(words, shell, begun.run)
+
+
+def test_what_stop_sealed_can_be_fetched(words: Words, shell: Shell) -> None:
+    """The bench is dead, so no journal says that anything was sealed: the hosts do."""
+    with going(words, *SHORT, "--hold", "20s") as begun:
+        begun.live(2)
+        begun.send(signal.SIGKILL)
+        begun.ended()
+    stopped = once(words, "stop")
+    assert stopped.code == 0 and f"sealed run {begun.run.id}" in stopped.out, stopped
+    assert_quiet(shell)
+    said = inv(words, "fetch-results", "--run", begun.run.id)
+    assert said.code == 0, said
+    assert begun.run.results["arms"][0]["whole_run"]["requests"], said
+
+
+def test_a_bench_that_is_stopped_says_so(words: Words, shell: Shell) -> None:
+    with going(words, *SHORT, "--hold", "30s") as begun:
+        begun.live(2)
+        assert once(words, "stop").code == 0
+        said = begun.ended()
+    assert said.code == 3 and "the load ended after" in said.message.error, said
+    assert_quiet(shell)
 
 
 def test_a_second_bench_is_refused_and_named(words: Words, shell: Shell) -> None:
