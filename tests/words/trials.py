@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -29,6 +30,11 @@ STAGES = (
     *("reset", "open", "apply", "facts", "ready", "warm", "limit", "load", "watch", "drain", "facts"),
     *("stop", "lift", "seal"),
 )
+
+
+LIVE = re.compile(
+    r"^ *(\d+) s +\d+ +\d+\.\d ", re.M
+)  # elapsed, users, TPS; the table of the load has words there
 
 
 def environment(words: Words) -> dict[str, str]:
@@ -176,8 +182,7 @@ class Going:
         until(lambda: self._elapsed() >= seconds, f"{seconds} s of load", within_s)
 
     def _elapsed(self) -> float:
-        rows = [line.split() for line in self.said().splitlines()]
-        seen = [float(row[0]) for row in rows if len(row) > 4 and row[1] == "s" and row[0].isdigit()]
+        seen = [float(second) for second in LIVE.findall(self.said())]
         assert self.process.poll() is None, self.said()
         return max(seen, default=0.0)
 
