@@ -208,7 +208,8 @@ class Session(FastHttpSession):
             "name": attempt.name,
             "context": {},
             "response": None,
-            "exception": error,
+            # Locust keeps one line per text: that of a gevent Timeout has the address of the object in it
+            "exception": TimeoutError("no whole answer in time") if isinstance(error, Timeout) else error,
             "response_time": (attempt.end_ns - attempt.start_ns) / 1e6,
             "response_length": 0,
         }

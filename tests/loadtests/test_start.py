@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -126,3 +129,16 @@ def test_a_second_run_of_a_trial_is_refused(tmp_path: Path) -> None:
     start.check("2", planned)
     with pytest.raises(trial.BadTrial, match="already run"):
         start.check("3", planned)
+
+
+def test_locust_starts_without_its_web_page(load_tree: Path) -> None:
+    """It is the only part of Locust that brings flask, and nobody can open what is not there."""
+    program = (
+        "import sys; from loadtests import start; start.without_web(); import locust.main;"
+        "print([name for name in ('flask', 'werkzeug') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program], capture_output=True, text=True, timeout=60,
+        env={**os.environ, "PYTHONPATH": f"{load_tree}{os.pathsep}{Path(__file__).resolve().parents[2]}"},
+    )  # fmt: skip
+    assert done.stdout == "[]\n", done.stderr
