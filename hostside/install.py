@@ -11,6 +11,7 @@ Steps:
     {"do":"mask","unit"}
     {"do":"package","program","package","folder"}   folder (optional): .debs to install from, instead of any network
     {"do":"unpackage"}                              removes the packages that steps above brought
+    {"do":"nginx","path"}                           asks nginx whether this configuration is good
     {"do":"reload"}  {"do":"start"|"stop"|"restart","unit"}
 
 Every file appears whole or not at all: temporary name, sync, mode and owner, rename.
@@ -38,6 +39,8 @@ Step = dict[str, Any]
 USER = "loadproof"
 VAR = "/var/lib/loadproof"
 PACKAGES = f"{VAR}/packages.json"
+NGINX_STATE = f"{VAR}/nginx"
+OUT_UNIT = "loadproof-out.service"
 APT = "/run/loadproof/apt"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 TEMPORARY = ".loadproof-new"
@@ -426,6 +429,17 @@ def do_reload(step: Step) -> bool:
     return True
 
 
+def do_nginx(step: Step) -> bool:
+    """Ask nginx whether it can start with a configuration; a failure carries what it said, with file and line."""
+    # What it names must be there, as when our unit starts: the folders of its logs and of its temporary files.
+    must(f"start {OUT_UNIT}", ["systemctl", "start", OUT_UNIT])
+    os.makedirs(NGINX_STATE, mode=0o755, exist_ok=True)
+    exited, said = attempt(["nginx", "-t", "-c", plain(step["path"])])
+    if exited:
+        raise Failed(f"nginx -t -c {step['path']}", exited, said)
+    return False
+
+
 def do_unit(step: Step) -> bool:
     """Start, stop or restart a unit; a failure carries what the unit said last."""
     verb, unit = step["do"], step["unit"]
@@ -448,6 +462,7 @@ STEPS: dict[str, Callable[[Step], bool]] = {
     "package": do_package,
     "unpackage": do_unpackage,
     "reload": do_reload,
+    "nginx": do_nginx,
     "start": do_unit,
     "stop": do_unit,
     "restart": do_unit,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,18 +16,18 @@ from typing import Any, Literal
 from loadproof.control import probe, trees
 from loadproof.control.fleet import Fleet, good
 from loadproof.control.programs import run_program
+from loadproof.control.readback import read_back
 from loadproof.control.remote import Remote, checked
-from loadproof.errors import HostUnreachable, LinkLost, LoadproofError, NotReady, Problem, Refused, StepFailed
+from loadproof.errors import HostUnreachable, LinkLost, LoadproofError, Problem, Refused, StepFailed
 from loadproof.plan import blockers as plan_blockers
 from loadproof.plan import changes as plan_changes
-from loadproof.plan.places import VAR
+from loadproof.plan import desired as plan_desired
+from loadproof.plan.places import PROXY_UNIT, VAR
 from loadproof.plan.shell import quote
-from loadproof.plan.values import Change, Desired, FileSpec, HostDesired, Promise, TreeSpec
+from loadproof.plan.values import Change, Desired, FileSpec, HostDesired, TreeSpec
 
 INCOMING = f"{VAR}/incoming"
 INSTALL_S = 900.0  # packages over a slow line are the longest part
-READY_S = 60.0
-EVERY_S = 0.1
 
 UNTOUCHED = "nothing was touched on any host"
 
@@ -212,6 +211,8 @@ def step_failed(host: str, said: Mapping[str, Any]) -> StepFailed:
     then = "inv deploy"
     if what.startswith("package"):
         then = "install it on the host, or inv deploy --packages-from FOLDER (of packages, on the host); then inv deploy"
+    if "host not found in upstream" in lines:
+        then = "give that app host an address that this host knows: loadproof_address in the inventory; then inv deploy"
     return StepFailed(
         host,
         what,
@@ -249,7 +250,10 @@ def steps_of(change: Change, desired: HostDesired, facts: Mapping[str, Any]) -> 
     if change.kind == "remove":
         return [{"do": "remove", "path": change.what}]
     if change.kind in ("start", "stop", "restart"):
-        return [{"do": change.kind, "unit": change.what}]
+        # nginx is asked before: what runs stays as it is when the new configuration is no good
+        checks = change.what == PROXY_UNIT and change.kind != "stop"
+        before = [{"do": "nginx", "path": plan_desired.NGINX_CONF}] if checks else []
+        return [*before, {"do": change.kind, "unit": change.what}]
     raise ValueError(f"no step for {change.kind} {change.what}")
 
 
@@ -261,44 +265,3 @@ def package_of(change: Change, desired: HostDesired) -> dict[str, Any]:
         if change.what in (program, package):
             return {"program": program, "package": package}
     raise ValueError(f"no package {change.what} in the desired state")
-
-
-# --- reading back ----------------------------------------------------------------------------------
-
-
-def read_back(remote: Remote, desired: HostDesired, within_s: float = READY_S) -> None:
-    """Wait until every promise of a host holds and nothing is left to change. Raises NotReady with what was seen."""
-    started = time.monotonic()
-    question = plan_changes.question(desired)
-    while True:
-        found = probe.facts(remote, question)
-        broken = [text for promise in desired.promises if (text := broken_promise(promise, found))]
-        left = plan_changes.changes(found, desired)
-        if not broken and not left:
-            return
-        waited = time.monotonic() - started
-        if waited >= within_s:
-            seen = "; ".join(broken + [f"still to do: {change.kind} {change.what}" for change in left])
-            raise NotReady(
-                remote.host.name,
-                "the host is as desired",
-                waited,
-                seen,
-                kept="the changes stay",
-                next="inv deploy",
-            )
-        time.sleep(EVERY_S)
-
-
-def broken_promise(promise: Promise, found: Mapping[str, Any]) -> str:
-    """What is wrong with a promise, "" when it holds."""
-    seen = found.get(promise.kind, {}).get(str(promise.port))
-    if promise.kind == "config":
-        if seen == promise.expected:
-            return ""
-        return f"nginx on {promise.port} answers config {seen}, not {promise.expected}"
-    if isinstance(seen, Mapping):
-        good_id = seen.get("deploy_id") == promise.expected
-        if good_id and (not promise.variant or seen.get("variant") == promise.variant):
-            return ""
-    return f"the app on {promise.port} answers {json.dumps(seen)}, not {promise.expected} {promise.variant}"

@@ -212,7 +212,7 @@ def _app(arm: _Arm, host: Host, parts: _Parts) -> None:
         port=port,
         current=places.CURRENT,
     )
-    unit = _unit_file(arm, host, places.APP_UNIT, app_tree=tree.path)
+    unit = _unit_file(arm, host, places.APP_UNIT, app_tree=tree.path, low_port=port < 1024)
     parts.packages.append(("cpulimit", "cpulimit"))
     parts.files += [FileSpec(APP_ENV, env), unit, _unit_file(arm, host, places.LIMIT_UNIT)]
     parts.trees += [tree, arm.data]

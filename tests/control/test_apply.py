@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from loadproof.control import apply, trees
+from loadproof.control import apply, readback, trees
 from loadproof.control.fake import Call, FakeRemote, Script
 from loadproof.control.fleet import Fleet
 from loadproof.errors import HostUnreachable, LinkLost, LoadproofError, NotReady, Refused, StepFailed
@@ -52,18 +52,23 @@ class World:
         self.extra: dict[str, dict[str, Any]] = {}
         self.failed: dict[str, Any] = {}
         self.never_ready: set[str] = set()
+        self.restarts: int | None = None  # of the app, one more at each look
+        self.unit_state = "active"  # of an app that was started
         self.script = Script().on("facts.py", self.facts).on("install.py", self.install)
 
     def facts(self, call: Call) -> str:
         state, done = self.state[call.host], self.state[call.host]["done"]
         unit = {
-            "active": "active" if state["live"] else "inactive",
+            "active": self.unit_state if state["live"] else "inactive",
+            "restarts": self.restarts or 0,
             "sub": "",
             "pid": 1,
             "enabled": "",
             "unit_file": True,
         }
-        health = {"deploy_id": "d1", "variant": "plain"} if state["live"] else None
+        self.restarts = None if self.restarts is None else self.restarts + 1
+        up = state["live"] and self.unit_state == "active"
+        health = {"deploy_id": "d1", "variant": "plain"} if up else None
         if call.host in self.never_ready:
             health = {"deploy_id": "d0", "variant": "plain"} if health else None
         answer = {
@@ -114,7 +119,7 @@ def _archive(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     packed = tmp_path / "app-0123.tar.zst"
     packed.write_bytes(b"tree")
     monkeypatch.setattr(trees, "archive", lambda spec, root: packed)
-    monkeypatch.setattr(apply, "EVERY_S", 0.001)
+    monkeypatch.setattr(readback, "EVERY_S", 0.001)
     monkeypatch.setattr(World, "root", tmp_path)
 
 
@@ -208,13 +213,65 @@ def test_a_step_that_fails_carries_its_last_lines() -> None:
 
 
 def test_a_promise_that_is_not_kept_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apply.read_back, "__defaults__", (0.02,))
+    monkeypatch.setattr(readback.read_back, "__defaults__", (0.02,))
     world = World("a")
     world.never_ready.add("a")
     problem = world.converge()["a"].problem
     assert isinstance(problem, NotReady)
     assert "d0" in problem.last_seen
     assert "not d1" in problem.last_seen
+
+
+SAID = "Scheduled restart job.\nPermissionError: [Errno 13] while attempting to bind on address ('0.0.0.0', 80)\n"
+
+
+def test_an_app_that_keeps_restarting_is_not_waited_for() -> None:
+    """The error is there at once, in the program's own words."""
+    world = World("a")
+    world.unit_state, world.restarts = "activating", 7
+    world.script.on("journalctl --unit loadproof-app.service .*current/app.log", SAID)
+    problem = world.converge()["a"].problem
+    assert isinstance(problem, StepFailed) and problem.exit_code == 3
+    assert problem.what.startswith("loadproof-app.service does not stay up, systemd restarted it 3 times\n")
+    assert "Errno 13" in problem.what and problem.kept and "inv deploy" in problem.next
+    assert sum("facts.py" in call.what for call in world.script.calls) == 1 + 4
+
+
+def test_a_unit_that_stays_down_is_not_waited_for() -> None:
+    world = World("a")
+    world.unit_state = "failed"
+    world.script.on("journalctl", SAID)
+    problem = world.converge()["a"].problem
+    assert isinstance(problem, StepFailed)
+    assert problem.what.startswith("loadproof-app.service is not running\nScheduled")
+
+
+def test_a_promise_that_is_not_kept_comes_with_the_programs_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readback.read_back, "__defaults__", (0.02,))
+    world = World("a")
+    world.never_ready.add("a")
+    world.script.on("journalctl", SAID)
+    problem = world.converge()["a"].problem
+    assert isinstance(problem, NotReady) and "Errno 13" in problem.last_seen
+
+
+def test_nginx_is_asked_before_it_is_started_or_restarted() -> None:
+    for verb in ("start", "restart"):
+        steps = apply.steps_of(Change(verb, places.PROXY_UNIT), desired_of("a"), {})  # type: ignore[arg-type]
+        assert [step["do"] for step in steps] == ["nginx", verb]
+        assert steps[0]["path"] == "/etc/loadproof/nginx.conf"
+    for change in (Change("stop", places.PROXY_UNIT), Change("start", places.APP_UNIT)):
+        assert [step["do"] for step in apply.steps_of(change, desired_of("a"), {})] == [change.kind]
+
+
+def test_an_upstream_that_nginx_cannot_resolve_names_the_remedy() -> None:
+    world = World("a")
+    said = 'nginx: [emerg] host not found in upstream "web1:8000" in /etc/loadproof/nginx.conf:44'
+    world.failed["a"] = {"what": "nginx -t -c /etc/loadproof/nginx.conf", "exit": 1, "last_lines": said}
+    problem = world.converge()["a"].problem
+    assert isinstance(problem, StepFailed)
+    assert "/etc/loadproof/nginx.conf:44" in problem.what
+    assert "loadproof_address" in problem.next and problem.next.endswith("inv deploy")
 
 
 def test_packages_from_a_folder() -> None:

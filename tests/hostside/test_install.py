@@ -233,6 +233,37 @@ def test_a_failed_package_is_not_remembered(tmp_path: Path, monkeypatch: pytest.
     assert json.loads(Path(module.PACKAGES).read_text())["packages"] == []
 
 
+NGINX = """#!/bin/sh
+[ "$1 $2 $3" = "-t -c /etc/loadproof/nginx.conf" ] || exit 9
+[ -d "$FAKES/nginx" ] && [ -e "$FAKES/out" ] || exit 8
+[ -e "$FAKES/good" ] && exit 0
+echo "nginx: [emerg] host not found in upstream \\"web1:8000\\" in /etc/loadproof/nginx.conf:44" >&2
+exit 1
+"""
+
+
+def test_nginx_is_asked_about_its_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own words, with file and line, are the failure; what the configuration names is there before."""
+    module = load_program("install")
+    (tmp_path / "bin").mkdir()
+    systemctl = '#!/bin/sh\n[ "$*" = "start loadproof-out.service" ] && : > "$FAKES/out"\n'
+    for name, text in (("nginx", NGINX), ("systemctl", systemctl)):
+        (tmp_path / "bin" / name).write_text(text)
+        (tmp_path / "bin" / name).chmod(0o755)
+    module.PATH, module.NGINX_STATE = str(tmp_path / "bin"), str(tmp_path / "nginx")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setenv("FAKES", str(tmp_path))
+    steps = [{"do": "nginx", "path": "/etc/loadproof/nginx.conf"}, {"do": "dance"}]
+    failed = module.install(steps)["failed"]
+    assert (failed["what"], failed["exit"]) == ("nginx -t -c /etc/loadproof/nginx.conf", 1)
+    assert "nginx.conf:44" in failed["last_lines"]
+    (tmp_path / "good").touch()
+    assert module.install(steps[:1]) == {
+        "done": [{"do": "nginx", "what": "/etc/loadproof/nginx.conf", "changed": False}],
+        "failed": None,
+    }
+
+
 def test_the_plan_may_be_an_object_too() -> None:
     said = subprocess.run(
         [sys.executable, "-I", "-S", str(HOSTSIDE / "install.py")],

@@ -160,6 +160,15 @@ def test_the_hosts_own_python_is_used(tmp_path: Path) -> None:
         assert "ExecStart=/opt/py/bin/python3.12 " in files[f"/etc/systemd/system/loadproof-{unit}.service"]
 
 
+@pytest.mark.parametrize(("port", "given"), [(80, True), (1023, True), (1024, False), (8000, False)])
+def test_only_a_low_port_needs_a_capability(tmp_path: Path, port: int, given: bool) -> None:
+    text = FOUR.replace("10.0.0.1}", f"10.0.0.1, loadproof_port: {port}}}")
+    files = {file.path: file.data.decode() for file in make(tmp_path, text=text).host("app1").files}
+    unit = files["/etc/systemd/system/loadproof-app.service"]
+    assert ("\nAmbientCapabilities=CAP_NET_BIND_SERVICE\n" in unit) is given
+    assert "User=loadproof\n" in unit and "NoNewPrivileges=yes\n" in unit
+
+
 def test_several_load_hosts_keep_the_master_to_themselves(tmp_path: Path) -> None:
     text = FOUR.replace(
         "load: {hosts: {load1: }}", "load: {hosts: {load1: , load2: {ansible_host: 10.0.0.21}}}"
