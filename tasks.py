@@ -270,7 +270,7 @@ def deploy(
     asked = experiment.deployment(flags({"servers": servers, "variant": variant, "rows": rows}))
     known = open_inventory(inventory or i, group, bring_up=True)
     only = tuple(name for name in hosts.split(",") if name)
-    outcomes = deploys.run(asked, known, ROOT, check, only, packages_from)
+    outcomes = deploys.run(asked, known, ROOT, check, only, packages_from, diff)
     if check or diff:
         print(show.details(outcomes, diff))
     print(show.recap(outcomes, check))

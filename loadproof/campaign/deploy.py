@@ -21,6 +21,7 @@ def run(
     check: bool,
     only: Sequence[str] = (),
     packages_from: str = "",
+    diff: bool = False,
 ) -> Mapping[str, HostOutcome]:
     """One outcome per host. Raises BadInput for more servers than there are, or for hosts nobody knows."""
     trials.enough_servers(experiment, inventory)
@@ -44,7 +45,7 @@ def run(
             root,
         )
         return apply.converge(
-            fleet, desired, check=check, hosts=only or None, root=root, packages_from=packages_from
+            fleet, desired, check=check, hosts=only or None, root=root, packages_from=packages_from, diff=diff
         )
 
 

@@ -36,12 +36,16 @@ Status = Literal["ok", "changed", "failed", "unreachable"]
 
 @dataclass(frozen=True)
 class HostOutcome:
-    """What became of one host; with `check`, "changed" means that it would be changed."""
+    """What became of one host; with `check`, "changed" means that it would be changed.
+
+    `done`: how many of its changes were made; None when that is not known (the link was lost).
+    """
 
     host: str
     status: Status
     changes: tuple[Change, ...] = ()
     problem: LoadproofError | None = None
+    done: int | None = 0
 
 
 def converge(
@@ -151,22 +155,25 @@ def refusals(
 
 
 def act_all(fleet: Fleet, todo: Mapping[str, Todo], root: Path, packages_from: str) -> dict[str, HostOutcome]:
-    """Act on these hosts side by side; the outcomes of those that failed."""
+    """Act on these hosts side by side; what became of each."""
     if not todo:
         return {}
     archives = build([change for item in todo.values() for change in item.changes], root)
     acted = fleet.each(lambda remote: act(remote, todo[remote.host.name], archives, packages_from), todo)
     return {
-        name: failure(name, result, todo[name].changes)
-        for name, result in acted.items()
+        name: failure(name, result, todo[name].changes, None)
         if isinstance(result, LoadproofError)
+        else result
+        for name, result in acted.items()
     }
 
 
-def failure(host: str, error: LoadproofError, changes: tuple[Change, ...] = ()) -> HostOutcome:
+def failure(
+    host: str, error: LoadproofError, changes: tuple[Change, ...] = (), done: int | None = 0
+) -> HostOutcome:
     """The outcome of a host with an error."""
     gone = isinstance(error, (HostUnreachable, LinkLost))
-    return HostOutcome(host, "unreachable" if gone else "failed", changes, error)
+    return HostOutcome(host, "unreachable" if gone else "failed", changes, error, None if gone else done)
 
 
 def refusal(host: str, problems: Iterable[Problem], then: str = "inv deploy") -> LoadproofError:
@@ -183,8 +190,8 @@ def build(changes: Iterable[Change], root: Path) -> dict[str, Path]:
     return {name: trees.archive(spec, root) for name, spec in specs.items()}
 
 
-def act(remote: Remote, todo: Todo, archives: Mapping[str, Path], packages_from: str = "") -> None:
-    """Do the changes of one host, and read its promises back. Raises StepFailed, NotReady, LinkLost."""
+def act(remote: Remote, todo: Todo, archives: Mapping[str, Path], packages_from: str = "") -> HostOutcome:
+    """Do the changes of one host, and read its promises back. Raises StepFailed, LinkLost: what is done is unknown."""
     shipped = [change.data for change in todo.changes if isinstance(change.data, TreeSpec)]
     if shipped:
         checked(remote, quote("mkdir", "-p", "-m", "755", INCOMING), 15)
@@ -198,9 +205,19 @@ def act(remote: Remote, todo: Todo, archives: Mapping[str, Path], packages_from:
         if step["do"] == "package" and packages_from:
             step["folder"] = packages_from
     said = run_program(remote, "install", within=INSTALL_S, stdin=json.dumps({"steps": steps})).json()
+    name = remote.host.name
     if said.get("failed"):
-        raise step_failed(remote.host.name, said)
-    read_back(remote, todo.desired)
+        return failure(name, step_failed(name, said), todo.changes, changes_done(said))
+    try:
+        read_back(remote, todo.desired)
+    except LoadproofError as error:
+        return failure(name, error, todo.changes, len(todo.changes))
+    return HostOutcome(name, "changed", todo.changes, done=len(todo.changes))
+
+
+def changes_done(said: Mapping[str, Any]) -> int:
+    """How many changes install.py made before one failed; what only prepares a change is none."""
+    return sum(step["do"] not in ("mask", "nginx") for step in said.get("done", []))
 
 
 def step_failed(host: str, said: Mapping[str, Any]) -> StepFailed:

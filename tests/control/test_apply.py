@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from loadproof.campaign import deploy as deploys
+from loadproof.console import deploy as show
 from loadproof.control import apply, readback, trees
 from loadproof.control.fake import Call, FakeRemote, Script
 from loadproof.control.fleet import Fleet
 from loadproof.errors import HostUnreachable, LinkLost, LoadproofError, NotReady, Refused, StepFailed
-from loadproof.plan import places
+from loadproof.plan import experiment, places
 from loadproof.plan.changes import FOLDERS
 from loadproof.plan.values import (
     Change,
@@ -162,6 +164,29 @@ def test_check_shows_the_text_that_is_there() -> None:
     assert (change.before, change.after) == ("B=2\n", "A=1\n")
 
 
+def test_diff_without_check_shows_what_was_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through the word's own function: the text is read before the file is written."""
+    world = World("a")
+    world.converge()
+    world.extra["a"] = {"files": {ENV.path: {"sha256": "other", "mode": 0o644, "owner": "root"}}}
+
+    def install(call: Call) -> str:
+        world.extra.clear()
+        return world.install(call)
+
+    world.script.answers.insert(0, ("install.py", install))
+    world.script.on("base64", "Qj0yCg==\n")
+    asked = experiment.deployment({})
+    monkeypatch.setattr(
+        deploys, "Fleet", lambda known: Fleet(known, lambda host: FakeRemote(host, world.script))
+    )
+    monkeypatch.setattr(deploys.desired_state, "desired", lambda *given: world.desired)
+    outcome = deploys.run(asked, world.inventory, world.root, check=False, diff=True)["a"]
+    (change,) = [c for c in outcome.changes if c.kind == "file"]
+    assert (outcome.status, change.before, change.after) == ("changed", "B=2\n", "A=1\n")
+    assert "-B=2" in show.details({"a": outcome}, diff=True)
+
+
 def test_only_these_hosts() -> None:
     world = World("a", "b")
     assert list(world.converge(hosts=["b"])) == ["b"]
@@ -209,7 +234,20 @@ def test_a_step_that_fails_carries_its_last_lines() -> None:
     assert isinstance(problem, StepFailed)
     assert problem.exited == 100
     assert "Unable to locate" in problem.what
+    assert (outcomes["a"].done, outcomes["b"].done) == (0, len(outcomes["b"].changes))
     assert outcomes["b"].status == "changed"
+
+
+def test_a_failed_host_says_how_many_changes_are_done() -> None:
+    """What only prepares a change (masking a unit, asking nginx) is none."""
+    world = World("a")
+    done = [{"do": "mask"}, {"do": "package"}, {"do": "user"}, {"do": "nginx"}]
+    world.script.answers.insert(
+        0, ("install.py", json.dumps({"done": done, "failed": {"what": "x", "exit": 1, "last_lines": "y"}}))
+    )
+    outcome = world.converge()["a"]
+    assert (outcome.status, outcome.done) == ("failed", 2)
+    assert f"2 of {len(outcome.changes)} done" in show.recap({"a": outcome}, check=False)
 
 
 def test_a_promise_that_is_not_kept_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,6 +256,8 @@ def test_a_promise_that_is_not_kept_is_named(monkeypatch: pytest.MonkeyPatch) ->
     world.never_ready.add("a")
     problem = world.converge()["a"].problem
     assert isinstance(problem, NotReady)
+    outcome = world.converge()["a"]
+    assert outcome.done == len(outcome.changes)
     assert "d0" in problem.last_seen
     assert "not d1" in problem.last_seen
 

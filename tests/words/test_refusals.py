@@ -227,7 +227,7 @@ class TestHost:
             taken = f"port {port} is taken by python3 (pid {pid}, unit {WEB})"
             said = words.inv("deploy")
             refused(said, 3, taken, where=f"host {host}", next="put it right on the host, then ./inv deploy")
-            assert said.message and said.recap[host][:2] == ("failed", "1 not done"), said
+            assert said.message and said.recap[host][:2] == ("failed", "nothing done"), said
             said = words.inv(*BENCH)
             refused(said, 3, taken, where=f"host {host}", next="put it right on the host")
             # seen before the module's fixtures put the host right again
