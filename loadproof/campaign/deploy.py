@@ -7,11 +7,13 @@ from pathlib import Path
 
 from loadproof.control import apply, probe
 from loadproof.control.apply import HostOutcome
-from loadproof.control.fleet import Fleet
+from loadproof.control.fleet import Fleet, good
 from loadproof.errors import BadInput, LoadproofError, Problem, Refused
 from loadproof.plan import allowed, trials
 from loadproof.plan import desired as desired_state
-from loadproof.plan.values import Experiment, Inventory
+from loadproof.plan.values import Experiment, Inventory, Platform
+
+UNKNOWN = Platform("unknown", "unknown", (0, 0), "")
 
 
 def run(
@@ -34,19 +36,36 @@ def run(
     if unknown:
         raise BadInput(unknown, next=f"name some of {','.join(known)}")
     with Fleet(inventory) as fleet:
-        platforms = probe.platforms(fleet, inventory, root)
+        found = probe.each_platform(fleet, inventory, root, only or None)
         desired = desired_state.desired(
             inventory,
             experiment.servers[0],
             experiment.variant,
             experiment.rows,
             experiment.seed,
-            platforms,
+            platforms(inventory, good(found)),
             root,
         )
         return apply.converge(
-            fleet, desired, check=check, hosts=only or None, root=root, packages_from=packages_from, diff=diff
+            fleet,
+            desired,
+            check=check,
+            hosts=only or None,
+            root=root,
+            packages_from=packages_from,
+            diff=diff,
+            unasked={name: error for name, error in found.items() if isinstance(error, LoadproofError)},
         )
+
+
+def platforms(inventory: Inventory, found: Mapping[str, Platform]) -> dict[str, Platform]:
+    """A platform for every host: a mark for those that could not be asked, or were not because of --hosts.
+
+    The deploy id is a hash over all hosts. With the mark in it, it belongs to what is known of them, is the same at
+    each deploy as long as no more is known, and is never that of a state with a guess in it. A host with the mark is
+    not changed.
+    """
+    return {host.name: found.get(host.name, UNKNOWN) for host in inventory.hosts}
 
 
 def causes(outcomes: Mapping[str, HostOutcome]) -> list[LoadproofError]:

@@ -57,6 +57,7 @@ def converge(
     packages_from: str = "",
     run: str | None = "",
     diff: bool = False,
+    unasked: Mapping[str, LoadproofError] | None = None,
 ) -> dict[str, HostOutcome]:
     """Bring hosts (or only these) to their desired state; one outcome per host, in inventory order.
 
@@ -65,10 +66,11 @@ def converge(
     be reached is its own outcome; the others go on. `packages_from`: a folder on the hosts to install packages from.
     `diff` (and `check`) reads the text of files before they change.
     `run`: who asks; a lock of another run is a blocker ("": a deploy, blocked by any lock).
+    `unasked`: hosts that could not be asked just before, and why; they are not asked again.
     """
     only = None if hosts is None else set(hosts)
     wanted = {item.host: item for item in desired.hosts if only is None or item.host in only}
-    answers = probe.ask_all(fleet, {name: plan_changes.question(item) for name, item in wanted.items()})
+    answers = ask(fleet, wanted, unasked or {})
     todo = compare(wanted, good(answers))
     # when a host is not what an earlier probe found, the next deploy plans with what it is now
     probe.learn(
@@ -88,6 +90,15 @@ def converge(
         busy = {name: item for name, item in todo.items() if item.changes}
         outcomes |= act_all(fleet, busy, root, packages_from)
     return {name: outcomes[name] for name in answers}
+
+
+def ask(
+    fleet: Fleet, wanted: Mapping[str, HostDesired], unasked: Mapping[str, LoadproofError]
+) -> dict[str, dict[str, Any] | LoadproofError]:
+    """The facts of each host, or why there are none, in inventory order."""
+    questions = {name: plan_changes.question(item) for name, item in wanted.items() if name not in unasked}
+    answers = probe.ask_all(fleet, questions)
+    return {name: unasked[name] if name in unasked else answers[name] for name in wanted}
 
 
 @dataclass(frozen=True)
