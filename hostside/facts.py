@@ -266,13 +266,14 @@ def config_fact(asked: dict[str, Any]) -> str | None:
 
 
 def disk_fact(path: str) -> dict[str, int] | None:
-    """Free and total space where a path is, or would be."""
+    """Free and total space where a path is, or would be, and on which device: equal ones share their space."""
     while not os.path.exists(path) and path != "/":
         path = os.path.dirname(path)
     room = os.statvfs(path)
     return {
         "free_kb": room.f_bavail * room.f_frsize // 1024,
         "total_kb": room.f_blocks * room.f_frsize // 1024,
+        "device": os.stat(path).st_dev,
     }
 
 

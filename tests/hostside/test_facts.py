@@ -167,6 +167,7 @@ def test_disk_of_a_path_that_is_not_there_yet(tmp_path: Path) -> None:
     path = str(tmp_path / "not" / "there")
     room = facts({"disk": [path]})["disk"][path]
     assert 0 < room["free_kb"] <= room["total_kb"]
+    assert room["device"] == tmp_path.stat().st_dev
 
 
 @pytest.mark.parametrize("question", [{"units": ["loadproof-app.service"]}])
