@@ -157,7 +157,7 @@ class _Parts:
 
 
 def _host(arm: _Arm, host: Host) -> HostDesired:
-    parts = _Parts([("zstd", "zstd")], list(arm.programs), [], [], [], [])
+    parts = _Parts([], list(arm.programs), [], [], [], [])
     note = {"deploy_id": arm.deploy_id, "variant": arm.variant, "host": host.name}
     parts.files.append(FileSpec(DEPLOY_JSON, (json.dumps(note) + "\n").encode()))
     parts.files.append(_unit_file(arm, host, OUT_UNIT))
@@ -169,6 +169,8 @@ def _host(arm: _Arm, host: Host) -> HostDesired:
         _load(arm, host, parts)
     parts.files.append(_unit_file(arm, host, places.SAMPLE_UNIT))
     parts.units.append(UnitSpec(places.SAMPLE_UNIT, "stopped"))
+    if parts.trees:
+        parts.packages.insert(0, ("zstd", "zstd"))  # unpacks them
     paths = {file.path for file in parts.files}
     return HostDesired(
         host=host.name,

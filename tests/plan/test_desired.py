@@ -36,7 +36,7 @@ def test_each_role_has_its_parts(tmp_path: Path) -> None:
     state = make(tmp_path)
     app, idle, proxy, load = (state.host(name) for name in ("app1", "app3", "proxy1", "load1"))
     assert [program for program, _ in app.packages] == ["zstd", "cpulimit"]
-    assert [program for program, _ in proxy.packages] == ["zstd", "nginx"]
+    assert [program for program, _ in proxy.packages] == ["nginx"]
     assert [program for program, _ in load.packages] == ["zstd"]
     assert (proxy.masked, app.masked) == (("nginx.service",), ())
     assert [tree.kind for tree in app.trees] == ["app", "data"]
@@ -56,6 +56,14 @@ def test_each_role_has_its_parts(tmp_path: Path) -> None:
         assert {
             f"/opt/loadproof/hostside/{name}.py" for name in ("facts", "install", "seal", "sample", "lock")
         } < set(paths)
+
+
+def test_a_host_without_trees_needs_nothing_to_unpack_them(tmp_path: Path) -> None:
+    text = FOUR.replace(
+        "  children:\n", "    db1: {ansible_host: 10.0.0.30}\n  children:\n    watch: {hosts: {db1: }}\n"
+    )
+    watch = make(tmp_path, text=text).host("db1")
+    assert (watch.trees, watch.packages) == ((), ())
 
 
 def test_app_hosts_outside_the_arm_are_desired_stopped(tmp_path: Path) -> None:
