@@ -382,11 +382,30 @@ def do_package(step: Step) -> bool:
     return True
 
 
+def removed(said: str) -> list[str]:
+    """From apt's simulation: the packages it would remove."""
+    lines = [line.split() for line in said.splitlines() if line.startswith(("Remv ", "Purg "))]
+    return [words[1].partition(":")[0] for words in lines]
+
+
+def refuse_others(names: list[str]) -> None:
+    """Something installed since may need what we brought: it would go as well, so nothing is removed."""
+    if shutil.which("apt-get", path=PATH):
+        said = must("remove packages", [*APT_GET, "purge", "--no-auto-remove", "--simulate", *names], 120)
+        if others := [name for name in removed(said) if name not in names]:
+            raise Failed("remove packages", 65, f"these need them and would go as well: {' '.join(others)}")
+    elif shutil.which("rpm", path=PATH):
+        there = [name for name in names if not attempt(["rpm", "-q", name])[0]]
+        if there:
+            must("remove packages", ["rpm", "-e", "--test", *there])
+
+
 def do_unpackage(step: Step) -> bool:
     """Remove the packages that we brought, and nothing else."""
     names = [entry["name"] for entry in brought()]
     if not names:
         return False
+    refuse_others(names)
     if shutil.which("apt-get", path=PATH):
         must("remove packages", [*APT_GET, "purge", "--no-auto-remove", *names], PACKAGES_WITHIN_S)
     else:

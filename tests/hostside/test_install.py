@@ -189,6 +189,7 @@ APT = """#!/bin/sh
 echo "$DEBIAN_FRONTEND $NEEDRESTART_MODE $*" >> "$FAKES/apt"
 case "$*" in
     *update*) touch "$FAKES/updated"; exit 0;;
+    *purge*--simulate*) echo "Purg nginx-light [1.22]"; [ "$FAKES_OTHER" ] && echo "Remv $FAKES_OTHER [2.0]"; exit 0;;
     *--simulate*) [ -e "$FAKES/updated" ] || { echo "E: Unable to locate package nginx-light"; exit 100; }
         echo "Inst nginx-light (1.22 x)"; exit 0;;
 esac
@@ -223,6 +224,45 @@ def test_a_package_is_installed_and_remembered(tmp_path: Path, monkeypatch: pyte
     assert module.install([{"do": "unpackage"}])["done"][0]["changed"] is True
     assert "purge" in (tmp_path / "apt").read_text().splitlines()[-1]
     assert not Path(module.PACKAGES).exists()
+
+
+def test_packages_that_others_need_by_now_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What somebody installed since would go as well: it is named, and nothing is removed or forgotten."""
+    module = apt_module(tmp_path, monkeypatch)
+    module.install([{"do": "package", "program": "nginx", "package": "nginx-light"}])
+    monkeypatch.setenv("FAKES_OTHER", "their-site:amd64")
+    failed = module.install([{"do": "unpackage"}])["failed"]
+    assert failed["what"] == "remove packages" and "their-site" in failed["last_lines"]
+    purges = [call for call in (tmp_path / "apt").read_text().splitlines() if "purge" in call]
+    assert len(purges) == 1 and "--simulate" in purges[0]
+    assert Path(module.PACKAGES).exists()
+    monkeypatch.delenv("FAKES_OTHER")
+    assert module.install([{"do": "unpackage"}])["done"][0]["changed"] is True
+
+
+RPM = """#!/bin/sh
+case "$1 $2" in
+    "-q gone") exit 1;;
+    "-e --test") echo "error: nginx is needed by (installed) their-site"; [ "$*" = "-e --test nginx" ] && exit 1; exit 9;;
+esac
+"""
+
+
+def test_packages_that_others_need_by_now_stay_with_rpm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = load_program("install")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "loadproof").mkdir()
+    for name, text in (("rpm", RPM), ("dnf", "#!/bin/sh\nexit 1\n")):
+        (tmp_path / "bin" / name).write_text(text)
+        (tmp_path / "bin" / name).chmod(0o755)
+    module.PATH, module.PACKAGES = str(tmp_path / "bin"), str(tmp_path / "loadproof" / "packages.json")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    Path(module.PACKAGES).write_text(json.dumps({"packages": [{"name": "nginx"}, {"name": "gone"}]}))
+    failed = module.install([{"do": "unpackage"}])["failed"]
+    assert failed["exit"] == 1 and "needed by (installed) their-site" in failed["last_lines"]
+    assert Path(module.PACKAGES).exists()
 
 
 def test_a_failed_package_is_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
