@@ -8,6 +8,7 @@ Steps:
     {"do":"file","path","mode","owner","base64"}
     {"do":"remove","path"}                          only what is ours
     {"do":"tree","path","archive","compile"}        archive: .tar.zst, .tar.gz or .tar on this host; removed afterwards
+    {"do":"prune","path","keep":[names]}            older trees of a folder, but for the newest other one of each kind
     {"do":"mask","unit"}
     {"do":"package","program","package","folder"}   folder (optional): .debs to install from, instead of any network
     {"do":"unpackage"}                              removes the packages that steps above brought
@@ -39,6 +40,8 @@ Step = dict[str, Any]
 USER = "loadproof"
 VAR = "/var/lib/loadproof"
 PACKAGES = f"{VAR}/packages.json"
+LOCK = "/run/loadproof/lock.json"
+TREE_KINDS = ("app", "load", "data")
 NGINX_STATE = f"{VAR}/nginx"
 OUT_UNIT = "loadproof-out.service"
 APT = "/run/loadproof/apt"
@@ -256,6 +259,28 @@ def do_tree(step: Step) -> bool:
     sync_folder(os.path.dirname(path))
     os.unlink(archive)
     return True
+
+
+def do_prune(step: Step) -> bool:
+    """Remove trees that are not wanted, but for the newest one of each kind, so that going back is quick.
+
+    Nothing is removed while somebody holds the host: a trial may run from such a tree.
+    """
+    folder, older = plain(step["path"]), dict[str, list[tuple[int, str]]]()
+    if os.path.exists(LOCK) or not os.path.isdir(folder):
+        return False
+    for name in os.listdir(folder):
+        kind, _, digest = name.partition("-")
+        complete = f"{folder}/{name}/.complete"
+        # Others are none of ours, or are being unpacked just now.
+        if kind in TREE_KINDS and digest.isalnum() and name not in step["keep"] and os.path.exists(complete):
+            older.setdefault(kind, []).append((os.stat(complete).st_mtime_ns, name))
+    gone = [name for trees in older.values() for _, name in sorted(trees)[:-1]]
+    for name in gone:
+        # Half a tree must not look like one.
+        os.unlink(f"{folder}/{name}/.complete")
+        shutil.rmtree(f"{folder}/{name}", ignore_errors=True)
+    return bool(gone)
 
 
 # --- packages --------------------------------------------------------------------------------------------
@@ -477,6 +502,7 @@ STEPS: dict[str, Callable[[Step], bool]] = {
     "file": do_file,
     "remove": do_remove,
     "tree": do_tree,
+    "prune": do_prune,
     "mask": do_mask,
     "package": do_package,
     "unpackage": do_unpackage,

@@ -22,7 +22,7 @@ from loadproof.errors import HostUnreachable, LinkLost, LoadproofError, Problem,
 from loadproof.plan import blockers as plan_blockers
 from loadproof.plan import changes as plan_changes
 from loadproof.plan import desired as plan_desired
-from loadproof.plan.places import PROXY_UNIT, VAR
+from loadproof.plan.places import PROXY_UNIT, TREES, VAR
 from loadproof.plan.shell import quote
 from loadproof.plan.values import Change, Desired, FileSpec, HostDesired, TreeSpec
 
@@ -89,6 +89,8 @@ def converge(
     elif not check:
         busy = {name: item for name, item in todo.items() if item.changes}
         outcomes |= act_all(fleet, busy, root, packages_from)
+        if run == "":  # a deploy: nobody's trial may run from an older tree
+            fleet.each(lambda remote: prune(remote, busy[remote.host.name]), with_new_trees(outcomes))
     return {name: outcomes[name] for name in answers}
 
 
@@ -177,6 +179,19 @@ def act_all(fleet: Fleet, todo: Mapping[str, Todo], root: Path, packages_from: s
         else result
         for name, result in acted.items()
     }
+
+
+def with_new_trees(outcomes: Mapping[str, HostOutcome]) -> list[str]:
+    """The hosts that were brought to their desired state and got a tree."""
+    done = [item for item in outcomes.values() if item.status == "changed" and item.done]
+    return [item.host for item in done if any(change.kind == "tree" for change in item.changes)]
+
+
+def prune(remote: Remote, todo: Todo) -> None:
+    """Remove trees that are not wanted any more; see install.py. Room is all it is about: a failure costs nothing."""
+    keep = [tree.name for tree in todo.desired.trees]
+    steps = [{"do": "prune", "path": TREES, "keep": keep}]
+    run_program(remote, "install", within=120, stdin=json.dumps({"steps": steps}))
 
 
 def failure(

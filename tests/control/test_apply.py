@@ -101,9 +101,18 @@ class World:
         return json.dumps({"done": [], "failed": None})
 
     def steps(self, host: str) -> list[dict[str, Any]]:
-        call = [call for call in self.script.calls if call.host == host and "install.py" in call.what][-1]
-        plan: list[dict[str, Any]] = json.loads(call.stdin[call.stdin.rindex('{"steps"') :])["steps"]
-        return plan
+        """The last plan for this host that did more than remove older trees."""
+        return [steps for name, steps in self.plans() if name == host and steps[0]["do"] != "prune"][-1]
+
+    def plans(self) -> list[tuple[str, list[dict[str, Any]]]]:
+        calls = [call for call in self.script.calls if "install.py" in call.what]
+        return [
+            (call.host, json.loads(call.stdin[call.stdin.rindex('{"steps"') :])["steps"]) for call in calls
+        ]
+
+    def pruned(self) -> dict[str, list[str]]:
+        """Where older trees were removed, and which were kept."""
+        return {host: steps[0]["keep"] for host, steps in self.plans() if steps[0]["do"] == "prune"}
 
     def converge(self, **options: Any) -> dict[str, apply.HostOutcome]:
         def opener(host: Host) -> FakeRemote:
@@ -141,6 +150,7 @@ def test_a_bare_host_becomes_as_desired_then_nothing_changes() -> None:
     }
     puts = [(call.what, call.data) for call in world.script.calls if call.verb == "put"]
     assert puts == [(tree["archive"], b"tree")] * 2
+    assert world.pruned() == {"a": [TREE.name], "b": [TREE.name]}
     before = len(world.script.calls)
     second = world.converge()
     assert [outcome.status for outcome in second.values()] == ["ok", "ok"]
@@ -334,17 +344,28 @@ def test_a_failure_at_any_action_is_one_hosts_outcome(dead: bool) -> None:
         world = World("a", "b")
         world.script.fail_at, world.script.dead = k, dead
         outcomes = world.converge()
+        if len(world.script.calls) <= k:
+            break
         bad = [name for name, outcome in outcomes.items() if outcome.problem is not None]
         assert all(isinstance(outcomes[name].problem, LinkLost) for name in bad)
         assert all(outcomes[name].status == "unreachable" for name in bad)
+        assert len(bad) == (1 if k < 10 else 0)  # the last two calls only make room
         world.script.fail_at, world.script.lost = None, set()
         world.converge()
         assert [outcome.status for outcome in world.converge().values()] == ["ok", "ok"]
-        if not bad:
-            break
-        assert len(bad) == 1
         k += 1
-    assert k >= 8  # two hosts: ask, folder, put, install, read back
+    assert k == 12  # two hosts: ask, folder, put, install, read back, make room
+
+
+def test_older_trees_go_only_after_a_deploy_that_worked() -> None:
+    for options, pruned in (({}, True), ({"run": "RUN"}, False), ({"check": True}, False)):
+        world = World("a")
+        world.converge(**options)  # type: ignore[arg-type]
+        assert bool(world.pruned()) is pruned
+    world = World("a", "b")
+    world.failed["a"] = {"what": "start x", "exit": 1, "last_lines": ""}
+    world.converge()
+    assert list(world.pruned()) == ["b"]
 
 
 def test_a_tree_that_cannot_be_built_touches_no_host(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,6 +124,28 @@ def test_a_tree_is_unpacked_compiled_and_marked(root: Path, kind: str) -> None:
     assert install(step)["done"][0]["changed"] is False
 
 
+def test_older_trees_go_but_for_one_of_each_kind(root: Path) -> None:
+    """Kept: those that are wanted, the newest other one of each kind, and whatever is no tree of ours."""
+    trees = root / "trees"
+    ages = {"app-1": 1, "app-2": 2, "app-3": 3, "app-4": 4, "data-1": 1, "load-1": 1, "load-2": 2}
+    others = ["app-9.partial-7", "their-1", "app-5"]
+    for name, age in (ages | dict.fromkeys(others, 0)).items():
+        (trees / name / "deep").mkdir(parents=True)
+        (trees / name / ".complete").touch()
+        os.utime(trees / name / ".complete", (age, age))
+    (trees / "app-5" / ".complete").unlink()  # just being removed or unpacked
+    module = load_program("install")
+    module.LOCK = str(root / "lock.json")
+    step = {"do": "prune", "path": str(trees), "keep": ["app-1", "data-2"]}
+    Path(module.LOCK).touch()
+    assert module.install([step])["done"][0]["changed"] is False
+    assert len(os.listdir(trees)) == len(ages) + len(others)
+    Path(module.LOCK).unlink()
+    assert module.install([step])["done"][0]["changed"] is True
+    assert sorted(os.listdir(trees)) == sorted([*others, "app-1", "app-4", "data-1", "load-2"])
+    assert module.install([step])["done"][0]["changed"] is False
+
+
 @pytest.mark.parametrize(
     "members",
     [
