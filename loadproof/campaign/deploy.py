@@ -59,13 +59,13 @@ def run(
 
 
 def platforms(inventory: Inventory, found: Mapping[str, Platform]) -> dict[str, Platform]:
-    """A platform for every host: a mark for those that could not be asked, or were not because of --hosts.
+    """A platform for every host; those that could not be asked, or were not because of --hosts, are as the others.
 
-    The deploy id is a hash over all hosts. With the mark in it, it belongs to what is known of them, is the same at
-    each deploy as long as no more is known, and is never that of a state with a guess in it. A host with the mark is
-    not changed.
+    They are not changed: it is only that the deploy id is a hash over all hosts. It stays what it is while a host is
+    away, so the others are left as they are; when that host turns out to be another one, so does the id.
     """
-    return {host.name: found.get(host.name, UNKNOWN) for host in inventory.hosts}
+    assumed = next(iter(found.values()), UNKNOWN)
+    return {host.name: found.get(host.name, assumed) for host in inventory.hosts}
 
 
 def causes(outcomes: Mapping[str, HostOutcome]) -> list[LoadproofError]:
