@@ -295,7 +295,7 @@ def deploy(
     known = open_inventory(
         inventory or i, group, bring_up=True, planned=lambda lab: deploys.possible(asked, lab, only)
     )
-    outcomes = deploys.run(asked, known, ROOT, check, only, packages_from)
+    outcomes = deploys.run(asked, known, ROOT, check, only, packages_from, diff)
     if check or diff:
         print(show.details(outcomes, diff))
     print(show.recap(outcomes, check))

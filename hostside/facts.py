@@ -36,7 +36,7 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 HEALTH_ID = f"fff1{0:012x}"
 ANSWER_WITHIN_S = 2.0  # an app held to 5 % of a CPU answers slowly
 VERSION_WORDS = {"nginx": "-v", "cpulimit": "-h", "zstd": "-V"}
-UNIT_KEYS = "Id,ActiveState,SubState,MainPID,UnitFileState,NeedDaemonReload,FragmentPath"
+UNIT_KEYS = "Id,ActiveState,SubState,MainPID,UnitFileState,NeedDaemonReload,FragmentPath,NRestarts"
 
 
 def text_of(path: str) -> str:
@@ -161,6 +161,7 @@ def unit_fact(shown: dict[str, str]) -> dict[str, Any]:
         "enabled": shown.get("UnitFileState", ""),
         "unit_file": bool(shown.get("FragmentPath")),
         "needs_reload": shown.get("NeedDaemonReload") == "yes",
+        "restarts": int(shown.get("NRestarts") or 0),
     }
 
 
@@ -265,13 +266,14 @@ def config_fact(asked: dict[str, Any]) -> str | None:
 
 
 def disk_fact(path: str) -> dict[str, int] | None:
-    """Free and total space where a path is, or would be."""
+    """Free and total space where a path is, or would be, and on which device: equal ones share their space."""
     while not os.path.exists(path) and path != "/":
         path = os.path.dirname(path)
     room = os.statvfs(path)
     return {
         "free_kb": room.f_bavail * room.f_frsize // 1024,
         "total_kb": room.f_blocks * room.f_frsize // 1024,
+        "device": os.stat(path).st_dev,
     }
 
 

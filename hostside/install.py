@@ -8,9 +8,11 @@ Steps:
     {"do":"file","path","mode","owner","base64"}
     {"do":"remove","path"}                          only what is ours
     {"do":"tree","path","archive","compile"}        archive: .tar.zst, .tar.gz or .tar on this host; removed afterwards
+    {"do":"prune","path","keep":[names]}            older trees of a folder, but for the newest other one of each kind
     {"do":"mask","unit"}
     {"do":"package","program","package","folder"}   folder (optional): .debs to install from, instead of any network
     {"do":"unpackage"}                              removes the packages that steps above brought
+    {"do":"nginx","path"}                           asks nginx whether this configuration is good
     {"do":"reload"}  {"do":"start"|"stop"|"restart","unit"}
 
 Every file appears whole or not at all: temporary name, sync, mode and owner, rename.
@@ -38,6 +40,10 @@ Step = dict[str, Any]
 USER = "loadproof"
 VAR = "/var/lib/loadproof"
 PACKAGES = f"{VAR}/packages.json"
+LOCK = "/run/loadproof/lock.json"
+TREE_KINDS = ("app", "load", "data")
+NGINX_STATE = f"{VAR}/nginx"
+OUT_UNIT = "loadproof-out.service"
 APT = "/run/loadproof/apt"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 TEMPORARY = ".loadproof-new"
@@ -255,6 +261,28 @@ def do_tree(step: Step) -> bool:
     return True
 
 
+def do_prune(step: Step) -> bool:
+    """Remove trees that are not wanted, but for the newest one of each kind, so that going back is quick.
+
+    Nothing is removed while somebody holds the host: a trial may run from such a tree.
+    """
+    folder, older = plain(step["path"]), dict[str, list[tuple[int, str]]]()
+    if os.path.exists(LOCK) or not os.path.isdir(folder):
+        return False
+    for name in os.listdir(folder):
+        kind, _, digest = name.partition("-")
+        complete = f"{folder}/{name}/.complete"
+        # Others are none of ours, or are being unpacked just now.
+        if kind in TREE_KINDS and digest.isalnum() and name not in step["keep"] and os.path.exists(complete):
+            older.setdefault(kind, []).append((os.stat(complete).st_mtime_ns, name))
+    gone = [name for trees in older.values() for _, name in sorted(trees)[:-1]]
+    for name in gone:
+        # Half a tree must not look like one.
+        os.unlink(f"{folder}/{name}/.complete")
+        shutil.rmtree(f"{folder}/{name}", ignore_errors=True)
+    return bool(gone)
+
+
 # --- packages --------------------------------------------------------------------------------------------
 
 
@@ -379,11 +407,30 @@ def do_package(step: Step) -> bool:
     return True
 
 
+def removed(said: str) -> list[str]:
+    """From apt's simulation: the packages it would remove."""
+    lines = [line.split() for line in said.splitlines() if line.startswith(("Remv ", "Purg "))]
+    return [words[1].partition(":")[0] for words in lines]
+
+
+def refuse_others(names: list[str]) -> None:
+    """Something installed since may need what we brought: it would go as well, so nothing is removed."""
+    if shutil.which("apt-get", path=PATH):
+        said = must("remove packages", [*APT_GET, "purge", "--no-auto-remove", "--simulate", *names], 120)
+        if others := [name for name in removed(said) if name not in names]:
+            raise Failed("remove packages", 65, f"these need them and would go as well: {' '.join(others)}")
+    elif shutil.which("rpm", path=PATH):
+        there = [name for name in names if not attempt(["rpm", "-q", name])[0]]
+        if there:
+            must("remove packages", ["rpm", "-e", "--test", *there])
+
+
 def do_unpackage(step: Step) -> bool:
     """Remove the packages that we brought, and nothing else."""
     names = [entry["name"] for entry in brought()]
     if not names:
         return False
+    refuse_others(names)
     if shutil.which("apt-get", path=PATH):
         must("remove packages", [*APT_GET, "purge", "--no-auto-remove", *names], PACKAGES_WITHIN_S)
     else:
@@ -426,6 +473,17 @@ def do_reload(step: Step) -> bool:
     return True
 
 
+def do_nginx(step: Step) -> bool:
+    """Ask nginx whether it can start with a configuration; a failure carries what it said, with file and line."""
+    # What it names must be there, as when our unit starts: the folders of its logs and of its temporary files.
+    must(f"start {OUT_UNIT}", ["systemctl", "start", OUT_UNIT])
+    os.makedirs(NGINX_STATE, mode=0o755, exist_ok=True)
+    exited, said = attempt(["nginx", "-t", "-c", plain(step["path"])])
+    if exited:
+        raise Failed(f"nginx -t -c {step['path']}", exited, said)
+    return False
+
+
 def do_unit(step: Step) -> bool:
     """Start, stop or restart a unit; a failure carries what the unit said last."""
     verb, unit = step["do"], step["unit"]
@@ -444,10 +502,12 @@ STEPS: dict[str, Callable[[Step], bool]] = {
     "file": do_file,
     "remove": do_remove,
     "tree": do_tree,
+    "prune": do_prune,
     "mask": do_mask,
     "package": do_package,
     "unpackage": do_unpackage,
     "reload": do_reload,
+    "nginx": do_nginx,
     "start": do_unit,
     "stop": do_unit,
     "restart": do_unit,

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from loadproof.control import apply, lock, probe
 from loadproof.control.apply import HostOutcome
-from loadproof.control.fleet import Fleet
+from loadproof.control.fleet import Fleet, good
 from loadproof.errors import BadInput, LoadproofError, Problem, Refused
 from loadproof.plan import allowed, trials
 from loadproof.plan import desired as desired_state
-from loadproof.plan.values import Experiment, Inventory
+from loadproof.plan.values import Experiment, Inventory, Platform
+
+UNKNOWN = Platform("unknown", "unknown", (0, 0), "")
 
 
 def run(
@@ -22,18 +24,19 @@ def run(
     check: bool,
     only: Sequence[str] = (),
     packages_from: str = "",
+    diff: bool = False,
 ) -> Mapping[str, HostOutcome]:
     """One outcome per host. Raises BadInput as `possible` does."""
     possible(experiment, inventory, only)
     with Fleet(inventory) as fleet:
-        platforms = probe.platforms(fleet, inventory, root)
+        found = probe.each_platform(fleet, inventory, root, only or None)
         desired = desired_state.desired(
             inventory,
             experiment.servers[0],
             experiment.variant,
             experiment.rows,
             experiment.seed,
-            platforms,
+            platforms(inventory, good(found)),
             root,
         )
         mark = f"deploy-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
@@ -44,7 +47,9 @@ def run(
             hosts=only or None,
             root=root,
             packages_from=packages_from,
-            hold=lambda names: lock.held(fleet, names, mark, apply.INSTALL_S),
+            hold=lambda names: lock.held(fleet, names, mark, apply.INSTALL_S, silent_too=True),
+            diff=diff,
+            unasked={name: error for name, error in found.items() if isinstance(error, LoadproofError)},
         )
 
 
@@ -59,6 +64,16 @@ def possible(experiment: Experiment, inventory: Inventory, only: Sequence[str]) 
     ]
     if unknown:
         raise BadInput(unknown, next=f"name some of {','.join(known)}")
+
+
+def platforms(inventory: Inventory, found: Mapping[str, Platform]) -> dict[str, Platform]:
+    """A platform for every host; those that could not be asked, or were not because of --hosts, are as the others.
+
+    They are not changed: it is only that the deploy id is a hash over all hosts. It stays what it is while a host is
+    away, so the others are left as they are; when that host turns out to be another one, so does the id.
+    """
+    assumed = next(iter(found.values()), UNKNOWN)
+    return {host.name: found.get(host.name, assumed) for host in inventory.hosts}
 
 
 def causes(outcomes: Mapping[str, HostOutcome]) -> list[LoadproofError]:

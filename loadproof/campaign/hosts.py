@@ -90,7 +90,9 @@ def _clean(remote: Remote, packages: bool) -> list[str]:
         _unpackage(remote)
         done.append(f"removed packages {', '.join(brought)}")
     had = checked(remote, f"ls -d {' '.join(FOLDERS)} 2>/dev/null; true", 15).stdout.split()
-    checked(remote, quote("sh", "-c", _REMOVE, "sh", *FOLDERS), 120)
+    keep = NOTE if brought and not packages else ""
+    checked(remote, quote("sh", "-c", EMPTY, "sh", keep, *FOLDERS), 120)
+    checked(remote, _UNITS_AWAY, 30)
     user = remote.run("userdel loadproof", 15)
     remote.run("command -v nft >/dev/null && nft delete table inet loadproof", 15)
     if ours.split() or had:
@@ -98,15 +100,20 @@ def _clean(remote: Remote, packages: bool) -> list[str]:
     if user.ok:
         done.append("removed the user loadproof")
     if brought and not packages:
-        _keep_note(remote, brought)
         done.append(
             f"packages that we brought stay: {', '.join(brought)} (./inv clean --packages removes them)"
         )
     return done
 
 
-_REMOVE = (
-    f'rm -rf "$@" {places.UNITS}/loadproof-*.service {places.RUNTIME_UNITS}/loadproof-*.d '
+# Removes folders ($2 and on) whole, but not the file $1 and the folder that it is in: it is never away, so that
+# nothing is forgotten when this is cut off.
+EMPTY = (
+    'keep="$1"; shift; for folder; do if [ "$folder" = "${keep%/*}" ]; then '
+    'find "$folder" -mindepth 1 -maxdepth 1 ! -path "$keep" -exec rm -rf {} +; else rm -rf "$folder"; fi; done; true'
+)
+_UNITS_AWAY = (
+    f"rm -rf {places.UNITS}/loadproof-*.service {places.RUNTIME_UNITS}/loadproof-*.d "
     "/run/systemd/system.control/loadproof-*; systemctl daemon-reload; "
     "systemctl reset-failed 'loadproof-*' 2>/dev/null; true"
 )
@@ -124,14 +131,16 @@ def _unpackage(remote: Remote) -> None:
         remote, "install", within=600, stdin=json.dumps({"steps": [{"do": "unpackage"}]})
     ).json()
     if failed := said.get("failed"):
-        raise StepFailed(remote.host.name, failed["what"], int(failed.get("exit") or 1), failed["last_lines"])
+        raise StepFailed(
+            remote.host.name,
+            failed["what"],
+            int(failed.get("exit") or 1),
+            failed["last_lines"],
+            what=f"cannot {failed['what']}\n{failed['last_lines']}".rstrip(),
+            kept="our units are stopped, nothing was removed",
+            next="inv clean, which leaves packages where they are",
+        )
     checked(remote, quote("systemctl", "unmask", "--runtime", "nginx.service"), 15, ok=(0, 1))
-
-
-def _keep_note(remote: Remote, brought: Sequence[str]) -> None:
-    """Leave the list of our packages, and nothing else, for a later clean --packages."""
-    checked(remote, quote("mkdir", "-p", places.VAR), 15)
-    remote.put(json.dumps({"packages": [{"name": name} for name in brought]}).encode(), NOTE)
 
 
 def doctor(inventory: Inventory, root: Path) -> Sequence[examine.Finding]:

@@ -21,19 +21,28 @@ class Outcome(Protocol):
     def changes(self) -> Sequence[Change]: ...
     @property
     def problem(self) -> object: ...
+    @property
+    def done(self) -> int | None: ...
 
 
 def recap(outcomes: Mapping[str, Outcome], check: bool) -> str:
-    """One line per host: ok, changed (how many), failed or unreachable, and why."""
+    """One line per host, cut where it is too long: ok, changed (how many), failed or unreachable, and why."""
     rows = []
     for host, outcome in outcomes.items():
         verb = "would change" if check else "changed"
         reason = getattr(outcome.problem, "what", outcome.problem)
         said = str(reason).splitlines()[0] if reason else _kinds(outcome.changes)
-        count = f"{len(outcome.changes)} {'not done' if outcome.status == 'failed' else verb}"
+        count = _done(outcome) if outcome.status == "failed" else f"{len(outcome.changes)} {verb}"
         status = verb if outcome.status == "changed" else outcome.status
         rows.append((host, status, "" if outcome.status == "unreachable" else count, said))
-    return table(("host", "", "", ""), rows)
+    return table(("host", "", "", ""), rows, cut=True)
+
+
+def _done(outcome: Outcome) -> str:
+    """How far a host came that failed."""
+    if outcome.done == 0:
+        return "nothing done"
+    return f"{'?' if outcome.done is None else outcome.done} of {len(outcome.changes)} done"
 
 
 def _kinds(changes: Sequence[Change]) -> str:

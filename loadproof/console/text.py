@@ -32,16 +32,23 @@ def escape(text: object) -> str:
     return "".join(safe(char) for char in str(text))
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[object]], width: int = WIDTH) -> str:
-    """Rows under a header, columns aligned; numbers to the right."""
+def table(
+    header: Sequence[str], rows: Iterable[Sequence[object]], width: int = WIDTH, cut: bool = False
+) -> str:
+    """Rows under a header, columns aligned; numbers to the right. `cut`: one line per row, the last column ends in …"""
     cells_of = [[escape("" if cell is None else cell) for cell in row] for row in rows]
     made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for index, title in enumerate(header):
         cells = [line[index] for line in cells_of if line[index]]
         right = bool(cells) and all(cell[:1].isdigit() or cell[:1] in "-+<≤" for cell in cells)
-        made.add_column(title, justify="right" if right else "left", overflow="fold")
+        last = index == len(header) - 1
+        made.add_column(
+            title, justify="right" if right else "left", overflow="fold", no_wrap=cut and not last
+        )
     for line in cells_of:
-        made.add_row(*(Text(cell) for cell in line))
+        # with `cut` only the last column may give way: the others are not wrapped, and its own text is cut
+        texts = [Text(cell) for cell in line[:-1]]
+        made.add_row(*texts, Text(line[-1], no_wrap=cut or None, overflow="ellipsis" if cut else None))
     out = io.StringIO()
     Console(file=out, width=width, color_system=None, highlight=False).print(made)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -18,18 +17,18 @@ from typing import Any, Literal
 from loadproof.control import probe, trees
 from loadproof.control.fleet import Fleet, good
 from loadproof.control.programs import run_program
+from loadproof.control.readback import read_back
 from loadproof.control.remote import Remote, checked
-from loadproof.errors import HostUnreachable, LinkLost, LoadproofError, NotReady, Problem, Refused, StepFailed
+from loadproof.errors import HostUnreachable, LinkLost, LoadproofError, Problem, Refused, StepFailed
 from loadproof.plan import blockers as plan_blockers
 from loadproof.plan import changes as plan_changes
-from loadproof.plan.places import VAR
+from loadproof.plan import desired as plan_desired
+from loadproof.plan.places import PROXY_UNIT, TREES, VAR
 from loadproof.plan.shell import quote
-from loadproof.plan.values import Change, Desired, FileSpec, HostDesired, Promise, TreeSpec
+from loadproof.plan.values import Change, Desired, FileSpec, HostDesired, TreeSpec
 
 INCOMING = f"{VAR}/incoming"
 INSTALL_S = 900.0  # packages over a slow line are the longest part
-READY_S = 60.0
-EVERY_S = 0.1
 
 UNTOUCHED = "nothing was touched on any host"
 
@@ -38,12 +37,16 @@ Status = Literal["ok", "changed", "failed", "unreachable"]
 
 @dataclass(frozen=True)
 class HostOutcome:
-    """What became of one host; with `check`, "changed" means that it would be changed."""
+    """What became of one host; with `check`, "changed" means that it would be changed.
+
+    `done`: how many of its changes were made; None when that is not known (the link was lost).
+    """
 
     host: str
     status: Status
     changes: tuple[Change, ...] = ()
     problem: LoadproofError | None = None
+    done: int | None = 0
 
 
 def converge(
@@ -56,6 +59,7 @@ def converge(
     run: str | None = "",
     diff: bool = False,
     hold: Callable[[Iterable[str]], AbstractContextManager[None]] = lambda names: nullcontext(),
+    unasked: Mapping[str, LoadproofError] | None = None,
 ) -> dict[str, HostOutcome]:
     """Bring hosts (or only these) to their desired state; one outcome per host, in inventory order.
 
@@ -65,10 +69,11 @@ def converge(
     `diff` (and `check`) reads the text of files before they change.
     `run`: who asks; a lock of another run is a blocker ("": a deploy, blocked by any lock). `hold` locks the hosts
     that change while they do; when one has been taken meanwhile, none is touched.
+    `unasked`: hosts that could not be asked just before, and why; they are not asked again.
     """
     only = None if hosts is None else set(hosts)
     wanted = {item.host: item for item in desired.hosts if only is None or item.host in only}
-    answers = probe.ask_all(fleet, {name: plan_changes.question(item) for name, item in wanted.items()})
+    answers = ask(fleet, wanted, unasked or {})
     todo = compare(wanted, good(answers))
     # when a host is not what an earlier probe found, the next deploy plans with what it is now
     probe.learn(
@@ -90,9 +95,22 @@ def converge(
             try:
                 with hold(busy):
                     outcomes |= act_all(fleet, busy, root, packages_from)
+                    if run == "":  # a deploy: nobody's trial may run from an older tree
+                        fleet.each(
+                            lambda remote: prune(remote, busy[remote.host.name]), with_new_trees(outcomes)
+                        )
             except Refused as taken:
                 outcomes |= {name: failure(name, taken, item.changes) for name, item in busy.items()}
     return {name: outcomes[name] for name in answers}
+
+
+def ask(
+    fleet: Fleet, wanted: Mapping[str, HostDesired], unasked: Mapping[str, LoadproofError]
+) -> dict[str, dict[str, Any] | LoadproofError]:
+    """The facts of each host, or why there are none, in inventory order."""
+    questions = {name: plan_changes.question(item) for name, item in wanted.items() if name not in unasked}
+    answers = probe.ask_all(fleet, questions)
+    return {name: unasked[name] if name in unasked else answers[name] for name in wanted}
 
 
 @dataclass(frozen=True)
@@ -160,22 +178,38 @@ def refusals(
 
 
 def act_all(fleet: Fleet, todo: Mapping[str, Todo], root: Path, packages_from: str) -> dict[str, HostOutcome]:
-    """Act on these hosts side by side; the outcomes of those that failed."""
+    """Act on these hosts side by side; what became of each."""
     if not todo:
         return {}
     archives = build([change for item in todo.values() for change in item.changes], root)
     acted = fleet.each(lambda remote: act(remote, todo[remote.host.name], archives, packages_from), todo)
     return {
-        name: failure(name, result, todo[name].changes)
-        for name, result in acted.items()
+        name: failure(name, result, todo[name].changes, None)
         if isinstance(result, LoadproofError)
+        else result
+        for name, result in acted.items()
     }
 
 
-def failure(host: str, error: LoadproofError, changes: tuple[Change, ...] = ()) -> HostOutcome:
+def with_new_trees(outcomes: Mapping[str, HostOutcome]) -> list[str]:
+    """The hosts that were brought to their desired state and got a tree."""
+    done = [item for item in outcomes.values() if item.status == "changed" and item.done]
+    return [item.host for item in done if any(change.kind == "tree" for change in item.changes)]
+
+
+def prune(remote: Remote, todo: Todo) -> None:
+    """Remove trees that are not wanted any more; see install.py. Room is all it is about: a failure costs nothing."""
+    keep = [tree.name for tree in todo.desired.trees]
+    steps = [{"do": "prune", "path": TREES, "keep": keep}]
+    run_program(remote, "install", within=120, stdin=json.dumps({"steps": steps}))
+
+
+def failure(
+    host: str, error: LoadproofError, changes: tuple[Change, ...] = (), done: int | None = 0
+) -> HostOutcome:
     """The outcome of a host with an error."""
     gone = isinstance(error, (HostUnreachable, LinkLost))
-    return HostOutcome(host, "unreachable" if gone else "failed", changes, error)
+    return HostOutcome(host, "unreachable" if gone else "failed", changes, error, None if gone else done)
 
 
 def refusal(host: str, problems: Iterable[Problem], then: str = "inv deploy") -> LoadproofError:
@@ -192,8 +226,8 @@ def build(changes: Iterable[Change], root: Path) -> dict[str, Path]:
     return {name: trees.archive(spec, root) for name, spec in specs.items()}
 
 
-def act(remote: Remote, todo: Todo, archives: Mapping[str, Path], packages_from: str = "") -> None:
-    """Do the changes of one host, and read its promises back. Raises StepFailed, NotReady, LinkLost."""
+def act(remote: Remote, todo: Todo, archives: Mapping[str, Path], packages_from: str = "") -> HostOutcome:
+    """Do the changes of one host, and read its promises back. Raises StepFailed, LinkLost: what is done is unknown."""
     shipped = [change.data for change in todo.changes if isinstance(change.data, TreeSpec)]
     if shipped:
         checked(remote, quote("mkdir", "-p", "-m", "755", INCOMING), 15)
@@ -207,9 +241,19 @@ def act(remote: Remote, todo: Todo, archives: Mapping[str, Path], packages_from:
         if step["do"] == "package" and packages_from:
             step["folder"] = packages_from
     said = run_program(remote, "install", within=INSTALL_S, stdin=json.dumps({"steps": steps})).json()
+    name = remote.host.name
     if said.get("failed"):
-        raise step_failed(remote.host.name, said)
-    read_back(remote, todo.desired)
+        return failure(name, step_failed(name, said), todo.changes, changes_done(said))
+    try:
+        read_back(remote, todo.desired)
+    except LoadproofError as error:
+        return failure(name, error, todo.changes, len(todo.changes))
+    return HostOutcome(name, "changed", todo.changes, done=len(todo.changes))
+
+
+def changes_done(said: Mapping[str, Any]) -> int:
+    """How many changes install.py made before one failed; what only prepares a change is none."""
+    return sum(step["do"] not in ("mask", "nginx") for step in said.get("done", []))
 
 
 def step_failed(host: str, said: Mapping[str, Any]) -> StepFailed:
@@ -220,6 +264,8 @@ def step_failed(host: str, said: Mapping[str, Any]) -> StepFailed:
     then = "inv deploy"
     if what.startswith("package"):
         then = "install it on the host, or inv deploy --packages-from FOLDER (of packages, on the host); then inv deploy"
+    if "host not found in upstream" in lines:
+        then = "give that app host an address that this host knows: loadproof_address in the inventory; then inv deploy"
     return StepFailed(
         host,
         what,
@@ -257,7 +303,10 @@ def steps_of(change: Change, desired: HostDesired, facts: Mapping[str, Any]) -> 
     if change.kind == "remove":
         return [{"do": "remove", "path": change.what}]
     if change.kind in ("start", "stop", "restart"):
-        return [{"do": change.kind, "unit": change.what}]
+        # nginx is asked before: what runs stays as it is when the new configuration is no good
+        checks = change.what == PROXY_UNIT and change.kind != "stop"
+        before = [{"do": "nginx", "path": plan_desired.NGINX_CONF}] if checks else []
+        return [*before, {"do": change.kind, "unit": change.what}]
     raise ValueError(f"no step for {change.kind} {change.what}")
 
 
@@ -269,44 +318,3 @@ def package_of(change: Change, desired: HostDesired) -> dict[str, Any]:
         if change.what in (program, package):
             return {"program": program, "package": package}
     raise ValueError(f"no package {change.what} in the desired state")
-
-
-# --- reading back ----------------------------------------------------------------------------------
-
-
-def read_back(remote: Remote, desired: HostDesired, within_s: float = READY_S) -> None:
-    """Wait until every promise of a host holds and nothing is left to change. Raises NotReady with what was seen."""
-    started = time.monotonic()
-    question = plan_changes.question(desired)
-    while True:
-        found = probe.facts(remote, question)
-        broken = [text for promise in desired.promises if (text := broken_promise(promise, found))]
-        left = plan_changes.changes(found, desired)
-        if not broken and not left:
-            return
-        waited = time.monotonic() - started
-        if waited >= within_s:
-            seen = "; ".join(broken + [f"still to do: {change.kind} {change.what}" for change in left])
-            raise NotReady(
-                remote.host.name,
-                "the host is as desired",
-                waited,
-                seen,
-                kept="the changes stay",
-                next="inv deploy",
-            )
-        time.sleep(EVERY_S)
-
-
-def broken_promise(promise: Promise, found: Mapping[str, Any]) -> str:
-    """What is wrong with a promise, "" when it holds."""
-    seen = found.get(promise.kind, {}).get(str(promise.port))
-    if promise.kind == "config":
-        if seen == promise.expected:
-            return ""
-        return f"nginx on {promise.port} answers config {seen}, not {promise.expected}"
-    if isinstance(seen, Mapping):
-        good_id = seen.get("deploy_id") == promise.expected
-        if good_id and (not promise.variant or seen.get("variant") == promise.variant):
-            return ""
-    return f"the app on {promise.port} answers {json.dumps(seen)}, not {promise.expected} {promise.variant}"

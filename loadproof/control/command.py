@@ -33,7 +33,8 @@ SUDO_TROUBLE = (
 
 def wrapped(command: str, within: float, sudo: bool) -> str:
     """The line a login shell is given so that `command` runs as root for at most `within` seconds."""
-    script = ("sudo -n " if sudo else "") + WRAPPER.format(kill=KILL_AFTER_S)
+    # its own words are recognised below: English, whatever the login's language
+    script = ("LC_ALL=C sudo -n " if sudo else "") + WRAPPER.format(kill=KILL_AFTER_S)
     return "exec " + quote("/bin/sh", "-c", script, f"{within:.3f}", command)
 
 

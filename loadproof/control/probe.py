@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from loadproof.control.fleet import Fleet, all_good
+from loadproof.control.fleet import Fleet, all_good, good
 from loadproof.control.programs import run_program
 from loadproof.control.remote import Remote, checked
 from loadproof.errors import BadInput, LoadproofError, Problem, StepFailed
@@ -41,7 +41,8 @@ def platform_of(found: Mapping[str, Any], host: str = "") -> Platform:
     glibc = found.get("glibc")
     if not glibc:
         what = "its C library is not glibc (musl?): trees are made of manylinux wheels"
-        raise StepFailed(host, "facts.py", 0, "", what=what)
+        then = "use a host of a distribution with glibc"
+        raise StepFailed(host, "facts.py", 0, "", what=what, kept="nothing was touched", next=then)
     return Platform(
         python=found["python"],
         machine=found["machine"],
@@ -52,20 +53,41 @@ def platform_of(found: Mapping[str, Any], host: str = "") -> Platform:
 
 
 def platforms(fleet: Fleet, inventory: Inventory, root: Path) -> dict[str, Platform]:
-    """The platform of every host that gets a tree (app and load), by name.
+    """The platform of every host that gets a tree (app and load), by name. Raises the first host's error."""
+    return all_good(each_platform(fleet, inventory, root))
+
+
+def each_platform(
+    fleet: Fleet, inventory: Inventory, root: Path, only: Iterable[str] | None = None
+) -> dict[str, Platform | LoadproofError]:
+    """The platform of every host that gets a tree (app and load), or why it is not known, by name.
 
     Declared ones are taken at their word, and so are those found by an earlier probe: deploy's one round trip
-    verifies both and refuses on a difference. The others are asked, side by side, and remembered under .cache.
+    verifies both and refuses on a difference. The others (with `only`: those of them that are named) are asked, side
+    by side, and remembered under .cache.
     """
     wanted = [host for host in inventory.hosts if {"app", "load"} & set(host.roles)]
-    found = {host.name: declared(host) for host in wanted if host.platform is not None}
     known = remembered(root)
-    found |= {host.name: known[key(host)] for host in wanted if host.name not in found and key(host) in known}
-    asked = [host.name for host in wanted if host.name not in found]
-    answers = all_good(ask_all(fleet, {name: {} for name in asked}))
-    learn(root, inventory, answers)
-    found |= {name: platform_of(answer, name) for name, answer in answers.items()}
-    return {host.name: found[host.name] for host in wanted}
+    found: dict[str, Platform | LoadproofError] = {
+        host.name: declared(host) if host.platform is not None else known[key(host)]
+        for host in wanted
+        if host.platform is not None or key(host) in known
+    }
+    names = {host.name for host in wanted} if only is None else set(only)
+    asked = [host.name for host in wanted if host.name in names and host.name not in found]
+    answers = ask_all(fleet, {name: {} for name in asked})
+    learn(root, inventory, good(answers))
+    found |= {name: _platform_or_error(answer, name) for name, answer in answers.items()}
+    return {host.name: found[host.name] for host in wanted if host.name in found}
+
+
+def _platform_or_error(answer: Mapping[str, Any] | LoadproofError, host: str) -> Platform | LoadproofError:
+    if isinstance(answer, LoadproofError):
+        return answer
+    try:
+        return platform_of(answer, host)
+    except LoadproofError as error:
+        return error
 
 
 def declared(host: Host) -> Platform:

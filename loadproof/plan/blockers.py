@@ -80,10 +80,16 @@ def _disk(facts: Facts, desired: HostDesired) -> Iterator[str]:
     trees = sum(_size(tree) for tree in missing)
     # Trees live under /opt; their archives, about a quarter, wait under /var/lib beside what trials write.
     needs = {places.OPT: trees, places.VAR: VAR_MB + trees // 4}
-    for path, needed in needs.items():
-        room = facts.get("disk", {}).get(path)
-        if room and needed and room["free_kb"] < needed * 1024:
-            yield f"{path} has {room['free_kb'] // 1024} MB free, {needed} MB are needed"
+    rooms = {path: room for path in needs if (room := facts.get("disk", {}).get(path)) and needs[path]}
+    devices: dict[Any, list[str]] = {}
+    for path, room in rooms.items():
+        devices.setdefault(room.get("device", path), []).append(path)
+    for paths in devices.values():
+        # what shares a device shares its space: the needs add up
+        free_kb, needed = rooms[paths[0]]["free_kb"], sum(needs[path] for path in paths)
+        if free_kb < needed * 1024:
+            have = f"{paths[0]} has" if len(paths) == 1 else f"{' and '.join(paths)} together have"
+            yield f"{have} {free_kb // 1024} MB free, {needed} MB are needed"
 
 
 def _size(tree: TreeSpec) -> int:

@@ -157,7 +157,7 @@ class _Parts:
 
 
 def _host(arm: _Arm, host: Host) -> HostDesired:
-    parts = _Parts([("zstd", "zstd")], list(arm.programs), [], [], [], [])
+    parts = _Parts([], list(arm.programs), [], [], [], [])
     note = {"deploy_id": arm.deploy_id, "variant": arm.variant, "host": host.name}
     parts.files.append(FileSpec(DEPLOY_JSON, (json.dumps(note) + "\n").encode()))
     parts.files.append(_unit_file(arm, host, OUT_UNIT))
@@ -169,6 +169,8 @@ def _host(arm: _Arm, host: Host) -> HostDesired:
         _load(arm, host, parts)
     parts.files.append(_unit_file(arm, host, places.SAMPLE_UNIT))
     parts.units.append(UnitSpec(places.SAMPLE_UNIT, "stopped"))
+    if parts.trees:
+        parts.packages.insert(0, ("zstd", "zstd"))  # unpacks them
     paths = {file.path for file in parts.files}
     return HostDesired(
         host=host.name,
@@ -212,7 +214,7 @@ def _app(arm: _Arm, host: Host, parts: _Parts) -> None:
         port=port,
         current=places.CURRENT,
     )
-    unit = _unit_file(arm, host, places.APP_UNIT, app_tree=tree.path)
+    unit = _unit_file(arm, host, places.APP_UNIT, app_tree=tree.path, low_port=port < 1024)
     parts.packages.append(("cpulimit", "cpulimit"))
     parts.files += [FileSpec(APP_ENV, env), unit, _unit_file(arm, host, places.LIMIT_UNIT)]
     parts.trees += [tree, arm.data]

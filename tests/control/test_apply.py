@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
-from loadproof.control import apply, trees
+from loadproof.campaign import deploy as deploys
+from loadproof.console import deploy as show
+from loadproof.control import apply, readback, trees
 from loadproof.control.fake import Call, FakeRemote, Script
 from loadproof.control.fleet import Fleet
 from loadproof.errors import HostUnreachable, LinkLost, LoadproofError, NotReady, Refused, StepFailed
-from loadproof.plan import places
+from loadproof.plan import experiment, places
 from loadproof.plan.changes import FOLDERS
 from loadproof.plan.values import (
     Change,
@@ -54,18 +56,28 @@ class World:
         self.extra: dict[str, dict[str, Any]] = {}
         self.failed: dict[str, Any] = {}
         self.never_ready: set[str] = set()
-        self.script = Script().on("facts.py", self.facts).on("install.py", self.install)
+        self.restarts: int | None = None  # of the app, one more at each look
+        self.unit_state = "active"  # of an app that was started
+        self.script = (
+            Script()
+            .on("facts.py", self.facts)
+            .on("lock.py", lambda call: "{}")
+            .on("install.py", self.install)
+        )
 
     def facts(self, call: Call) -> str:
         state, done = self.state[call.host], self.state[call.host]["done"]
         unit = {
-            "active": "active" if state["live"] else "inactive",
+            "active": self.unit_state if state["live"] else "inactive",
+            "restarts": self.restarts or 0,
             "sub": "",
             "pid": 1,
             "enabled": "",
             "unit_file": True,
         }
-        health = {"deploy_id": "d1", "variant": "plain"} if state["live"] else None
+        self.restarts = None if self.restarts is None else self.restarts + 1
+        up = state["live"] and self.unit_state == "active"
+        health = {"deploy_id": "d1", "variant": "plain"} if up else None
         if call.host in self.never_ready:
             health = {"deploy_id": "d0", "variant": "plain"} if health else None
         answer = {
@@ -96,9 +108,18 @@ class World:
         return json.dumps({"done": [], "failed": None})
 
     def steps(self, host: str) -> list[dict[str, Any]]:
-        call = [call for call in self.script.calls if call.host == host and "install.py" in call.what][-1]
-        plan: list[dict[str, Any]] = json.loads(call.stdin[call.stdin.rindex('{"steps"') :])["steps"]
-        return plan
+        """The last plan for this host that did more than remove older trees."""
+        return [steps for name, steps in self.plans() if name == host and steps[0]["do"] != "prune"][-1]
+
+    def plans(self) -> list[tuple[str, list[dict[str, Any]]]]:
+        calls = [call for call in self.script.calls if "install.py" in call.what]
+        return [
+            (call.host, json.loads(call.stdin[call.stdin.rindex('{"steps"') :])["steps"]) for call in calls
+        ]
+
+    def pruned(self) -> dict[str, list[str]]:
+        """Where older trees were removed, and which were kept."""
+        return {host: steps[0]["keep"] for host, steps in self.plans() if steps[0]["do"] == "prune"}
 
     def converge(self, **options: Any) -> dict[str, apply.HostOutcome]:
         def opener(host: Host) -> FakeRemote:
@@ -116,7 +137,7 @@ def _archive(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     packed = tmp_path / "app-0123.tar.zst"
     packed.write_bytes(b"tree")
     monkeypatch.setattr(trees, "archive", lambda spec, root: packed)
-    monkeypatch.setattr(apply, "EVERY_S", 0.001)
+    monkeypatch.setattr(readback, "EVERY_S", 0.001)
     monkeypatch.setattr(World, "root", tmp_path)
 
 
@@ -136,6 +157,7 @@ def test_a_bare_host_becomes_as_desired_then_nothing_changes() -> None:
     }
     puts = [(call.what, call.data) for call in world.script.calls if call.verb == "put"]
     assert puts == [(tree["archive"], b"tree")] * 2
+    assert world.pruned() == {"a": [TREE.name], "b": [TREE.name]}
     before = len(world.script.calls)
     second = world.converge()
     assert [outcome.status for outcome in second.values()] == ["ok", "ok"]
@@ -157,6 +179,29 @@ def test_check_shows_the_text_that_is_there() -> None:
     world.script.on("base64", "Qj0yCg==\n")
     (change,) = [c for c in world.converge(check=True)["a"].changes if c.kind == "file"]
     assert (change.before, change.after) == ("B=2\n", "A=1\n")
+
+
+def test_diff_without_check_shows_what_was_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through the word's own function: the text is read before the file is written."""
+    world = World("a")
+    world.converge()
+    world.extra["a"] = {"files": {ENV.path: {"sha256": "other", "mode": 0o644, "owner": "root"}}}
+
+    def install(call: Call) -> str:
+        world.extra.clear()
+        return world.install(call)
+
+    world.script.answers.insert(0, ("install.py", install))
+    world.script.on("base64", "Qj0yCg==\n")
+    asked = experiment.deployment({})
+    monkeypatch.setattr(
+        deploys, "Fleet", lambda known: Fleet(known, lambda host: FakeRemote(host, world.script))
+    )
+    monkeypatch.setattr(deploys.desired_state, "desired", lambda *given: world.desired)
+    outcome = deploys.run(asked, world.inventory, world.root, check=False, diff=True)["a"]
+    (change,) = [c for c in outcome.changes if c.kind == "file"]
+    assert (outcome.status, change.before, change.after) == ("changed", "B=2\n", "A=1\n")
+    assert "-B=2" in show.details({"a": outcome}, diff=True)
 
 
 def test_only_these_hosts() -> None:
@@ -206,17 +251,84 @@ def test_a_step_that_fails_carries_its_last_lines() -> None:
     assert isinstance(problem, StepFailed)
     assert problem.exited == 100
     assert "Unable to locate" in problem.what
+    assert (outcomes["a"].done, outcomes["b"].done) == (0, len(outcomes["b"].changes))
     assert outcomes["b"].status == "changed"
 
 
+def test_a_failed_host_says_how_many_changes_are_done() -> None:
+    """What only prepares a change (masking a unit, asking nginx) is none."""
+    world = World("a")
+    done = [{"do": "mask"}, {"do": "package"}, {"do": "user"}, {"do": "nginx"}]
+    world.script.answers.insert(
+        0, ("install.py", json.dumps({"done": done, "failed": {"what": "x", "exit": 1, "last_lines": "y"}}))
+    )
+    outcome = world.converge()["a"]
+    assert (outcome.status, outcome.done) == ("failed", 2)
+    assert f"2 of {len(outcome.changes)} done" in show.recap({"a": outcome}, check=False)
+
+
 def test_a_promise_that_is_not_kept_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apply.read_back, "__defaults__", (0.02,))
+    monkeypatch.setattr(readback.read_back, "__defaults__", (0.02,))
     world = World("a")
     world.never_ready.add("a")
     problem = world.converge()["a"].problem
     assert isinstance(problem, NotReady)
+    outcome = world.converge()["a"]
+    assert outcome.done == len(outcome.changes)
     assert "d0" in problem.last_seen
     assert "not d1" in problem.last_seen
+
+
+SAID = "Scheduled restart job.\nPermissionError: [Errno 13] while attempting to bind on address ('0.0.0.0', 80)\n"
+
+
+def test_an_app_that_keeps_restarting_is_not_waited_for() -> None:
+    """The error is there at once, in the program's own words."""
+    world = World("a")
+    world.unit_state, world.restarts = "activating", 7
+    world.script.on("journalctl --unit loadproof-app.service .*current/app.log", SAID)
+    problem = world.converge()["a"].problem
+    assert isinstance(problem, StepFailed) and problem.exit_code == 3
+    assert problem.what.startswith("loadproof-app.service does not stay up, systemd restarted it 3 times\n")
+    assert "Errno 13" in problem.what and problem.kept and "inv deploy" in problem.next
+    assert sum("facts.py" in call.what for call in world.script.calls) == 1 + 4
+
+
+def test_a_unit_that_stays_down_is_not_waited_for() -> None:
+    world = World("a")
+    world.unit_state = "failed"
+    world.script.on("journalctl", SAID)
+    problem = world.converge()["a"].problem
+    assert isinstance(problem, StepFailed)
+    assert problem.what.startswith("loadproof-app.service is not running\nScheduled")
+
+
+def test_a_promise_that_is_not_kept_comes_with_the_programs_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readback.read_back, "__defaults__", (0.02,))
+    world = World("a")
+    world.never_ready.add("a")
+    world.script.on("journalctl", SAID)
+    problem = world.converge()["a"].problem
+    assert isinstance(problem, NotReady) and "Errno 13" in problem.last_seen
+
+
+def test_nginx_is_asked_before_it_is_started_or_restarted() -> None:
+    for verb in ("start", "restart"):
+        steps = apply.steps_of(Change(verb, places.PROXY_UNIT), desired_of("a"), {})  # type: ignore[arg-type]
+        assert [step["do"] for step in steps] == ["nginx", verb]
+        assert steps[0]["path"] == "/etc/loadproof/nginx.conf"
+    for change in (Change("stop", places.PROXY_UNIT), Change("start", places.APP_UNIT)):
+        assert [step["do"] for step in apply.steps_of(change, desired_of("a"), {})] == [change.kind]
+
+
+def test_an_upstream_that_nginx_cannot_resolve_names_the_remedy() -> None:
+    world = World("a")
+    said = 'nginx: [emerg] host not found in upstream "web1:8000" in /etc/loadproof/nginx.conf:44'
+    world.failed["a"] = {"what": "nginx -t -c /etc/loadproof/nginx.conf", "exit": 1, "last_lines": said}
+    problem = world.converge()["a"].problem
+    assert isinstance(problem, StepFailed)
+    assert "/etc/loadproof/nginx.conf:44" in problem.what
+    assert "loadproof_address" in problem.next and problem.next.endswith("inv deploy")
 
 
 def test_packages_from_a_folder() -> None:
@@ -239,17 +351,28 @@ def test_a_failure_at_any_action_is_one_hosts_outcome(dead: bool) -> None:
         world = World("a", "b")
         world.script.fail_at, world.script.dead = k, dead
         outcomes = world.converge()
+        if len(world.script.calls) <= k:
+            break
         bad = [name for name, outcome in outcomes.items() if outcome.problem is not None]
         assert all(isinstance(outcomes[name].problem, LinkLost) for name in bad)
         assert all(outcomes[name].status == "unreachable" for name in bad)
+        assert len(bad) == (1 if k < 12 else 0)  # the last two calls only make room
         world.script.fail_at, world.script.lost = None, set()
         world.converge()
         assert [outcome.status for outcome in world.converge().values()] == ["ok", "ok"]
-        if not bad:
-            break
-        assert len(bad) == 1
         k += 1
-    assert k >= 8  # two hosts: ask, folder, put, install, read back
+    assert k == 14  # two hosts: ask, folder, put, install, read back by a glance and in full, make room
+
+
+def test_older_trees_go_only_after_a_deploy_that_worked() -> None:
+    for options, pruned in (({}, True), ({"run": "RUN"}, False), ({"check": True}, False)):
+        world = World("a")
+        world.converge(**options)  # type: ignore[arg-type]
+        assert bool(world.pruned()) is pruned
+    world = World("a", "b")
+    world.failed["a"] = {"what": "start x", "exit": 1, "last_lines": ""}
+    world.converge()
+    assert list(world.pruned()) == ["b"]
 
 
 def test_a_tree_that_cannot_be_built_touches_no_host(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from loadproof.control.fake import Call, FakeRemote, Script, ShellFake
 from loadproof.control.fleet import Fleet
 from loadproof.control.programs import run_program, text
 from loadproof.control.remote import Finished
-from loadproof.errors import BadInput, StepFailed
+from loadproof.errors import BadInput, HostUnreachable, StepFailed
 from loadproof.plan.values import Host, Inventory, Platform
 
 HOST = Host("h1", ("app",), "h1")
@@ -110,6 +110,30 @@ def test_only_undeclared_hosts_are_asked_and_remembered(tmp_path: Path) -> None:
     (tmp_path / ".cache" / "platforms.json").write_text('{"a": 1')
     with Fleet(inventory, lambda host: FakeRemote(host, script)) as fleet:
         assert probe.platforms(fleet, inventory, tmp_path) == found
+
+
+def test_each_host_without_a_platform_says_why_and_only_named_ones_are_asked(tmp_path: Path) -> None:
+    answer = {"python": "3.11", "machine": "x86_64", "glibc": [2, 36], "magic": "aa"}
+
+    def facts(call: Call) -> str:
+        if call.host == "gone":
+            raise HostUnreachable("gone", "no answer")
+        return json.dumps(answer | ({"glibc": None} if call.host == "musl" else {}))
+
+    script = Script().on("facts", facts)
+    inventory = Inventory(
+        "x", tuple(Host(name, ("app",), name) for name in ("good", "gone", "musl", "other"))
+    )
+    with Fleet(inventory, lambda host: FakeRemote(host, script)) as fleet:
+        found = probe.each_platform(fleet, inventory, tmp_path, ["good", "gone", "musl"])
+        assert {name: type(value) for name, value in found.items()} == {
+            "good": Platform, "gone": HostUnreachable, "musl": StepFailed,
+        }  # fmt: skip
+        assert {call.host for call in script.calls} == {"good", "gone", "musl"}
+        # what was found before is known, named or not
+        assert list(probe.each_platform(fleet, inventory, tmp_path, ["other"])) == ["good", "other"]
+        with pytest.raises(HostUnreachable):
+            probe.platforms(fleet, inventory, tmp_path)
 
 
 def test_the_offset_is_that_of_the_quickest_trip() -> None:

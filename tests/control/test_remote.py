@@ -170,3 +170,23 @@ def test_fetch_keeps_private_files_private_enough(remote: Remote, folder: str, t
     remote.put(b"secret", f"{folder}/s", 0o600)
     remote.fetch(f"{folder}/s", tmp_path / "s")
     assert stat.S_ISREG((tmp_path / "s").stat().st_mode)
+
+
+SUDO_IN_GERMAN = """#!/bin/sh
+case "${LC_ALL:-$LANG}" in
+    C) echo "sudo: a password is required" >&2;;
+    *) echo "sudo: Ein Passwort ist notwendig" >&2;;
+esac
+exit 1
+"""
+
+
+def test_sudo_is_understood_whatever_the_language(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sudo").write_text(SUDO_IN_GERMAN)
+    (tmp_path / "sudo").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("LANG", "de_DE.UTF-8")
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(StepFailed, match="sudo wants a password"):
+        LocalRemote(Host("here", ("app",), "here")).run("true", 10)

@@ -126,6 +126,7 @@ MainPID=42
 UnitFileState=disabled
 NeedDaemonReload=yes
 FragmentPath=/etc/systemd/system/loadproof-app.service
+NRestarts=3
 
 Id=loadproof-load@1.service
 ActiveState=inactive
@@ -156,6 +157,7 @@ def test_units(tmp_path: Path) -> None:
     units = facts({"units": names}, env={"PATH": f"{tmp_path}:/usr/bin:/bin"})["units"]
     assert units["loadproof-app.service"] == {
         "active": "active", "sub": "running", "pid": 42, "enabled": "disabled", "unit_file": True, "needs_reload": True,
+        "restarts": 3,
     }  # fmt: skip
     assert units["loadproof-load@.service"]["active"] == "active"
     assert units["nginx.service"]["unit_file"] is False and units["nginx.service"]["active"] == "inactive"
@@ -165,6 +167,7 @@ def test_disk_of_a_path_that_is_not_there_yet(tmp_path: Path) -> None:
     path = str(tmp_path / "not" / "there")
     room = facts({"disk": [path]})["disk"][path]
     assert 0 < room["free_kb"] <= room["total_kb"]
+    assert room["device"] == tmp_path.stat().st_dev
 
 
 @pytest.mark.parametrize("question", [{"units": ["loadproof-app.service"]}])

@@ -124,6 +124,28 @@ def test_a_tree_is_unpacked_compiled_and_marked(root: Path, kind: str) -> None:
     assert install(step)["done"][0]["changed"] is False
 
 
+def test_older_trees_go_but_for_one_of_each_kind(root: Path) -> None:
+    """Kept: those that are wanted, the newest other one of each kind, and whatever is no tree of ours."""
+    trees = root / "trees"
+    ages = {"app-1": 1, "app-2": 2, "app-3": 3, "app-4": 4, "data-1": 1, "load-1": 1, "load-2": 2}
+    others = ["app-9.partial-7", "their-1", "app-5"]
+    for name, age in (ages | dict.fromkeys(others, 0)).items():
+        (trees / name / "deep").mkdir(parents=True)
+        (trees / name / ".complete").touch()
+        os.utime(trees / name / ".complete", (age, age))
+    (trees / "app-5" / ".complete").unlink()  # just being removed or unpacked
+    module = load_program("install")
+    module.LOCK = str(root / "lock.json")
+    step = {"do": "prune", "path": str(trees), "keep": ["app-1", "data-2"]}
+    Path(module.LOCK).touch()
+    assert module.install([step])["done"][0]["changed"] is False
+    assert len(os.listdir(trees)) == len(ages) + len(others)
+    Path(module.LOCK).unlink()
+    assert module.install([step])["done"][0]["changed"] is True
+    assert sorted(os.listdir(trees)) == sorted([*others, "app-1", "app-4", "data-1", "load-2"])
+    assert module.install([step])["done"][0]["changed"] is False
+
+
 @pytest.mark.parametrize(
     "members",
     [
@@ -189,6 +211,7 @@ APT = """#!/bin/sh
 echo "$DEBIAN_FRONTEND $NEEDRESTART_MODE $*" >> "$FAKES/apt"
 case "$*" in
     *update*) touch "$FAKES/updated"; exit 0;;
+    *purge*--simulate*) echo "Purg nginx-light [1.22]"; [ "$FAKES_OTHER" ] && echo "Remv $FAKES_OTHER [2.0]"; exit 0;;
     *--simulate*) [ -e "$FAKES/updated" ] || { echo "E: Unable to locate package nginx-light"; exit 100; }
         echo "Inst nginx-light (1.22 x)"; exit 0;;
 esac
@@ -225,12 +248,82 @@ def test_a_package_is_installed_and_remembered(tmp_path: Path, monkeypatch: pyte
     assert not Path(module.PACKAGES).exists()
 
 
+def test_packages_that_others_need_by_now_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What somebody installed since would go as well: it is named, and nothing is removed or forgotten."""
+    module = apt_module(tmp_path, monkeypatch)
+    module.install([{"do": "package", "program": "nginx", "package": "nginx-light"}])
+    monkeypatch.setenv("FAKES_OTHER", "their-site:amd64")
+    failed = module.install([{"do": "unpackage"}])["failed"]
+    assert failed["what"] == "remove packages" and "their-site" in failed["last_lines"]
+    purges = [call for call in (tmp_path / "apt").read_text().splitlines() if "purge" in call]
+    assert len(purges) == 1 and "--simulate" in purges[0]
+    assert Path(module.PACKAGES).exists()
+    monkeypatch.delenv("FAKES_OTHER")
+    assert module.install([{"do": "unpackage"}])["done"][0]["changed"] is True
+
+
+RPM = """#!/bin/sh
+case "$1 $2" in
+    "-q gone") exit 1;;
+    "-e --test") echo "error: nginx is needed by (installed) their-site"; [ "$*" = "-e --test nginx" ] && exit 1; exit 9;;
+esac
+"""
+
+
+def test_packages_that_others_need_by_now_stay_with_rpm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = load_program("install")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "loadproof").mkdir()
+    for name, text in (("rpm", RPM), ("dnf", "#!/bin/sh\nexit 1\n")):
+        (tmp_path / "bin" / name).write_text(text)
+        (tmp_path / "bin" / name).chmod(0o755)
+    module.PATH, module.PACKAGES = str(tmp_path / "bin"), str(tmp_path / "loadproof" / "packages.json")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    Path(module.PACKAGES).write_text(json.dumps({"packages": [{"name": "nginx"}, {"name": "gone"}]}))
+    failed = module.install([{"do": "unpackage"}])["failed"]
+    assert failed["exit"] == 1 and "needed by (installed) their-site" in failed["last_lines"]
+    assert Path(module.PACKAGES).exists()
+
+
 def test_a_failed_package_is_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = apt_module(tmp_path, monkeypatch)
     monkeypatch.setenv("FAKES_FAIL", "1")
     failed = module.install([{"do": "package", "program": "nginx", "package": "nginx-light"}])["failed"]
     assert failed == {"what": "package nginx-light", "exit": 100, "last_lines": "E: no room"}
     assert json.loads(Path(module.PACKAGES).read_text())["packages"] == []
+
+
+NGINX = """#!/bin/sh
+[ "$1 $2 $3" = "-t -c /etc/loadproof/nginx.conf" ] || exit 9
+[ -d "$FAKES/nginx" ] && [ -e "$FAKES/out" ] || exit 8
+[ -e "$FAKES/good" ] && exit 0
+echo "nginx: [emerg] host not found in upstream \\"web1:8000\\" in /etc/loadproof/nginx.conf:44" >&2
+exit 1
+"""
+
+
+def test_nginx_is_asked_about_its_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own words, with file and line, are the failure; what the configuration names is there before."""
+    module = load_program("install")
+    (tmp_path / "bin").mkdir()
+    systemctl = '#!/bin/sh\n[ "$*" = "start loadproof-out.service" ] && : > "$FAKES/out"\n'
+    for name, text in (("nginx", NGINX), ("systemctl", systemctl)):
+        (tmp_path / "bin" / name).write_text(text)
+        (tmp_path / "bin" / name).chmod(0o755)
+    module.PATH, module.NGINX_STATE = str(tmp_path / "bin"), str(tmp_path / "nginx")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setenv("FAKES", str(tmp_path))
+    steps = [{"do": "nginx", "path": "/etc/loadproof/nginx.conf"}, {"do": "dance"}]
+    failed = module.install(steps)["failed"]
+    assert (failed["what"], failed["exit"]) == ("nginx -t -c /etc/loadproof/nginx.conf", 1)
+    assert "nginx.conf:44" in failed["last_lines"]
+    (tmp_path / "good").touch()
+    assert module.install(steps[:1]) == {
+        "done": [{"do": "nginx", "what": "/etc/loadproof/nginx.conf", "changed": False}],
+        "failed": None,
+    }
 
 
 def test_the_plan_may_be_an_object_too() -> None:

@@ -267,6 +267,26 @@ def test_a_missing_tree_needs_room(hosts: Callable[[str], HostDesired]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("devices", "free_mb", "problems"),
+    [
+        ((1, 1), 700, ["/opt/loadproof and /var/lib/loadproof together have 700 MB free, 824 MB are needed"]),
+        ((1, 1), 824, []),
+        ((1, 2), 700, []),
+        ((1, 2), 300, ["/opt/loadproof has 300 MB free, 608 MB are needed"]),
+    ],
+)
+def test_paths_on_one_device_share_its_room(
+    hosts: Callable[[str], HostDesired], devices: tuple[int, int], free_mb: int, problems: list[str]
+) -> None:
+    facts = bare(hosts("app1"))
+    free = {"free_kb": free_mb * 1024, "total_kb": 1 << 30}
+    facts["disk"] = {
+        path: free | {"device": device} for path, device in zip(facts["disk"], devices, strict=True)
+    }
+    assert [problem.message for problem in room.blockers(facts, hosts("app1"))] == problems
+
+
+@pytest.mark.parametrize(
     ("lock", "run", "blocked"),
     [
         ({"run": "RUN", "until_us": 2000, "boot_id": "b", "pid1_start": 5}, "RUN", False),

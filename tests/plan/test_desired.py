@@ -36,7 +36,7 @@ def test_each_role_has_its_parts(tmp_path: Path) -> None:
     state = make(tmp_path)
     app, idle, proxy, load = (state.host(name) for name in ("app1", "app3", "proxy1", "load1"))
     assert [program for program, _ in app.packages] == ["zstd", "cpulimit"]
-    assert [program for program, _ in proxy.packages] == ["zstd", "nginx"]
+    assert [program for program, _ in proxy.packages] == ["nginx"]
     assert [program for program, _ in load.packages] == ["zstd"]
     assert (proxy.masked, app.masked) == (("nginx.service",), ())
     assert [tree.kind for tree in app.trees] == ["app", "data"]
@@ -56,6 +56,14 @@ def test_each_role_has_its_parts(tmp_path: Path) -> None:
         assert {
             f"/opt/loadproof/hostside/{name}.py" for name in ("facts", "install", "seal", "sample", "lock")
         } < set(paths)
+
+
+def test_a_host_without_trees_needs_nothing_to_unpack_them(tmp_path: Path) -> None:
+    text = FOUR.replace(
+        "  children:\n", "    db1: {ansible_host: 10.0.0.30}\n  children:\n    watch: {hosts: {db1: }}\n"
+    )
+    watch = make(tmp_path, text=text).host("db1")
+    assert (watch.trees, watch.packages) == ((), ())
 
 
 def test_app_hosts_outside_the_arm_are_desired_stopped(tmp_path: Path) -> None:
@@ -158,6 +166,15 @@ def test_the_hosts_own_python_is_used(tmp_path: Path) -> None:
     files = {file.path: file.data.decode() for file in make(tmp_path, text=text).host("app1").files}
     for unit in ("app", "limit", "sample"):
         assert "ExecStart=/opt/py/bin/python3.12 " in files[f"/etc/systemd/system/loadproof-{unit}.service"]
+
+
+@pytest.mark.parametrize(("port", "given"), [(80, True), (1023, True), (1024, False), (8000, False)])
+def test_only_a_low_port_needs_a_capability(tmp_path: Path, port: int, given: bool) -> None:
+    text = FOUR.replace("10.0.0.1}", f"10.0.0.1, loadproof_port: {port}}}")
+    files = {file.path: file.data.decode() for file in make(tmp_path, text=text).host("app1").files}
+    unit = files["/etc/systemd/system/loadproof-app.service"]
+    assert ("\nAmbientCapabilities=CAP_NET_BIND_SERVICE\n" in unit) is given
+    assert "User=loadproof\n" in unit and "NoNewPrivileges=yes\n" in unit
 
 
 def test_several_load_hosts_keep_the_master_to_themselves(tmp_path: Path) -> None:

@@ -70,7 +70,9 @@ def test_a_hand_edit_is_shown_and_then_repaired(words: Words, shell: Shell) -> N
     assert re.search(r"^\s+-.*# by hand$", said.out, re.M), said
     assert f"--- {CONF} (host)" in said.out and f"+++ {CONF} (wanted)" in said.out, said
     assert shell.state() == edited
-    good(words.inv("deploy"), proxy="changed")
+    said = words.inv("deploy", "--diff")
+    good(said, proxy="changed")
+    assert re.search(r"^\s+-.*# by hand$", said.out, re.M), said
     assert shell.run("proxy", f"cat {CONF}") == text
     assert config_hash(shell) == right
 

@@ -1,0 +1,71 @@
+"""Deploys on the lab whose programs do not start: the program's own words come at once, and a later deploy heals."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.words.words import Shell, Words, refused, variant_of
+
+pytestmark = pytest.mark.lab
+
+DROP_IN = "/run/systemd/system/loadproof-app.service.d/lptest.conf"
+BROKEN = "[Service]\nExecStart=\nExecStart=/bin/sh -c 'echo lptest: broken on purpose >&2; exit 1'\n"
+
+
+@contextmanager
+def healed(words: Words) -> Iterator[None]:
+    """Everything is deployed again afterwards, and as desired."""
+    try:
+        yield
+    finally:
+        said = words.inv("deploy", within_s=200)
+    assert said.code == 0, said
+    again = words.inv("deploy")
+    assert {row[0] for row in again.recap.values()} == {"ok"}, again
+
+
+def test_an_address_that_the_proxy_cannot_resolve(
+    words: Words, shell: Shell, lab_alone: Path, tmp_path: Path
+) -> None:
+    """nginx says it with file and line, the remedy is named, and the nginx that runs stays."""
+    pid = shell.run("proxy", "systemctl show -p MainPID --value loadproof-proxy")
+    alias = {"app1": {"loadproof_address": "lptest-no-such-name"}}
+    other = variant_of(lab_alone, tmp_path / "hosts.yml", alias)
+    with healed(words):
+        said = words.inv("deploy", inventory=other)
+        phrases = ("host not found in upstream", "lptest-no-such-name", "/etc/loadproof/nginx.conf:")
+        refused(said, 3, *phrases, where="host proxy", next="loadproof_address", kept="stay")
+        assert {name for name, row in said.recap.items() if row[0] == "failed"} == {"proxy"}, said
+        assert shell.run("proxy", "systemctl show -p MainPID --value loadproof-proxy") == pid
+
+
+def test_an_app_on_a_low_port(words: Words, shell: Shell, lab_alone: Path, tmp_path: Path) -> None:
+    """A user that is not root may listen there."""
+    other = variant_of(lab_alone, tmp_path / "hosts.yml", {"app1": {"loadproof_port": 80}})
+    program = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:80/healthz', timeout=5).read().decode())"
+    with healed(words):
+        said = words.inv("deploy", inventory=other)
+        assert said.code == 0, said
+        assert json.loads(shell.run("app1", f'/usr/bin/python3 -I -c "{program}"'))["variant"] == "plain"
+        assert shell.run(
+            "app1", "ps -o user= -p $(systemctl show -p MainPID --value loadproof-app)"
+        ).strip() == ("loadproof")
+
+
+def test_an_app_that_does_not_start(words: Words, shell: Shell) -> None:
+    """Its last words come with the error, long before the minute that a slow host is given."""
+    with healed(words):
+        try:
+            shell.put("app2", DROP_IN, BROKEN.encode())
+            shell.run("app2", "systemctl daemon-reload; echo '# by hand' >> /etc/loadproof/app.env")
+            said = words.inv("deploy")
+        finally:
+            shell.run("app2", f"rm -r $(dirname {DROP_IN}); systemctl daemon-reload")
+        phrases = ("loadproof-app.service does not stay up", "lptest: broken on purpose")
+        refused(said, 3, *phrases, where="host app2", next="inv deploy", kept="the changes stay")
+        assert said.seconds < 45, said
