@@ -149,7 +149,7 @@ def _whole_run(
     gone: delivery.Undelivered,
     pipes: delivery.BrokenPipes,
 ) -> dict[str, Any]:
-    window = windows.run(tables, requests) if windows.complete(tables, plan) else None
+    window = windows.run(tables, requests) if windows.whole(tables, plan) else None
     figures = measured.figures(requests, window)
     by_server = {host: pipes.count(None, index) for index, host in enumerate(plan.apps)}
     undelivered = gone.count(None)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from analysis.attribution import servers
 from analysis.load import Tables
 from analysis.measures.columns import Clients, Ints, Mask, coded, counted, ids, ints, is_text
-from analysis.measures.window import Window, complete
+from analysis.measures.window import Window, whole
 from analysis.readers.outcome import plural
 from loadproof.plan.values import TrialPlan
 
@@ -85,7 +85,7 @@ def undelivered(tables: Tables, plan: TrialPlan, requests: Clients, apps: dict[s
     seen = inside & (requests.id[row] == of) if len(by_id) else np.zeros(len(of), bool)
     delivered = seen & full[requests.error[row]] if len(by_id) else seen
     cut = seen & requests.cut[row] if len(by_id) else seen
-    clients_known = complete(tables, plan)
+    clients_known = whole(tables, plan)
     known = {name: clients_known and apps[name] for name in plan.apps}
     return Undelivered(of[~delivered], host[~delivered], ended[~delivered], cut[~delivered], known)
 
