@@ -314,6 +314,24 @@ def change_facts(
     path.write_text("".join(json.dumps(line) + "\n" for line in lines if line is not None))
 
 
+@pytest.mark.parametrize("host", ["app1", "load1", "proxy1"])
+def test_of_a_clock_that_moved_the_one_before_counts(copy: RunFolder, host: str) -> None:
+    """Also where the later measurement is the better one: rows count from the beginning of their file."""
+    before = json.loads(copy.results.read_text())["arms"]
+
+    def step(line: dict[str, Any]) -> dict[str, Any]:
+        if (line["host"], line["when"]) == (host, "after"):
+            line["offset"] = {"best_us": line["offset"]["best_us"] + 60_000_000, "half_trip_us": 1}
+        return line
+
+    change_facts(copy, 1, step)
+    made = results.analyse(copy.path)
+    assert [{**arm, "trials": ()} for arm in made["arms"]] == [{**arm, "trials": ()} for arm in before]
+    (said,) = made["incomplete"]
+    assert f"{host}: its clock moved by 60000 ms" in said and "as it was" in said and "nginx" in said
+    assert recompute.compare(copy.path) == ([], [])
+
+
 def test_a_clock_measured_well_twice_is_the_better_one(copy: RunFolder) -> None:
     change_facts(
         copy, 0, lambda line: {**line, "offset": {"best_us": 5, "half_trip_us": 9}} if line["when"] == "after" and line["host"] == "load1" else line
