@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -344,3 +345,17 @@ def test_load_hosts_whose_clocks_are_not_known_to_each_other(copy: RunFolder) ->
     arm, said = judged(copy, 0)
     assert "load2: its clock is not known against those of the other load hosts" in said
     assert_null(arm, CLIENTS)
+
+
+# sources
+
+
+def test_a_source_that_was_removed_is_said(two_arms: RunFolder, copy: RunFolder, tmp_path: Path) -> None:
+    from analysis import report
+
+    other = RunFolder(copy.path.rename(tmp_path / "20261124T041500Z-other"))
+    _, page = report.together([two_arms.path, other.path], tmp_path / "results")
+    shutil.rmtree(other.path)
+    made = results.analyse(page.parent)
+    assert len(made["arms"]) == 2
+    assert made["incomplete"] == [f"{other.id}: holds no trial any more: its arms are missing"]
