@@ -21,10 +21,13 @@ def addresses(inventory: Inventory | None) -> dict[str, str]:
     return found
 
 
-def knows_servers(tables: Tables, plan: TrialPlan, names: dict[str, str]) -> dict[str, bool]:
-    """Whether the requests of each server can be told: by its own rows, or by nginx's upstream addresses."""
-    proxy = bool(tables.present["proxy"])
-    return {host: host in tables.present["app"] or (proxy and host in names.values()) for host in plan.apps}
+def knows_servers(
+    tables: Tables, names: dict[str, str], apps: dict[str, bool], answered: Ints
+) -> dict[str, bool]:
+    """Whether the requests of each server can be told: by its own rows, where they are all there (`apps`), or by
+    nginx's upstream addresses, unless an answered request has no server (`answered`: theirs, -1 for none)."""
+    proxy = bool(tables.present["proxy"]) and not bool((answered < 0).any())
+    return {host: whole or (proxy and host in names.values()) for host, whole in apps.items()}
 
 
 def servers(wanted: NDArray[np.uint64], tables: Tables, plan: TrialPlan, names: dict[str, str]) -> Ints:

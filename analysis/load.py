@@ -28,7 +28,7 @@ from loadproof.plan.values import TrialPlan
 from loadproof.runfolder import atomic
 from loadproof.runfolder.paths import TrialPaths
 
-FORMAT = 1  # goes up when a column changes its meaning
+FORMAT = 2  # goes up when a column changes its meaning
 KINDS = ("requests", "users", "workers", "proxy", "app", "cpu")
 NOTE_KEY = b"loadproof"
 SCHEMAS = {
@@ -47,7 +47,9 @@ class Tables:
     proxy: Any
     app: Any
     cpu: Any
-    present: Mapping[str, tuple[str, ...]]  # "requests": worker numbers; "proxy", "app", "cpu": hosts
+    # "requests": numbers of the workers whose rows have no hole, "workers": those whose last row is here too; "proxy",
+    # "app", "cpu": hosts
+    present: Mapping[str, tuple[str, ...]]
     notes: tuple[str, ...]
 
 
@@ -66,7 +68,7 @@ def tables(paths: TrialPaths, plan: TrialPlan, where: Callable[[str], Path], reb
     if found is None:
         found = _make(paths, plan, clock, where, source)
     said = (
-        sealed.notes(paths, hosts)
+        sealed.notes(sealed.read(paths, plan, hosts))
         if paths.hosts
         else ("no raw files are here: the trial was not fetched, or never ran",)
     )
@@ -92,13 +94,14 @@ def _source(paths: TrialPaths, clock: Clocks) -> str:
 def _make(
     paths: TrialPaths, plan: TrialPlan, clock: Clocks, where: Callable[[str], Path], source: str
 ) -> Tables:
-    clients = client.read(paths, plan.workers, clock)
+    seals = sealed.read(paths, plan, hosts_of(plan))
+    clients = client.read(paths, plan, clock, seals)
     outcomes = {
         "requests": clients,
         "users": Outcome(clients.extra["users"], clients.present),
-        "workers": Outcome(clients.extra["workers"], clients.present),
-        "proxy": proxy.read(paths, plan.proxy, clock),
-        "app": app.read(paths, plan.apps, clock),
+        "workers": Outcome(clients.extra["workers"], clients.extra["whole"]),
+        "proxy": proxy.read(paths, plan.proxy, clock, seals),
+        "app": app.read(paths, plan.apps, clock, seals),
         "cpu": samples.read(paths, hosts_of(plan), clock),
     }
     for kind, outcome in outcomes.items():

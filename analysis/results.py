@@ -79,6 +79,8 @@ def _members(
     source: RunFolder, into: RunFolder, several: bool, rebuild: bool
 ) -> tuple[list[Member], list[str]]:
     inventory, said = _inventory(source)
+    if not source.trials:
+        said = [f"{source.id}: holds no trial any more: its arms are missing"]
     found = []
     for paths in source.trials:
         try:

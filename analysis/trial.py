@@ -70,9 +70,10 @@ def judge(
     requests = clients(tables)
     hold, notes = windows.hold(tables, plan, requests) if paths.hosts else (None, ())
     server = attribution.servers(requests.id, tables, plan, names)
-    told = attribution.knows_servers(tables, plan, names)
-    gone = delivery.undelivered(tables, plan, requests)
-    pipes = delivery.broken_pipes(tables, plan)
+    known, said = delivery.known(tables, plan, requests, names)
+    told = attribution.knows_servers(tables, names, known, server[requests.ok])
+    gone = delivery.undelivered(tables, plan, requests, known)
+    pipes = delivery.broken_pipes(tables, plan, known)
     figures = measured.figures(requests, hold)
     cpu_s = {host: cpu.seconds(tables, host, hold) for host in plan.apps}
     notes += tuple(
@@ -98,6 +99,7 @@ def judge(
         "servers": servers,
         "whole_run": _whole_run(tables, plan, requests, gone, pipes),
     }
+    notes += said
     notes += limiter.notes(paths, plan) if paths.hosts else ()
     return Judged(plan, tables, requests, hold, found, (*tables.notes, *notes))
 
@@ -147,7 +149,7 @@ def _whole_run(
     gone: delivery.Undelivered,
     pipes: delivery.BrokenPipes,
 ) -> dict[str, Any]:
-    window = windows.run(tables, requests) if windows.complete(tables, plan) else None
+    window = windows.run(tables, requests) if windows.whole(tables, plan) else None
     figures = measured.figures(requests, window)
     by_server = {host: pipes.count(None, index) for index, host in enumerate(plan.apps)}
     undelivered = gone.count(None)

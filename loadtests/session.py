@@ -189,7 +189,10 @@ class Session(FastHttpSession):
             error, error_name = classify(attempt.failure, attempt)
             self._witness.missed(attempt, error)
         if meta["exception"] is None:
-            error, error_name = recorder.OK, ""
+            if error == recorder.HTTP:  # a whole answer, which the scenario calls good
+                error = recorder.OK
+            elif error != recorder.OK:  # no scenario can call good what never came whole
+                meta["exception"] = attempt.failure
         elif attempt.failure is None:  # what happened on the wire says more than what the scenario calls it
             error = recorder.SCENARIO
         self._record(attempt, error, error_name, self._number)

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.attribution import servers
 from analysis.load import Tables
 from analysis.measures.columns import Clients, Ints, Mask, coded, counted, ids, ints, is_text
-from analysis.measures.window import Window, complete
+from analysis.measures.window import Window, whole
+from analysis.readers.outcome import plural
 from loadproof.plan.values import TrialPlan
 
 
@@ -30,21 +32,50 @@ class Undelivered:
         return _count(self.known, self.server, self.at_us, window, host)
 
 
-def undelivered(tables: Tables, plan: TrialPlan, requests: Clients) -> Undelivered:
+def known(
+    tables: Tables, plan: TrialPlan, requests: Clients, names: dict[str, str]
+) -> tuple[dict[str, bool], tuple[str, ...]]:
+    """Whether the rows of each app host are all there, and what speaks against it in words. An answer that came whole
+    was made by an app, which wrote a row when it read the request: a success without one is a lost row, of the host
+    that nginx names, or of any when it names none. `names`: host by nginx's upstream address."""
+    known = {name: name in tables.present["app"] for name in plan.apps}
+    answered = requests.id[requests.ok]
+    lost = answered[~np.isin(answered, ids(tables.app))]
+    if not len(lost):
+        return known, ()
+    server = servers(lost, tables, plan, names)
+    notes = []
+    for index, name in enumerate(plan.apps):
+        count = int(np.count_nonzero(server == index))
+        if count and known[name]:
+            known[name] = False
+            notes.append(
+                f"{name}: {plural(count, 'answered request')} without an app row: rows were lost; undelivered and BrokenPipeError are unknown there"
+            )
+    astray = int(np.count_nonzero(server < 0))
+    if astray and any(known.values()):
+        known = dict.fromkeys(known, False)
+        notes.append(
+            f"{plural(astray, 'answered request')} without an app row, of no known server: rows were lost; undelivered and BrokenPipeError are unknown"
+        )
+    return known, tuple(notes)
+
+
+def undelivered(tables: Tables, plan: TrialPlan, requests: Clients, apps: dict[str, bool]) -> Undelivered:
     """Joins app and client rows on the id (one trial at a time, so the key is (trial, id)).
 
     A complete response is a client row without error, or with a complete 4xx/5xx (http_NNN), or one that the scenario
     rejected after reading it whole (scenario). Everything else, and no client row at all, is no complete response. The
     moment is the app's own, as for broken pipes: when it lost the connection, else handed the answer over, else read the
     request. An app with a backlog answers requests whose clients left long ago: that work is wasted when it is done.
-    Unknown for a server without rows, and for all when rows of a Locust worker are missing.
+    Unknown for a server whose rows are not all there (`apps`), and for all when rows of a Locust worker are missing.
     """
     of, host, read, ended = _app_rows(tables, plan)
     order = np.lexsort((read, of))
     of, host, ended = of[order], host[order], ended[order]
     last = np.append(of[1:] != of[:-1], True) if len(of) else np.zeros(0, bool)
     of, host, ended = of[last], host[last], ended[last]
-    whole = np.array(
+    full = np.array(
         [name in ("", "scenario") or name.startswith("http_") for name in requests.classes] or [False]
     )
     by_id = np.argsort(requests.id, kind="stable")
@@ -52,10 +83,10 @@ def undelivered(tables: Tables, plan: TrialPlan, requests: Clients) -> Undeliver
     inside = at < len(by_id)
     row = by_id[np.minimum(at, max(len(by_id) - 1, 0))] if len(by_id) else np.zeros(len(of), np.int64)
     seen = inside & (requests.id[row] == of) if len(by_id) else np.zeros(len(of), bool)
-    delivered = seen & whole[requests.error[row]] if len(by_id) else seen
+    delivered = seen & full[requests.error[row]] if len(by_id) else seen
     cut = seen & requests.cut[row] if len(by_id) else seen
-    clients_known = complete(tables, plan)
-    known = {name: clients_known and name in tables.present["app"] for name in plan.apps}
+    clients_known = whole(tables, plan)
+    known = {name: clients_known and apps[name] for name in plan.apps}
     return Undelivered(of[~delivered], host[~delivered], ended[~delivered], cut[~delivered], known)
 
 
@@ -77,12 +108,11 @@ class BrokenPipes:
         return (int(mine.min()) - zero_us) / 1e6 if zero_us is not None and len(mine) else None
 
 
-def broken_pipes(tables: Tables, plan: TrialPlan) -> BrokenPipes:
-    """Taken from the apps' own rows; the moment is when the app lost the connection."""
+def broken_pipes(tables: Tables, plan: TrialPlan, apps: dict[str, bool]) -> BrokenPipes:
+    """Taken from the apps' own rows; the moment is when the app lost the connection. Unknown as in `apps`."""
     of = ids(tables.app)
     mine = counted(of) & is_text(tables.app, "exception", "BrokenPipeError")
-    known = {name: name in tables.present["app"] for name in plan.apps}
-    return BrokenPipes(_servers(tables.app, plan)[mine], ints(tables.app, "lost_us")[mine], known)
+    return BrokenPipes(_servers(tables.app, plan)[mine], ints(tables.app, "lost_us")[mine], apps)
 
 
 def _count(

@@ -51,8 +51,14 @@ def zero(tables: Tables) -> int | None:
 
 
 def complete(tables: Tables, plan: TrialPlan) -> bool:
-    """Whether the rows of every planned Locust worker are there: without one, nothing about clients is known."""
+    """Whether the rows of every planned Locust worker are there without a hole: else nothing about clients is known.
+    Their last ones may be missing: a window ends where they do."""
     return {str(worker) for _, worker in plan.workers} <= set(tables.present["requests"])
+
+
+def whole(tables: Tables, plan: TrialPlan) -> bool:
+    """Whether the rows of every planned Locust worker are there to the last one."""
+    return {str(worker) for _, worker in plan.workers} <= set(tables.present["workers"])
 
 
 def hold(tables: Tables, plan: TrialPlan, requests: Clients) -> tuple[Window | None, tuple[str, ...]]:
@@ -60,7 +66,7 @@ def hold(tables: Tables, plan: TrialPlan, requests: Clients) -> tuple[Window | N
 
     From ramp_end + settle to the planned end, or earlier: to the first moment after its beginning at which a user
     stopped, a request was cut by our own stop, or the rows of a Locust worker end. Users are constant in it. None when
-    no user started, rows of a worker are missing, or the load ended before it began.
+    no user started, rows of a worker have a hole, or the load ended before it began.
     """
     began = zero(tables)
     if began is None or not complete(tables, plan):
@@ -74,13 +80,13 @@ def hold(tables: Tables, plan: TrialPlan, requests: Clients) -> tuple[Window | N
     cut = requests.end_us[requests.cut]
     ends = [
         planned_us,
-        *_last_rows(tables, plan),
+        *_last_rows(tables, plan, began),
         *stopped[stopped >= from_us].tolist(),
         *cut[cut >= from_us].tolist(),
     ]
     to_us = min(ends)
     if to_us <= from_us:
-        said = f"the load ended at second {(to_us - began) / 1e6:.1f}, before the window began ({(from_us - began) / 1e6:g})"
+        said = f"the load, or the rows of a Locust worker, ended at second {(to_us - began) / 1e6:.1f}, before the window began ({(from_us - began) / 1e6:g})"
         return None, (said,)
     users = int(np.count_nonzero(started <= from_us) - np.count_nonzero(stopped < from_us))
     found = Window("hold", users, began, from_us, to_us)
@@ -104,18 +110,18 @@ def run(tables: Tables, requests: Clients) -> Window | None:
     return Window("run", 0, began, min(began, first), max(began, last) + 1)
 
 
-def _last_rows(tables: Tables, plan: TrialPlan) -> list[int]:
-    """The last moment at which each Locust worker wrote anything."""
-    last: dict[int, int] = {}
+def _last_rows(tables: Tables, plan: TrialPlan, began: int) -> list[int]:
+    """The last moment at which each planned Locust worker wrote anything; `began` for one that never did."""
+    last = {worker: began for _, worker in plan.workers}
     mine = counted(ids(tables.requests))
     for table, name in ((tables.requests, "end_us"), (tables.users, "at_us"), (tables.workers, "at_us")):
         workers, times = ints(table, "worker"), ints(table, name)
         if table is tables.requests:
             workers, times = workers[mine], times[mine]
-        for _, worker in plan.workers:
+        for worker in last:
             found = times[workers == worker]
             if len(found):
-                last[worker] = max(last.get(worker, 0), int(found.max()))
+                last[worker] = max(last[worker], int(found.max()))
     return list(last.values())
 
 

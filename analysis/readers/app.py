@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from analysis.readers import rowfile
+from analysis.readers import lines, rowfile
 from analysis.readers.client import TEXT, coded, constant
 from analysis.readers.clock import Clocks
-from analysis.readers.outcome import Outcome
+from analysis.readers.outcome import Outcome, plural
+from analysis.readers.sealed import Seal, Seals
 from loadproof.runfolder import formats
 from loadproof.runfolder.paths import TrialPaths
 
+STOPPED = b"witness stopped:"  # what app/rows.py says when it has no room for rows any more
 SCHEMA = pa.schema(
     [
         ("host", TEXT), ("pid", pa.uint32()), ("id", pa.uint64()), ("worker", pa.uint16()),
@@ -26,34 +29,69 @@ SCHEMA = pa.schema(
 )  # fmt: skip
 
 
-def read(paths: TrialPaths, apps: Sequence[str], clocks: Clocks) -> Outcome:
-    """Rows of all app hosts of the arm; a restarted or reopened app has several files. Present: hosts."""
+def read(paths: TrialPaths, apps: Sequence[str], clocks: Clocks, seals: Seals) -> Outcome:
+    """Rows of all app hosts of the arm; a restarted or reopened app has several files. Present: hosts whose rows are
+    all here, as far as can be seen from them, from what was sealed, and from what the app said itself."""
     tables: list[Any] = []
     present: list[str] = []
     notes: list[str] = []
     for host in apps:
-        files = sorted(paths.raw(host).glob("app-*.rows"))
-        good = 0
-        for path in files:
-            file = rowfile.read(path, formats.APP_ROW, formats.APP_MAGIC, f"{host}: {path.name}")
-            notes.extend(file.notes)
-            if file.rows is not None:
-                good += 1
-                tables.append(_table(file.rows, host, file.pid, clocks.of(host)))
-        # one file of several that cannot be read is evidence that is missing, not evidence of nothing
-        if good and good == len(files):
-            present.append(host)
-        else:
-            why = (
-                "has no app rows"
-                if not files
-                else f"has app rows that cannot be read ({good} of {len(files)} files can)"
-            )
+        found, why = _host(paths.raw(host), host, seals.of(host), clocks.of(host), notes)
+        tables += found
+        if why:
             notes.append(f"{host}: {why}; undelivered and BrokenPipeError are unknown there")
+        else:
+            present.append(host)
     joined = (
         pa.concat_tables(tables).unify_dictionaries().combine_chunks() if tables else SCHEMA.empty_table()
     )
     return Outcome(joined, tuple(present), tuple(notes))
+
+
+def _host(folder: Path, host: str, seal: Seal, offset: int, notes: list[str]) -> tuple[list[Any], str]:
+    """The rows of one host, and why they are not all of them, or ""."""
+    tables: list[Any] = []
+    files = sorted(folder.glob("app-*.rows"))
+    lost = 0
+    for path in files:
+        file = rowfile.read(path, formats.APP_ROW, formats.APP_MAGIC, f"{host}: {path.name}")
+        notes.extend(file.notes)
+        if file.rows is None:
+            continue
+        lost += file.cut + _never_written(file.rows)
+        tables.append(_table(file.rows, host, file.pid, offset))
+    if not files:
+        return tables, "has no app rows"
+    # one file of several that cannot be read is evidence that is missing, not evidence of nothing
+    if len(tables) < len(files):
+        return tables, f"has app rows that cannot be read ({len(tables)} of {len(files)} files can)"
+    if lost:
+        return tables, f"{plural(lost, 'row')} cut, or never written before rows that were"
+    if seal.doubts("app-*.rows"):
+        return tables, "its app rows are not, or not surely, those that were sealed"
+    if said := _stopped(folder / "app.log"):
+        return tables, f"the app said that it lost rows ({said})"
+    return tables, ""
+
+
+def _never_written(rows: NDArray[Any]) -> int:
+    """Rows of state 0 before one that was written; a file that was not sealed ends in room for rows, and that is no
+    loss."""
+    written = np.flatnonzero(rows["state"])
+    return int(written[-1]) + 1 - len(written) if len(written) else 0
+
+
+def _stopped(path: Path) -> str:
+    """What the app's log says of rows that it could not write, beginning of the first such line; "" for nothing."""
+    malformed = lines.Malformed()
+    try:
+        for piece in lines.pieces(path, malformed):
+            at = piece.find(STOPPED)
+            if at >= 0:
+                return ascii(piece[at : at + lines.SHOWN].split(b"\n")[0].decode("utf-8", "replace"))[1:-1]
+    except OSError:
+        pass  # a log that was sealed and is missing is in the notes on what was sealed
+    return ""
 
 
 def _table(rows: NDArray[Any], host: str, pid: int, offset: int) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from analysis.readers import rowfile
+from analysis.readers import rowfile, wholeness
 from analysis.readers.clock import Clocks
-from analysis.readers.outcome import Outcome, plural
+from analysis.readers.outcome import Outcome
+from analysis.readers.sealed import Seal, Seals
+from analysis.readers.wholeness import Evidence
+from loadproof.plan.values import TrialPlan
 from loadproof.runfolder import formats
 from loadproof.runfolder.paths import TrialPaths
 
@@ -48,27 +51,37 @@ class Part:
     requests: Any
     users: Any
     workers: Any
-    notes: tuple[str, ...]
+    evidence: Evidence
 
 
-def read(paths: TrialPaths, workers: Sequence[tuple[str, int]], clocks: Clocks) -> Outcome:
-    """Requests of all planned workers; `extra` has "users" and "workers". Present: worker numbers, as text."""
+def read(paths: TrialPaths, plan: TrialPlan, clocks: Clocks, seals: Seals) -> Outcome:
+    """Requests of all planned workers; `extra` has "users", "workers" and "whole". Present: numbers, as text, of the
+    workers whose rows have no hole; whole: those of them whose last row is here too."""
     parts: list[Part] = []
     present: list[str] = []
+    whole: list[str] = []
     notes: list[str] = []
-    for host, worker in workers:
+    for host, worker in plan.workers:
         path = paths.raw(host) / f"requests-{worker}.rows"
         if not path.exists():
             notes.append(f"{host}: {path.name} is missing; figures of all clients are unknown without it")
             continue
-        part = _part(path, host, worker, clocks.of(host))
-        notes.extend(part.notes)
-        if part.requests is not None:
-            parts.append(part)
+        part = _part(path, host, worker, clocks.of(host), plan.load.end_s, seals.of(host))
+        if len(plan.loads) > 1 and host not in clocks.offsets:
+            part.evidence.say_hole(f"{host}: its clock is not known against those of the other load hosts")
+        part.evidence.conclude(f"{host}: {path.name}")
+        notes.extend(part.evidence.notes)
+        if part.requests is None:
+            continue
+        parts.append(part)
+        if not part.evidence.hole:
             present.append(str(worker))
+            if not part.evidence.tail:
+                whole.append(str(worker))
     extra = {
         "users": _joined((part.users for part in parts), USERS),
         "workers": _joined((part.workers for part in parts), WORKERS),
+        "whole": tuple(whole),
     }
     return Outcome(_joined((part.requests for part in parts), REQUESTS), tuple(present), tuple(notes), extra)
 
@@ -78,32 +91,30 @@ def _joined(tables: Iterable[Any], schema: Any) -> Any:
     return pa.concat_tables(found).unify_dictionaries().combine_chunks() if found else schema.empty_table()
 
 
-def _part(path: Path, host: str, worker: int, offset: int) -> Part:
+def _part(path: Path, host: str, worker: int, offset: int, end_s: float, seal: Seal) -> Part:
     label = f"{host}: {path.name}"
     file = rowfile.read(path, formats.CLIENT_ROW, formats.CLIENT_MAGIC, label)
-    notes = list(file.notes)
+    found = Evidence(list(file.notes))
     if file.rows is None:
-        return Part(None, None, None, tuple(notes))
-    if file.worker != worker:
-        notes.append(f"{label}: its header names worker {file.worker}")
+        found.say_hole()
+        return Part(None, None, None, found)
+    wholeness.seal(found, path, seal)
+    wholeness.header(found, file, worker, label)
     names, said = _names(path.with_name(f"names-{worker}.json"), host)
-    rows = file.rows
-    strange = int(np.count_nonzero((rows["kind"] < 1) | (rows["kind"] > 4)))
-    if strange:
-        notes.append(f"{label}: {plural(strange, 'row')} of no known kind")
+    rows = wholeness.good(found, file, end_s, label)
     requests = rows[rows["kind"] == formats.KIND_REQUEST]
     if said and requests["name"].any():
-        notes.append(said)
-    notes.extend(_gaps(requests["id"], worker, label))
-    notes.extend(_totals(path.with_name(f"totals-{worker}.json"), requests, host))
+        found.notes.append(said)
     events = rows[(rows["kind"] == formats.KIND_USER_STARTED) | (rows["kind"] == formats.KIND_USER_STOPPED)]
+    wholeness.numbers(found, requests, events, worker, label)
+    wholeness.totals(found, path.with_name(f"totals-{worker}.json"), requests, events, host)
     seconds = rows[rows["kind"] == formats.KIND_SECOND].view(formats.SECOND_ROW)
     tables = (
         _requests(requests, host, worker, offset, names),
         _users(events, host, worker, offset),
         _seconds(seconds, host, worker, offset),
     )
-    return Part(*tables, tuple(notes))
+    return Part(*tables, found)
 
 
 def _names(path: Path, host: str) -> tuple[list[str], str]:
@@ -115,36 +126,6 @@ def _names(path: Path, host: str) -> tuple[list[str], str]:
         return [], f"{host}: {path.name} is no list; names of requests are unknown"
     except (OSError, ValueError, RecursionError):
         return [], f"{host}: {path.name} cannot be read; names of requests are unknown"
-
-
-def _gaps(ids: NDArray[np.uint64], worker: int, label: str) -> list[str]:
-    """A worker numbers its requests from 0: each number that is not there is a lost row."""
-    mine = ids[formats.worker_of(ids) == worker]
-    notes = []
-    if len(mine) != len(ids):
-        notes.append(f"{label}: {plural(len(ids) - len(mine), 'row')} with another worker's id")
-    if len(mine):
-        distinct = np.unique(mine)
-        missing = int(distinct[-1] & np.uint64((1 << 48) - 1)) + 1 - len(distinct)
-        if missing:
-            notes.append(f"{label}: {plural(missing, 'number')} missing in the sequence of requests")
-        if len(distinct) != len(mine):
-            notes.append(f"{label}: {plural(len(mine) - len(distinct), 'id')} written twice")
-    return notes
-
-
-def _totals(path: Path, requests: NDArray[Any], host: str) -> list[str]:
-    """Locust's own count must be the rows without the cut ones."""
-    try:
-        counted = json.loads(path.read_text(encoding="utf-8"))["requests"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return [f"{host}: {path.name} cannot be read; Locust's own count is unknown"]
-    rows = int(np.count_nonzero(requests["error"] != formats.ERROR_CLASSES.index("cut")))
-    return (
-        []
-        if counted == rows
-        else [f"{host}: {path.name}: Locust counted {counted} requests, its rows are {rows}"]
-    )
 
 
 def _requests(rows: NDArray[Any], host: str, worker: int, offset: int, names: list[str]) -> Any:

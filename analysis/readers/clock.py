@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,17 +25,27 @@ class Clocks:
         return self.offsets.get(host, 0)
 
 
+@dataclass(frozen=True)
+class Measured:
+    """One measurement of a clock: "before" or "after" the trial, half its round trip, the offset."""
+
+    when: str
+    half_us: int
+    offset_us: int
+
+
 def clocks(paths: TrialPaths, hosts: Iterable[str]) -> Clocks:
     """The offset of each host: of its measurements before and after, the one with the shortest half round trip
-    (the first one where they are equal). It is not interpolated: a trial is minutes long."""
+    (the first one where they are equal). It is not interpolated: a trial is minutes long. Of a clock that moved it is
+    the one before: rows and samples count from the beginning of their file, whatever the clock does later."""
     try:
         found = record.read_facts(paths.facts)
         lines, notes = found.lines, [f"facts.jsonl: {found.cut} unreadable lines"] if found.cut else []
     except RecordUnreadable:
         lines, notes = (), []
-    seen: dict[str, list[tuple[int, int]]] = {}
+    seen: dict[str, list[Measured]] = {}
     for line in lines:
-        measured = _measured(line.get("offset"))
+        measured = _measured(line)
         if measured is not None and isinstance(line.get("host"), str):
             seen.setdefault(line["host"], []).append(measured)
     offsets: dict[str, int] = {}
@@ -43,22 +53,31 @@ def clocks(paths: TrialPaths, hosts: Iterable[str]) -> Clocks:
         if host not in seen:
             notes.append(f"{host}: no clock offset was measured; its times are taken as they are")
             continue
-        offsets[host] = min(seen[host], key=lambda one: one[0])[1]
-        values = [offset for _, offset in seen[host]]
-        slack = MOVED_US + sum(half for half, _ in seen[host])
-        if max(values) - min(values) > slack:
-            moved = (max(values) - min(values)) / 1000
+        moved_us = _moved_us(seen[host])
+        before = [one for one in seen[host] if one.when == "before"] if moved_us else []
+        offsets[host] = min(before or seen[host], key=lambda one: one.half_us).offset_us
+        if moved_us:
             notes.append(
-                f"{host}: its clock moved by {moved:.0f} ms during the trial; order between hosts is not certain"
+                f"{host}: its clock moved by {moved_us / 1000:.0f} ms during the trial; rows and samples of files begun "
+                "before that are placed by the clock as it was, nginx's lines there may not be: order between hosts is "
+                "not certain"
             )
     return Clocks(offsets, tuple(notes))
 
 
-def _measured(offset: Any) -> tuple[int, int] | None:
-    """(half round trip, offset), both in µs; None when it is not there."""
+def _moved_us(seen: list[Measured]) -> int:
+    """By how much the measurements differ, if it is more than they are worth; else 0."""
+    values = [one.offset_us for one in seen]
+    moved = max(values) - min(values)
+    return moved if moved > MOVED_US + sum(one.half_us for one in seen) else 0
+
+
+def _measured(line: Mapping[str, Any]) -> Measured | None:
+    """The measurement in a line of facts.jsonl; None when it is not there."""
+    offset = line.get("offset")
     if not isinstance(offset, dict):
         return None
     half, best = offset.get("half_trip_us"), offset.get("best_us")
     if not isinstance(half, (int, float)) or not isinstance(best, (int, float)):
         return None
-    return (int(half), int(best)) if abs(half) + abs(best) < 2**62 else None
+    return Measured(str(line.get("when")), int(half), int(best)) if abs(half) + abs(best) < 2**62 else None

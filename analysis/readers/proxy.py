@@ -17,6 +17,7 @@ from analysis.readers import lines
 from analysis.readers.client import TEXT
 from analysis.readers.clock import Clocks
 from analysis.readers.outcome import Outcome
+from analysis.readers.sealed import Seals
 from loadproof.runfolder.formats import PROXY_FIELDS
 from loadproof.runfolder.paths import TrialPaths
 
@@ -38,9 +39,9 @@ SURROGATES = re.compile("[\ud800-\udfff]")
 ATTEMPTS = re.compile(r"\s*,\s*|\s+:\s+")  # nginx: "a, b" tries in a group, "a : b" groups after a redirect
 
 
-def read(paths: TrialPaths, proxy: str, clocks: Clocks) -> Outcome:
+def read(paths: TrialPaths, proxy: str, clocks: Clocks, seals: Seals) -> Outcome:
     """All lines that can be read. `upstream_*` as nginx wrote them; `server*` is the last attempt, in µs where it is a
-    time. An id that is none is 0. Present: the host, when its file is there."""
+    time. An id that is none is 0. Present: the host, when its file is there and the one that was sealed."""
     path = paths.raw(proxy) / "access.jsonl"
     malformed = lines.Malformed()
     tables = []
@@ -51,7 +52,12 @@ def read(paths: TrialPaths, proxy: str, clocks: Clocks) -> Outcome:
         why = f"{proxy}: access.jsonl: {error.strerror}; what nginx saw is unknown"
         return Outcome(SCHEMA.empty_table(), (), (why,))
     table = pa.concat_tables(tables).unify_dictionaries().combine_chunks() if tables else SCHEMA.empty_table()
-    return Outcome(table, (proxy,), malformed.note(f"{proxy}: access.jsonl"))
+    notes = malformed.note(f"{proxy}: access.jsonl")
+    if seals.of(proxy).doubts(path.name):
+        return Outcome(
+            table, (), (*notes, f"{proxy}: access.jsonl is not whole; what nginx saw is not all known")
+        )
+    return Outcome(table, (proxy,), notes)
 
 
 def _piece(piece: bytes, malformed: lines.Malformed) -> Any:

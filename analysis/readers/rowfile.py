@@ -21,6 +21,8 @@ class RowFile:
     worker: int
     pid: int
     notes: tuple[str, ...]
+    realtime_us: int = 0  # when the file was begun, on the host's clock
+    cut: bool = False  # it ends inside a row
 
 
 def read(path: Path, dtype: np.dtype[Any], magic: bytes, label: str) -> RowFile:
@@ -43,4 +45,6 @@ def read(path: Path, dtype: np.dtype[Any], magic: bytes, label: str) -> RowFile:
     rows = np.fromfile(path, dtype, offset=HEADER.itemsize)
     cut = (size - HEADER.itemsize) % dtype.itemsize
     notes = (f"{label}: its last row is cut ({cut} of {dtype.itemsize} bytes)",) if cut else ()
-    return RowFile(rows, int(header["worker"]), int(header["pid"]), notes)
+    return RowFile(
+        rows, int(header["worker"]), int(header["pid"]), notes, int(header["realtime_us"]), bool(cut)
+    )

@@ -152,7 +152,8 @@ PROXY_FIELDS = (
 #   started {"limiter","percent","unit","program","version"} · attached {"pid","child"} · detached {"pid","reason"} ·
 #   gone {"what"} · lifted {"pid"} · in_force {"ok","why"} · ended {"why"}
 
-# manifest.json : {"format":1,"host","run","trial","sealed_us","files":[{"path","size","sha256"}...]}
+# manifest.json : {"format":1,"host","run","trial","sealed_us","files":[{"path","size","sha256"}...]}, and
+#   "held":{path:[pid...]} when writers did not let go in time: the last rows of these may be missing
 MANIFEST = "manifest.json"
 
 FORMAT = 1  # of the run folder and of results.json

@@ -6,7 +6,8 @@ library.
 Counts must be equal, everything else within 1e-9 relative. Figures that results.json leaves null are not compared, and
 are counted in the last line. The definitions, in one place:
 
-clock        host time - offset; the offset of a host is the measurement in facts.jsonl with the shortest half trip
+clock        host time - offset; the offset of a host is the measurement in facts.jsonl with the shortest half trip, of
+             those before the trial when they differ by more than 50 ms + all half trips
 second 0     the earliest `user started` of all Locust workers
 window       [ramp_end + settle, E): E is the planned end, or the first of these after the beginning: a user stopped, a
              request was cut, the last row of a Locust worker
@@ -59,12 +60,17 @@ def of_the_load(number):
 
 def offsets(folder):
     """µs to subtract from each host's times."""
-    best = {}
+    seen = {}
     for line in json_lines(folder / "facts.jsonl"):
-        half, offset = line["offset"]["half_trip_us"], line["offset"]["best_us"]
-        if line["host"] not in best or half < best[line["host"]][0]:
-            best[line["host"]] = (half, offset)
-    return {host: offset for host, (_, offset) in best.items()}
+        one = (line["offset"]["half_trip_us"], line["offset"]["best_us"], line["when"])
+        seen.setdefault(line["host"], []).append(one)
+    found = {}
+    for host, measured in seen.items():
+        values = [offset for _, offset, _ in measured]
+        if max(values) - min(values) > 50_000 + sum(half for half, *_ in measured):
+            measured = [one for one in measured if one[2] == "before"]
+        found[host] = min(measured, key=lambda one: one[0])[1]
+    return found
 
 
 def clients(folder, plan, clock):

@@ -161,7 +161,7 @@ class Raw:
         self._rows(paths)
         self._lines(paths)
         for host in hosts:
-            seal(paths.raw(host), host)
+            seal(paths.raw(host), host, self.plan)
 
     def _rows(self, paths: TrialPaths) -> None:
         for host, worker in self.plan.workers:
@@ -212,13 +212,14 @@ def header(magic: bytes, worker: int, pid: int = 1) -> bytes:
     return np.array([(magic, 1, 64, worker, 0, T0, 10**15, pid, b"")], formats.HEADER).tobytes()
 
 
-def seal(folder: Path, host: str) -> None:
+def seal(folder: Path, host: str, made: TrialPlan) -> None:
     """manifest.json over what is in a folder now."""
     (folder / formats.MANIFEST).unlink(missing_ok=True)
     files = [
         {"path": path.name, "size": path.stat().st_size, "sha256": ""} for path in sorted(folder.iterdir())
     ]
-    (folder / formats.MANIFEST).write_text(json.dumps({"format": 1, "host": host, "files": files}))
+    said = {"format": 1, "host": host, "run": made.run, "trial": made.id, "files": files}
+    (folder / formats.MANIFEST).write_text(json.dumps(said))
 
 
 def write_run(

@@ -14,17 +14,20 @@ import pytest
 from analysis import load, results
 from analysis.readers import app, client, lines, proxy, samples
 from analysis.readers.clock import Clocks
+from analysis.readers.sealed import Seals
 from loadproof.runfolder import formats, record
 from loadproof.runfolder.paths import RunFolder, TrialPaths
 from tests.analysis import synthetic
 
 CLOCKS = Clocks({}, ())
+SEALS = Seals({})
+PLAN = synthetic.plan(workers=(("load1", 1),), loads=("load1",))
 
 
 @pytest.fixture
 def small(tmp_path: Path) -> TrialPaths:
     """Raw files of a few rows each."""
-    raw = synthetic.Raw(synthetic.plan(workers=(("load1", 1),), loads=("load1",)))
+    raw = synthetic.Raw(PLAN)
     raw.user(1, 1, 0.0)
     for index in range(3):
         number = raw.request(1, index, 1.0 + index, 1.5 + index, "other" if index == 1 else "", error_name=2)
@@ -37,9 +40,9 @@ def small(tmp_path: Path) -> TrialPaths:
 
 Reader = Callable[[TrialPaths], Any]
 READERS: dict[str, tuple[str, Reader]] = {
-    "requests": ("load1/requests-1.rows", lambda paths: client.read(paths, (("load1", 1),), CLOCKS)),
-    "app": ("app1/app-700-700000.rows", lambda paths: app.read(paths, ("app1",), CLOCKS)),
-    "proxy": ("proxy1/access.jsonl", lambda paths: proxy.read(paths, "proxy1", CLOCKS)),
+    "requests": ("load1/requests-1.rows", lambda paths: client.read(paths, PLAN, CLOCKS, SEALS)),
+    "app": ("app1/app-700-700000.rows", lambda paths: app.read(paths, ("app1",), CLOCKS, SEALS)),
+    "proxy": ("proxy1/access.jsonl", lambda paths: proxy.read(paths, "proxy1", CLOCKS, SEALS)),
     "cpu": ("app1/sample.jsonl", lambda paths: samples.read(paths, ("app1",), CLOCKS)),
 }
 
@@ -154,7 +157,7 @@ def test_rubbish_lines_are_counted_and_shown_escaped(small: TrialPaths) -> None:
         b'{"a":' * 5000, good.split(b"\n")[0] + good.split(b"\n")[1], b"x" * (1 << 20),
     ]  # fmt: skip
     path.write_bytes(good + b"\n".join(rubbish) + b"\n\n\n" + good)
-    found = proxy.read(small, "proxy1", CLOCKS)
+    found = proxy.read(small, "proxy1", CLOCKS, SEALS)
     assert found.table.num_rows == 6
     (note,) = found.notes
     assert f"{len(rubbish)} malformed lines" in note and note.isascii() and note.isprintable()
@@ -164,7 +167,7 @@ def test_text_that_is_not_utf8_stays_a_row(small: TrialPaths) -> None:
     path = small.raw("proxy1") / "access.jsonl"
     line = path.read_bytes().split(b"\n")[0]
     path.write_bytes(line.replace(b"/items/3", b"/\xff\xe2") + b"\n")
-    found = proxy.read(small, "proxy1", CLOCKS)
+    found = proxy.read(small, "proxy1", CLOCKS, SEALS)
     assert found.notes == () and found.table["uri"].to_pylist() == ["/\\xff\\xe2"]
 
 
@@ -188,7 +191,7 @@ def test_several_upstreams_and_none(small: TrialPaths) -> None:
         },
     ]
     path.write_text("".join(json.dumps({**line, **case}) + "\n" for case in cases))
-    table = proxy.read(small, "proxy1", CLOCKS).table
+    table = proxy.read(small, "proxy1", CLOCKS, SEALS).table
     assert table["server"].to_pylist() == ["198.18.0.12:8000", None, None]
     assert table["server_status"].to_pylist() == [200, None, None]
     assert table["server_response_us"].to_pylist() == [250_000, None, None]
@@ -198,13 +201,13 @@ def test_several_upstreams_and_none(small: TrialPaths) -> None:
 def test_pieces_are_the_same_wherever_they_are_cut(
     small: TrialPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = proxy.read(small, "proxy1", CLOCKS).table
+    whole = proxy.read(small, "proxy1", CLOCKS, SEALS).table
     for piece in (1, 7, 100, 399, 400, 401):
         monkeypatch.setattr(lines, "PIECE", piece)
-        assert proxy.read(small, "proxy1", CLOCKS).table.equals(whole)
+        assert proxy.read(small, "proxy1", CLOCKS, SEALS).table.equals(whole)
     monkeypatch.setattr(lines, "PIECE", 7)
     monkeypatch.setattr(lines, "LONGEST", 50)
-    found = proxy.read(small, "proxy1", CLOCKS)
+    found = proxy.read(small, "proxy1", CLOCKS, SEALS)
     assert found.table.num_rows == 0 and "3 malformed lines" in found.notes[0]
 
 
@@ -212,7 +215,7 @@ def test_rows_that_were_never_written_are_none(small: TrialPaths) -> None:
     """A kill -9 of the app leaves room for rows at the end of its file."""
     path = small.raw("app1") / "app-700-700000.rows"
     path.write_bytes(path.read_bytes() + bytes(64 * 1000))
-    assert app.read(small, ("app1",), CLOCKS).table.num_rows == 3
+    assert app.read(small, ("app1",), CLOCKS, SEALS).table.num_rows == 3
 
 
 def test_tables_are_made_once_and_never_trusted_when_broken(copy: RunFolder) -> None:
@@ -255,7 +258,7 @@ def test_random_damage_never_crashes(copy: RunFolder) -> None:
             data[at] = chance.randrange(256)
         path.write_bytes(data)
         try:
-            results.analyse(copy.path)
+            results.analyse(copy.path, rebuild=True)
         finally:
             path.write_bytes(before)
 

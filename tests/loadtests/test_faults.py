@@ -10,7 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from analysis.readers import client
+from analysis.readers.clock import Clocks
+from analysis.readers.sealed import Seals
 from loadproof.runfolder import formats
+from loadproof.runfolder.paths import TrialPaths
+from tests.analysis import synthetic
 from tests.loadtests.fleet import Fleet, wait_until
 from tests.loadtests.server import BadServer
 from tests.loadtests.test_load import assert_conserved, sequences
@@ -24,7 +29,16 @@ def running(made: Fleet, worker: int) -> bool:
     return path.exists() and len(made.requests(worker)) > 20
 
 
-def test_a_killed_worker_then_a_stop(fleet: Make) -> None:
+def assert_judged(made: Fleet, folder: Path, present: tuple[str, ...], whole: tuple[str, ...]) -> None:
+    """Which workers' rows the analysis takes to have no hole, and which to be all there."""
+    (folder / "raw").mkdir()
+    (folder / "raw" / "load1").symlink_to(made.out)
+    plan = synthetic.plan(loads=("load1",), workers=(("load1", 1), ("load1", 2)))
+    found = client.read(TrialPaths(folder), plan, Clocks({}, ()), Seals({}))
+    assert (found.present, found.extra["whole"]) == (present, whole), found.notes
+
+
+def test_a_killed_worker_then_a_stop(fleet: Make, tmp_path: Path) -> None:
     with BadServer(lambda _: "slow") as server:
         made = fleet(workers=2, users=8, hold=60.0, target=server.url).start()
         wait_until(lambda: running(made, 1) and running(made, 2), 10, "both workers at work")
@@ -52,10 +66,11 @@ def test_a_killed_worker_then_a_stop(fleet: Make) -> None:
     assert sequence == list(range(len(sequence)))
     assert {int(one) for one in rows["id"]} == {one for one in server.seen.ids if one >> 48 == 1}
     assert (made.rows(1)["kind"] == formats.KIND_USER_STOPPED).sum() == 4
+    assert_judged(made, tmp_path, present=("1", "2"), whole=("1",))
 
 
 @pytest.mark.parametrize("instance", ["master", "all"])
-def test_sigterm(instance: str, fleet: Make) -> None:
+def test_sigterm(instance: str, fleet: Make, tmp_path: Path) -> None:
     """A unit is stopped: everybody ends within 3 s, and everything that was begun has its row."""
     with BadServer(lambda _: "slow") as server:
         made = fleet(workers=2, users=8, hold=60.0, target=server.url).start()
@@ -71,9 +86,10 @@ def test_sigterm(instance: str, fleet: Make) -> None:
         totals = made.json(f"totals-{worker}.json")
         assert len(made.requests(worker)) == totals["requests"] + totals["cut"]
     assert not [line for line in made.live() if line.get("why") == "silent"]
+    assert_judged(made, tmp_path, present=("1", "2"), whole=("1", "2"))
 
 
-def test_workers_do_not_outlive_their_master(fleet: Make) -> None:
+def test_workers_do_not_outlive_their_master(fleet: Make, tmp_path: Path) -> None:
     with BadServer(lambda _: "slow") as server:
         made = fleet(workers=2, users=4, hold=60.0, target=server.url).start()
         wait_until(lambda: running(made, 1) and running(made, 2), 10, "both workers at work")
@@ -85,6 +101,7 @@ def test_workers_do_not_outlive_their_master(fleet: Make) -> None:
         totals = made.json(f"totals-{worker}.json")
         assert len(made.requests(worker)) == totals["requests"] + totals["cut"]
     assert "no word from the Locust master" in made.logs()
+    assert_judged(made, tmp_path, present=("1", "2"), whole=("1", "2"))
 
 
 def test_missing_workers(fleet: Make, tmp_path: Path, request: pytest.FixtureRequest) -> None:

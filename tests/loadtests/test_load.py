@@ -205,7 +205,7 @@ class Judging(LoadUser):
     @task
     def judge(self):
         self.turn += 1
-        what = ("good", "bad", "raises", "ignored", "forgiven", "streamed", "posted")[self.turn % 7]
+        what = ("good", "bad", "raises", "ignored", "forgiven", "broken", "streamed", "posted")[self.turn % 8]
         if what == "good":
             with self.client.get("/ok", name=what, catch_response=True) as answer:
                 assert answer.text == "hello"
@@ -219,6 +219,9 @@ class Judging(LoadUser):
             self.client.get("/ok", name=what, catch_response=True)
         elif what == "forgiven":
             with self.client.get("/503", name=what, catch_response=True) as answer:
+                answer.success()
+        elif what == "broken":
+            with self.client.get("/close", name=what, catch_response=True) as answer:
                 answer.success()
         elif what == "posted":
             self.client.post("/ok", name=what, json={"a": 1})
@@ -245,6 +248,7 @@ def test_scenarios_have_the_last_word(fleet: Make, tmp_path: Any, request: pytes
         ("raises", "scenario"),
         ("ignored", ""),
         ("forgiven", ""),
+        ("broken", "closed"),  # no scenario can call good what never came
         ("posted", ""),
     }
     assert {int(row["status"]) for row in rows if names[row["name"]] == "forgiven"} - {0} == {503}

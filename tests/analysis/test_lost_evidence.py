@@ -1,0 +1,361 @@
+"""Rows that were lost: the figures that need them are null and it is said why, and the others stay as they were."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from analysis import results
+from analysis.readers.clock import clocks
+from loadproof.plan.values import TrialPlan
+from loadproof.runfolder import formats, record
+from loadproof.runfolder.paths import RunFolder
+from tests.analysis import recompute, synthetic
+
+Rows = Any
+DELIVERY = ("undelivered", "broken_pipe")
+CLIENTS = ("window", "requests", "tps", "mtt_ms", "errors", "undelivered", "efficiency")
+
+
+def plan_of(copy: RunFolder, trial: int) -> TrialPlan:
+    return record.read_plan(copy.trials[trial].plan)
+
+
+def rows_of(path: Path) -> Rows:
+    kind = formats.APP_ROW if path.name.startswith("app-") else formats.CLIENT_ROW
+    return np.frombuffer(path.read_bytes()[64:], kind).copy()
+
+
+def keep(path: Path, rows: Rows) -> None:
+    """These rows behind the header that is there."""
+    path.write_bytes(path.read_bytes()[:64] + rows.tobytes())
+
+
+def app_file(copy: RunFolder, trial: int, host: str = "app1") -> Path:
+    (path,) = copy.trials[trial].raw(host).glob("app-*.rows")
+    return path
+
+
+def client_file(copy: RunFolder, trial: int, worker: int) -> Path:
+    host = {number: host for host, number in plan_of(copy, trial).workers}[worker]
+    return copy.trials[trial].raw(host) / f"requests-{worker}.rows"
+
+
+def seal(path: Path, copy: RunFolder, trial: int) -> None:
+    """Seals the folder of a file anew: it was like this on the host already."""
+    synthetic.seal(path.parent, path.parent.name, plan_of(copy, trial))
+
+
+def count(path: Path, rows: Rows) -> None:
+    """Locust's own count as if these were all rows."""
+    requests = rows[rows["kind"] == formats.KIND_REQUEST]
+    done = int((requests["error"] != formats.ERROR_CLASSES.index("cut")).sum())
+    path.with_name(path.name.replace("requests", "totals").replace(".rows", ".json")).write_text(
+        json.dumps({"requests": done})
+    )
+
+
+def judged(copy: RunFolder, trial: int) -> tuple[dict[str, Any], str]:
+    """The figures of a trial, and everything that is said of it."""
+    made = results.analyse(copy.path, rebuild=True)
+    return made["arms"][trial], "\n".join(
+        text for text in made["incomplete"] if text.startswith(f"0{trial + 1}-")
+    )
+
+
+def assert_null(arm: dict[str, Any], names: tuple[str, ...]) -> None:
+    assert {name: arm[name] for name in names} == dict.fromkeys(names)
+
+
+def test_what_is_whole_is_not_doubted(two_arms: RunFolder) -> None:
+    made = results.analyse(two_arms.path)
+    assert made["incomplete"] == []
+    assert all(arm["undelivered"] is not None and arm["whole_run"]["tps"] for arm in made["arms"])
+
+
+# the apps' rows
+
+
+def test_answers_without_an_app_row_tell_that_rows_were_lost(copy: RunFolder) -> None:
+    """As after a full disk: the app served on, its file was sealed with the rows it has."""
+    before = json.loads(copy.results.read_text())["arms"][1]
+    path = app_file(copy, 1, "app2")
+    rows = rows_of(path)
+    keep(path, rows[: len(rows) // 2])
+    seal(path, copy, 1)
+    arm, said = judged(copy, 1)
+    assert "app2: " in said and "without an app row" in said and "app1" not in said
+    for name in DELIVERY:
+        assert arm[name] is arm["servers"][1][name] is arm["whole_run"][name] is None
+    assert arm["servers"][0] == before["servers"][0]
+    assert arm["servers"][1]["requests"] == before["servers"][1]["requests"]  # nginx knows them
+    assert arm["tps"] == before["tps"] and arm["servers"][1]["first_broken_pipe_s"] is None
+
+
+def test_without_nginx_a_lost_app_row_may_be_any_servers(copy: RunFolder) -> None:
+    path = app_file(copy, 1, "app2")
+    rows = rows_of(path)
+    keep(path, rows[: len(rows) // 2])
+    seal(path, copy, 1)
+    (copy.trials[1].raw("proxy1") / "access.jsonl").unlink()
+    arm, said = judged(copy, 1)
+    assert "of no known server" in said
+    assert [server["undelivered"] for server in arm["servers"]] == [None, None]
+    assert [server["requests"] for server in arm["servers"]] == [None, None]
+    assert arm["unattributed"] is None and arm["tps"] is not None
+
+
+def test_app_rows_never_written_before_rows_that_were(copy: RunFolder) -> None:
+    """Also where they were of requests that failed: no answer is missing then."""
+    path = app_file(copy, 0)
+    rows = rows_of(path)
+    rows[np.flatnonzero(rows["exception"])[:2]] = 0
+    keep(path, rows)
+    arm, said = judged(copy, 0)
+    assert "app1: 2 rows cut, or never written before rows that were" in said
+    assert_null(arm, DELIVERY)
+
+
+def test_an_app_that_says_it_lost_rows_is_believed(copy: RunFolder) -> None:
+    path = copy.trials[0].raw("app1") / "app.log"
+    path.write_text(
+        "INFO: started\nloadproof app: witness stopped: [Errno 28] No space left on device (/x); requests are served\n"
+    )
+    seal(path, copy, 0)
+    arm, said = judged(copy, 0)
+    assert "app1: the app said that it lost rows (witness stopped: [Errno 28] No space left" in said
+    assert_null(arm, DELIVERY)
+
+
+# what was sealed
+
+
+@pytest.mark.parametrize(
+    "harm", ["missing", "shorter", "longer", "held", "another trial's", "another host's"]
+)
+def test_app_rows_that_are_not_those_that_were_sealed(copy: RunFolder, harm: str) -> None:
+    """A file of an app without an answered request: only the manifest tells that it matters."""
+    path = app_file(copy, 0)
+    other = path.with_name("app-701-1.rows")
+    other.write_bytes(path.read_bytes()[:64] + bytes(640))
+    seal(path, copy, 0)
+    manifest = path.with_name(formats.MANIFEST)
+    sealed = json.loads(manifest.read_text())
+    if harm == "missing":
+        other.unlink()
+    elif harm in ("shorter", "longer"):
+        other.write_bytes(other.read_bytes()[:64] + bytes(64 if harm == "shorter" else 704))
+    elif harm == "held":
+        manifest.write_text(json.dumps({**sealed, "held": {other.name: [192]}}))
+    else:
+        manifest.write_text(json.dumps({**sealed, **({"trial": "09"} if "trial" in harm else {"host": "b"})}))
+    arm, said = judged(copy, 0)
+    assert_null(arm, DELIVERY)
+    assert arm["tps"] is not None
+    assert ("app1: its manifest speaks of" if harm.startswith("another") else f"app1: {other.name}") in said
+
+
+def test_every_held_file_is_said(copy: RunFolder) -> None:
+    path = copy.trials[0].raw("proxy1") / formats.MANIFEST
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps({**manifest, "held": {"access.jsonl": [1], "sample.jsonl": [2]}}))
+    arm, said = judged(copy, 0)
+    assert said.count("was still being written when it was sealed") == 2
+    assert "access.jsonl is not whole" in said and arm["undelivered"] is not None
+
+
+def test_a_line_file_cut_between_lines_does_not_name_servers(copy: RunFolder) -> None:
+    path = copy.trials[1].raw("proxy1") / "access.jsonl"
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-20]))
+    app_file(copy, 1, "app2").unlink()
+    arm, _ = judged(copy, 1)
+    assert arm["servers"][1]["requests"] is None and arm["tps"] is not None
+
+
+@pytest.mark.parametrize("text", ['{"files": [{"path": "a\\u0000b", "size": 1}]}', '{"files": [{"path": "%s", "size": 1}]}' % ("x" * 5000), '{"files": [], "held": 3}'])  # fmt: skip
+def test_a_manifest_of_rubbish_is_told(copy: RunFolder, text: str) -> None:
+    (copy.trials[0].raw("app1") / formats.MANIFEST).write_text(text)
+    assert "app1: " in judged(copy, 0)[1]
+
+
+# the clients' rows
+
+
+def wrong_header(rows: Rows, path: Path) -> Rows:
+    path.write_bytes(synthetic.header(formats.CLIENT_MAGIC, 2))
+    return rows
+
+
+def lose(rows: Rows, path: Path) -> Rows:
+    return np.delete(rows, np.flatnonzero(rows["kind"] == formats.KIND_REQUEST)[20:25])
+
+
+def blank(rows: Rows, path: Path) -> Rows:
+    rows[np.flatnonzero(rows["kind"] == formats.KIND_SECOND)[10]] = 0
+    return rows
+
+
+def twice(rows: Rows, path: Path) -> Rows:
+    at = np.flatnonzero(rows["kind"] == formats.KIND_REQUEST)[20]
+    return np.insert(rows, at, rows[at])
+
+
+def nothing(rows: Rows, path: Path) -> Rows:
+    return rows[:0]
+
+
+@pytest.mark.parametrize(
+    ("harm", "counts", "words"),
+    [
+        (wrong_header, True, "its header names worker 2"),
+        (lose, True, "5 numbers missing in the sequence"),
+        (blank, True, "1 row never written before rows that were"),
+        (twice, False, "Locust counted"),
+        (twice, True, "1 id written twice"),
+        (nothing, False, "holds no rows"),
+        (nothing, True, "holds no rows"),
+    ],
+)
+def test_a_worker_with_a_hole_in_its_rows(
+    copy: RunFolder, harm: Callable[[Rows, Path], Rows], counts: bool, words: str
+) -> None:
+    """Sealed like that: the file itself has to tell. `counts`: so does Locust's count."""
+    path = client_file(copy, 0, 1)
+    rows = harm(rows_of(path), path)
+    keep(path, rows)
+    if counts:
+        count(path, rows)
+    seal(path, copy, 0)
+    arm, said = judged(copy, 0)
+    assert words in said
+    assert_null(arm, CLIENTS)
+    assert arm["whole_run"]["requests"] is arm["whole_run"]["tps"] is arm["whole_run"]["undelivered"] is None
+    assert json.loads(copy.results.read_text())["arms"][1]["tps"] is not None
+
+
+def ends(rows: Rows) -> Any:
+    """When each row was written."""
+    begin = np.where(
+        rows["kind"] == formats.KIND_SECOND, rows.view(formats.SECOND_ROW)["start_us"], rows["start_us"]
+    )
+    return np.where(rows["kind"] == formats.KIND_REQUEST, rows["end_us"], begin)
+
+
+def with_a_request_in_flight(rows: Rows, from_us: int) -> tuple[Rows, int]:
+    """The rows up to a moment from which an earlier request is answered later than a later one, and that moment."""
+    for moment in range(from_us, from_us + 4_000_000, 10_000):
+        left = rows[ends(rows) < moment]
+        sequence = np.sort(left["id"][left["kind"] == formats.KIND_REQUEST])
+        if int(sequence[-1] - sequence[0]) + 1 > len(sequence):
+            return left, moment
+    raise AssertionError("no such moment")
+
+
+@pytest.mark.parametrize("how", ["fetched short", "killed", "disk full"])
+def test_a_worker_whose_last_rows_are_missing_ends_the_window(copy: RunFolder, how: str) -> None:
+    """What was in flight when the rows end has no row; that is no hole."""
+    path = client_file(copy, 1, 1)
+    zero = synthetic.T0 + synthetic.OFFSETS[path.parent.name]
+    left, moment = with_a_request_in_flight(rows_of(path), zero + 16_000_000)
+    keep(path, left)
+    if how == "killed":
+        path.write_bytes(path.read_bytes() + bytes(6400))  # room for rows
+        path.with_name("totals-1.json").unlink()
+    if how != "fetched short":
+        seal(path, copy, 1)
+    arm, said = judged(copy, 1)
+    assert "missing in the sequence" in said
+    assert "its last rows may be missing: the window ends where they end" in said
+    assert "of no known kind" not in said and "never written" not in said
+    assert arm["window"]["to_s"] == pytest.approx((moment - zero) / 1e6, abs=1) and arm["tps"] > 0
+    assert arm["undelivered"] is arm["whole_run"]["requests"] is arm["whole_run"]["undelivered"] is None
+    wrong, null = recompute.compare(copy.path)
+    assert wrong == [] and all("undelivered" in name or "whole_run" in name for name in null)
+
+
+def test_room_for_rows_at_the_end_is_no_loss(copy: RunFolder) -> None:
+    before = json.loads(copy.results.read_text())["arms"]
+    path = client_file(copy, 0, 1)
+    path.write_bytes(path.read_bytes() + bytes(64 * 1000))
+    seal(path, copy, 0)
+    made = results.analyse(copy.path)
+    assert made["incomplete"] == [] and made["arms"] == before
+
+
+@pytest.mark.parametrize("kind", [formats.KIND_REQUEST, formats.KIND_USER_STARTED, formats.KIND_SECOND])
+@pytest.mark.parametrize("time", [0, -(2**62), 2**62, 2**63 - 1])
+def test_a_time_that_cannot_be_is_set_aside(copy: RunFolder, kind: int, time: int) -> None:
+    path = client_file(copy, 0, 1)
+    rows = rows_of(path)
+    at = int(np.flatnonzero(rows["kind"] == kind)[1])
+    if kind == formats.KIND_SECOND:
+        rows.view(formats.SECOND_ROW)["start_us"][at] = time
+    else:
+        rows["end_us" if kind == formats.KIND_REQUEST else "start_us"][at] = time
+    keep(path, rows)
+    arm, said = judged(copy, 0)
+    assert "1 row set aside, with times that cannot be" in said
+    assert_null(arm, CLIENTS)
+
+
+# clocks
+
+
+def change_facts(
+    copy: RunFolder, trial: int, change: Callable[[dict[str, Any]], dict[str, Any] | None]
+) -> None:
+    path = copy.trials[trial].facts
+    lines = [change(json.loads(line)) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines if line is not None))
+
+
+@pytest.mark.parametrize("host", ["app1", "load1", "proxy1"])
+def test_of_a_clock_that_moved_the_one_before_counts(copy: RunFolder, host: str) -> None:
+    """Also where the later measurement is the better one: rows count from the beginning of their file."""
+    before = json.loads(copy.results.read_text())["arms"]
+
+    def step(line: dict[str, Any]) -> dict[str, Any]:
+        if (line["host"], line["when"]) == (host, "after"):
+            line["offset"] = {"best_us": line["offset"]["best_us"] + 60_000_000, "half_trip_us": 1}
+        return line
+
+    change_facts(copy, 1, step)
+    made = results.analyse(copy.path)
+    assert [{**arm, "trials": ()} for arm in made["arms"]] == [{**arm, "trials": ()} for arm in before]
+    (said,) = made["incomplete"]
+    assert f"{host}: its clock moved by 60000 ms" in said and "as it was" in said and "nginx" in said
+    assert recompute.compare(copy.path) == ([], [])
+
+
+def test_a_clock_measured_well_twice_is_the_better_one(copy: RunFolder) -> None:
+    change_facts(
+        copy, 0, lambda line: {**line, "offset": {"best_us": 5, "half_trip_us": 9}} if line["when"] == "after" and line["host"] == "load1" else line
+    )  # fmt: skip
+    assert clocks(copy.trials[0], ["load1"]).offsets == {"load1": 5}
+
+
+def test_load_hosts_whose_clocks_are_not_known_to_each_other(copy: RunFolder) -> None:
+    change_facts(copy, 0, lambda line: None if line["host"] == "load2" else line)
+    arm, said = judged(copy, 0)
+    assert "load2: its clock is not known against those of the other load hosts" in said
+    assert_null(arm, CLIENTS)
+
+
+# sources
+
+
+def test_a_source_that_was_removed_is_said(two_arms: RunFolder, copy: RunFolder, tmp_path: Path) -> None:
+    from analysis import report
+
+    other = RunFolder(copy.path.rename(tmp_path / "20261124T041500Z-other"))
+    _, page = report.together([two_arms.path, other.path], tmp_path / "results")
+    shutil.rmtree(other.path)
+    made = results.analyse(page.parent)
+    assert len(made["arms"]) == 2
+    assert made["incomplete"] == [f"{other.id}: holds no trial any more: its arms are missing"]
