@@ -17,6 +17,7 @@ from analysis.measures import window as windows
 from analysis.measures.columns import Clients, Ints, clients
 from analysis.measures.window import Window
 from analysis.readers import limiter
+from analysis.readers.clock import clocks
 from loadproof.plan.values import Inventory, TrialPlan
 from loadproof.runfolder.paths import TrialPaths
 
@@ -98,7 +99,9 @@ def judge(
         "servers": servers,
         "whole_run": _whole_run(tables, plan, requests, gone, pipes),
     }
-    notes += limiter.notes(paths, plan) if paths.hosts else ()
+    if paths.hosts:
+        stretch = (hold.from_us, hold.to_us) if hold else None
+        notes += limiter.notes(paths, plan, stretch, clocks(paths, load.hosts_of(plan)).of)
     return Judged(plan, tables, requests, hold, found, (*tables.notes, *notes))
 
 
