@@ -71,7 +71,7 @@ def judge(
     requests = clients(tables)
     hold, notes = windows.hold(tables, plan, requests) if paths.hosts else (None, ())
     server = attribution.servers(requests.id, tables, plan, names)
-    told = attribution.knows_servers(tables, plan, names)
+    told, untold = attribution.knows_servers(tables, plan, names, requests, server)
     gone = delivery.undelivered(tables, plan, requests)
     pipes = delivery.broken_pipes(tables, plan)
     figures = measured.figures(requests, hold)
@@ -79,12 +79,12 @@ def judge(
         _done(requests, hold, server, index) if told[host] else None for index, host in enumerate(plan.apps)
     ]
     cpu_s, odd = _cpu(tables, plan, hold, mine)
-    notes += odd
+    notes += (*untold, *odd)
     servers = [
         _server(host, index, plan, requests, hold, mine[index], cpu_s[index], gone, pipes)
         for index, host in enumerate(plan.apps)
     ]
-    unattributed = _count(_done(requests, hold, server, -1) if any(told.values()) else None)
+    unattributed = _count(_done(requests, hold, server, -1) if all(told.values()) else None)
     found = {
         "window": _window(hold, figures["mtt_ms"]),
         **figures,

@@ -125,6 +125,36 @@ def test_one_app_without_rows_leaves_the_other_its_own(copy: RunFolder) -> None:
     assert arm["servers"][1]["undelivered"] is None
 
 
+@pytest.mark.parametrize("kept", [0.0, 0.3])
+def test_a_log_of_nginx_with_holes_tells_no_server(copy: RunFolder, kept: float) -> None:
+    """app2 left no rows: its requests are known by nginx alone, all of them or none."""
+    paths = copy.trials[1]
+    for path in paths.raw("app2").glob("app-*.rows"):
+        path.unlink()
+    log = paths.raw("proxy1") / "access.jsonl"
+    lines_of = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join(lines_of[: int(len(lines_of) * kept)]))
+    for host in ("app2", "proxy1"):
+        synthetic.seal(paths.raw(host), host)
+    made = results.analyse(copy.path)
+    arm = made["arms"][1]
+    assert arm["servers"][0]["requests"] > 0
+    assert arm["servers"][1]["requests"] is arm["servers"][1]["errors"] is arm["unattributed"] is None
+    assert any("app2" in text and "unknown" in text for text in made["incomplete"])
+    if kept:
+        assert any("nginx's log lacks" in text for text in made["incomplete"])
+
+
+def test_successes_that_no_server_answered_hide_the_counts(tmp_path: Path) -> None:
+    """Half of the app's rows were never written, and nginx's log is gone."""
+    _, raw = synthetic.one_arm(tmp_path / "a")
+    raw.app["app1", 700], raw.proxy = raw.app["app1", 700][:3], []
+    made = results.analyse(synthetic.write_run(tmp_path / "b", [raw]).path)
+    (arm,) = made["arms"]
+    assert arm["unattributed"] is arm["servers"][0]["requests"] is None and arm["tps"] is not None
+    assert any("successes are in no server's rows" in text for text in made["incomplete"])
+
+
 def test_a_trial_that_was_never_fetched(copy: RunFolder) -> None:
     for path in sorted(copy.trials[0].raw().rglob("*"), reverse=True):
         path.unlink() if path.is_file() else path.rmdir()
