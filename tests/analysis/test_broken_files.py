@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -271,6 +274,35 @@ def test_tables_are_made_once_and_never_trusted_when_broken(copy: RunFolder) -> 
     load.tables(paths, plan, where, rebuild=True)
     assert {kind: where(kind).stat().st_mtime_ns for kind in load.KINDS} != stamps
     assert not list(copy.path.rglob("*.tmp"))
+
+
+def test_tables_of_other_raw_files_are_not_read(copy: RunFolder, tmp_path: Path) -> None:
+    """The same names and sizes, other content or another place."""
+    paths = copy.trials[0]
+    plan = record.read_plan(paths.plan)
+
+    def where(kind: str) -> Path:
+        return copy.table(kind, paths.name)
+
+    before = load.tables(paths, plan, where).requests
+    path = paths.raw("load1") / "requests-1.rows"
+    rows = np.frombuffer(path.read_bytes()[64:], formats.CLIENT_ROW).copy()
+    rows["error"][rows["kind"] == formats.KIND_REQUEST] = formats.ERROR_CLASSES.index("timeout")
+    path.write_bytes(path.read_bytes()[:64] + rows.tobytes())
+    assert not load.tables(paths, plan, where).requests.equals(before)
+    made = where("requests").stat().st_mtime_ns
+    manifest = paths.raw("load1") / formats.MANIFEST
+    stamp, text = manifest.stat(), manifest.read_text()
+    manifest.write_text(
+        text.replace('"sha256": ""', '"sha256": "5"', 1).replace('"format": 1', '"format":1', 1)
+    )
+    os.utime(manifest, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    load.tables(paths, plan, where)
+    assert where("requests").stat().st_mtime_ns != made
+    made = where("requests").stat().st_mtime_ns
+    moved = RunFolder(Path(shutil.copytree(copy.path, tmp_path / "elsewhere" / copy.id)))
+    load.tables(moved.trials[0], plan, where)
+    assert where("requests").stat().st_mtime_ns != made
 
 
 def test_random_damage_never_crashes(copy: RunFolder) -> None:
