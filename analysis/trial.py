@@ -16,7 +16,7 @@ from analysis.measures import figures as measured
 from analysis.measures import window as windows
 from analysis.measures.columns import Clients, Ints, Mask, clients
 from analysis.measures.window import Window
-from analysis.readers import limiter
+from analysis.readers import journal, limiter
 from analysis.readers.clock import clocks
 from loadproof.plan.values import Inventory, TrialPlan
 from loadproof.runfolder.paths import TrialPaths
@@ -98,7 +98,7 @@ def judge(
     if paths.hosts:
         stretch = (hold.from_us, hold.to_us) if hold else None
         notes += limiter.notes(paths, plan, stretch, clocks(paths, load.hosts_of(plan)).of)
-    return Judged(plan, tables, requests, hold, found, (*tables.notes, *notes))
+    return Judged(plan, tables, requests, hold, found, (*tables.notes, *notes, *journal.notes(paths)))
 
 
 def _done(requests: Clients, hold: Window | None, server: Ints, index: int) -> Mask | None:
