@@ -247,7 +247,6 @@ def demo(context: Context, inventory: str = "", i: str = "", group: str = "", li
     """Everything once: local hosts, deploy, 1 server, 2 servers, fetch, report."""
     from loadproof.campaign import bench as benches
     from loadproof.campaign import collect
-    from loadproof.console import summary
     from loadproof.console import trial as show
     from loadproof.plan import experiment
 
@@ -258,7 +257,6 @@ def demo(context: Context, inventory: str = "", i: str = "", group: str = "", li
     say("\nfetching and analysing ...")
     results, report = collect.fetch_and_analyse(folder, hosts)
     finish(results, report, as_json=False)
-    print(summary.ratio(results))
 
 
 @word(

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.load import Tables
-from analysis.measures.columns import Ints, coded, counted, ids, ints
+from analysis.measures.columns import Clients, Ints, coded, counted, ids, ints
 from loadproof.plan.values import Inventory, TrialPlan
 
 
@@ -22,12 +22,27 @@ def addresses(inventory: Inventory | None) -> dict[str, str]:
 
 
 def knows_servers(
-    tables: Tables, names: dict[str, str], apps: dict[str, bool], answered: Ints
-) -> dict[str, bool]:
-    """Whether the requests of each server can be told: by its own rows, where they are all there (`apps`), or by
-    nginx's upstream addresses, unless an answered request has no server (`answered`: theirs, -1 for none)."""
-    proxy = bool(tables.present["proxy"]) and not bool((answered < 0).any())
-    return {host: whole or (proxy and host in names.values()) for host, whole in apps.items()}
+    tables: Tables, names: dict[str, str], whole: dict[str, bool], requests: Clients, server: Ints
+) -> tuple[dict[str, bool], tuple[str, ...]]:
+    """Whether the requests of each server can be told, and why not, in words: by its own rows where they are all there
+    (`whole`), or by nginx's upstream addresses when nginx's log has every success. `server` is what `servers` gave for
+    the requests."""
+    good = requests.id[requests.ok]
+    logged = np.isin(good, ids(tables.proxy))
+    proxy, lacking = bool(tables.present["proxy"]), int(np.count_nonzero(~logged))
+    told = {host: rows or (proxy and not lacking and host in names.values()) for host, rows in whole.items()}
+    notes = [
+        f"{host}: its rows are not all there, and nginx's log lacks {lacking} of {len(good)} successes; its requests are unknown"
+        for host, known in told.items()
+        if not known and proxy and lacking and host in names.values()
+    ]
+    nowhere = int(np.count_nonzero(requests.ok & (server < 0)))
+    if nowhere and all(told.values()):  # an answer comes from a server: rows of one are missing
+        notes.append(
+            f"{nowhere} of {len(good)} successes are in no server's rows; requests per server are unknown"
+        )
+        told = dict.fromkeys(told, False)
+    return told, tuple(notes)
 
 
 def servers(wanted: NDArray[np.uint64], tables: Tables, plan: TrialPlan, names: dict[str, str]) -> Ints:

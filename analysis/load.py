@@ -10,6 +10,7 @@ All `*_us` are µs since the epoch on the control machine's clock: host time min
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -26,6 +27,7 @@ from analysis.readers.clock import Clocks, clocks
 from analysis.readers.outcome import Outcome
 from loadproof.plan.values import TrialPlan
 from loadproof.runfolder import atomic
+from loadproof.runfolder.formats import MANIFEST
 from loadproof.runfolder.paths import TrialPaths
 
 FORMAT = 2  # goes up when a column changes its meaning
@@ -60,7 +62,7 @@ def hosts_of(plan: TrialPlan) -> tuple[str, ...]:
 
 def tables(paths: TrialPaths, plan: TrialPlan, where: Callable[[str], Path], rebuild: bool = False) -> Tables:
     """The tables of a trial; `where(kind)` is the file of each. They are read when they were made of the raw files that
-    are here now (same names, sizes and offsets), else made again; an unreadable one is never trusted."""
+    are here now (same folder, names, sizes, times, hashes and offsets), else made again; an unreadable one is never trusted."""
     hosts = hosts_of(plan)
     clock = clocks(paths, hosts)
     source = _source(paths, clock)
@@ -81,14 +83,17 @@ def tables(paths: TrialPaths, plan: TrialPlan, where: Callable[[str], Path], reb
 
 
 def _source(paths: TrialPaths, clock: Clocks) -> str:
-    """What the tables are made of; it differs when they have to be made again."""
-    files = sorted(
-        (f"{host}/{item.name}", item.stat().st_size)
-        for host in paths.hosts
-        for item in paths.raw(host).iterdir()
-        if item.is_file()
-    )
-    return json.dumps([FORMAT, files, sorted(clock.offsets.items())])
+    """What the tables are made of, as a hash; it differs when they have to be made again."""
+    files = []
+    for host in paths.hosts:
+        for item in sorted(paths.raw(host).iterdir()):
+            if item.is_file():
+                seen = item.stat()
+                files.append((f"{host}/{item.name}", seen.st_size, seen.st_mtime_ns))
+                if item.name == MANIFEST:  # it holds the hash of every other file
+                    files.append((hashlib.sha256(item.read_bytes()).hexdigest(), 0, 0))
+    made = [FORMAT, str(paths.path.resolve()), files, sorted(clock.offsets.items())]
+    return hashlib.sha256(json.dumps(made).encode()).hexdigest()
 
 
 def _make(

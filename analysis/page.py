@@ -4,17 +4,14 @@ does not hold."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 from analysis import about
 from analysis.results import Judgement
-from analysis.words import NONE, number, share
+from analysis.words import NONE, number
+from loadproof.runfolder import shown
 
 Arm = Mapping[str, Any]
-# below so many successes every one of them may lie under the percentile (95 % certainty): it is not shown
-ENOUGH = {"p50_ms": 5, "p95_ms": 59, "p99_ms": 299}
-SHARE_POINTS = 1.0  # arms whose failed share differs by more: latencies of successes are not compared
 
 
 def context(judgement: Judgement) -> dict[str, Any]:
@@ -31,7 +28,7 @@ def context(judgement: Judgement) -> dict[str, Any]:
         "runs": runs,
         "arms": [arm["label"] for arm in arms],
         "figures": figures(arms),
-        "sentences": sentences(arms),
+        "sentences": judgement.results["sentences"],
         "whole": whole(arms),
         "errors": by_class(arms),
         "errors_by_server": by_server(arms),
@@ -54,10 +51,8 @@ def figures(arms: Sequence[Arm]) -> list[tuple[str, str, list[str]]]:
 
     def quantile(name: str) -> Callable[[Arm], str]:
         def text(arm: Arm) -> str:
-            if arm[name] is None:
-                return NONE
-            good = arm["requests"] - arm["failures"]
-            return number(arm[name]) if good >= ENOUGH[name] else f"{NONE} (n < {ENOUGH[name]})"
+            few = shown.too_few(arm, name)
+            return f"{NONE} ({few})" if few else number(arm[name])
 
         return text
 
@@ -95,8 +90,8 @@ def window(arm: Arm) -> str:
 
 def failed(arm: Arm) -> str:
     """Count and share."""
-    percent = share(arm["failures"], arm["requests"])
-    return number(arm["failures"]) + (f" ({percent:.1f} %)" if percent is not None else "")
+    percent = shown.share(arm["failures"], arm["requests"])
+    return number(arm["failures"]) + (f" ({percent})" if percent else "")
 
 
 def cpu(arm: Arm) -> str:
@@ -108,46 +103,6 @@ def limit(arm: Arm) -> str:
     """The limit of the servers; they share one."""
     found = {server["limit_percent"] for server in arm["servers"]}
     return " · ".join("none" if one is None else number(one) for one in found) or NONE
-
-
-def sentences(arms: Sequence[Arm]) -> list[tuple[str, str]]:
-    """(kind, sentence) above the table: what may be concluded, and what may not."""
-    said = []
-    if arms and all(len(arm["trials"]) == 1 for arm in arms):
-        said.append(("note", "One trial per arm: an anecdote, no interval."))
-    short = [arm["label"] for arm in arms if (arm["window"] or {}).get("short")]
-    if short:
-        said.append(
-            (
-                "warn",
-                f"The window of {', '.join(short)} is short (below 15 s or 20 times its MTT): its figures are shown and not compared.",
-            )
-        )
-    shares = [one for arm in arms if (one := share(arm["failures"], arm["requests"])) is not None]
-    if len(shares) > 1 and max(shares) - min(shares) > SHARE_POINTS:
-        text = f"The failed share differs by {max(shares) - min(shares):.1f} points between arms: whoever fails more looks faster, so MTT and percentiles of successes are not to be compared; the time to an answer or to giving up is."
-        said.append(("warn", text))
-    if not short:
-        said += [
-            ("note", text) for one, other in pairwise(arms) if len(arms) == 2 and (text := ratio(one, other))
-        ]
-    unknown = [arm["label"] for arm in arms if arm["tps"] is None]
-    if unknown:
-        said.append(
-            ("warn", f"No figures for {', '.join(unknown)}; the list at the end says what is missing.")
-        )
-    return said
-
-
-def ratio(one: Arm, other: Arm) -> str:
-    """TPS of the second arm over the first, beside the ratio of the CPU they got."""
-    if not one["tps"] or other["tps"] is None:
-        return ""
-    text = f"TPS of {other['label']} is {other['tps'] / one['tps']:.2f} times that of {one['label']}"
-    spent = [[server["cpu_percent"] for server in arm["servers"]] for arm in (one, other)]
-    if any(None in each for each in spent) or not sum(spent[0]):
-        return f"{text}."
-    return f"{text}; the CPU its servers got together is {sum(spent[1]) / sum(spent[0]):.2f} times theirs."
 
 
 def whole(arms: Sequence[Arm]) -> list[tuple[str, list[str]]]:

@@ -16,7 +16,7 @@ from analysis import drawing, page, results
 from analysis.results import Judgement
 from analysis.series import series
 from analysis.words import GLOSSARY, visible
-from loadproof.errors import RecordUnreadable
+from loadproof.errors import BadInput, Problem, RecordUnreadable
 from loadproof.runfolder import atomic, record
 from loadproof.runfolder.formats import FORMAT
 from loadproof.runfolder.paths import RunFolder
@@ -33,10 +33,11 @@ def render(run: Path) -> Path:
 
 def together(runs: Sequence[Path], into: Path) -> tuple[dict[str, Any], Path]:
     """Several runs side by side: a new run folder below `into` that names its sources; they are not changed. Gives its
-    results.json as a value and the path of its report. Raises RecordUnreadable before anything is made."""
+    results.json as a value and the path of its report. Raises RecordUnreadable or BadInput before anything is made."""
     sources = tuple(
         dict.fromkeys(one for run in runs for one in results.sources_of(RunFolder(Path(run).resolve())))
     )
+    _refuse_twins(sources)
     first = [record.read_run(source) for source in sources][0]
     for source in sources:
         if not source.trials:
@@ -51,6 +52,22 @@ def together(runs: Sequence[Path], into: Path) -> tuple[dict[str, Any], Path]:
     atomic.write_json(folder.run, {"format": FORMAT, **record.to_json(made)})
     judgement = results.judge(folder)
     return judgement.results, write(judgement)
+
+
+def _refuse_twins(sources: Sequence[RunFolder]) -> None:
+    """Two runs with one id would be one arm, and read each other's tables."""
+    by_id: dict[str, list[str]] = {}
+    for source in sources:
+        by_id.setdefault(source.id, []).append(str(source.path))
+    problems = [
+        Problem(f"these are different folders with one id, {id}: {', '.join(paths)}")
+        for id, paths in by_id.items()
+        if len(paths) > 1
+    ]
+    if problems:
+        raise BadInput(
+            problems, next="rename one of the folders, as in 20261124T031500Z-other; then inv report"
+        )
 
 
 def write(judgement: Judgement) -> Path:

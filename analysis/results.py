@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from analysis import sentences
 from analysis import trial as trials
 from analysis.trial import Judged
 from loadproof.errors import RecordUnreadable
@@ -121,7 +122,8 @@ def build(
     results: dict[str, Any] = {"format": FORMAT, "run": run}
     if several or (sources and sources[0].id != run):
         results["sources"] = [source.id for source in sources]
-    return {**results, "arms": made, "incomplete": list(said)}
+    said_of_arms = [list(one) for one in sentences.sentences(made)]
+    return {**results, "arms": made, "sentences": said_of_arms, "incomplete": list(said)}
 
 
 def _short_names(runs: Sequence[str]) -> dict[str, str]:
@@ -143,4 +145,6 @@ def _arm(label: str, members: Sequence[Member]) -> dict[str, Any]:
         for one in members
     ]
     figures = members[0].judged.figures if len(members) == 1 else trials.unknown()
-    return {"label": label, "factors": dict(members[0].judged.plan.factors), **figures, "trials": listed}
+    plan = members[0].judged.plan
+    made_with = {"factors": dict(plan.factors), "setup": sentences.setup(plan)}
+    return {"label": label, **made_with, **figures, "trials": listed}

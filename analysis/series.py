@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -36,7 +38,8 @@ class Series:
 
 
 def series(members: Sequence[tuple[str, Judged]]) -> Series:
-    """The series of labelled trials; those without a second 0 or without requests have none."""
+    """The series of labelled trials; those without a second 0, without requests, or without the rows of a Locust worker
+    have none."""
     known = [(label, judged, found) for label, judged in members if (found := _stretch(judged)) is not None]
     longest = max((end - begin) / 1e6 for _, _, (begin, end) in known) if known else 1.0
     width = next((one for one in WIDTHS if longest / one <= MOST_BINS), WIDTHS[-1])
@@ -61,14 +64,14 @@ def series(members: Sequence[tuple[str, Judged]]) -> Series:
 def _stretch(judged: Judged) -> tuple[int, int] | None:
     """Second 0 and the end of what is drawn, in µs: the hold's end, so that what our own stop does is not drawn."""
     run = windows.run(judged.tables, judged.requests)
-    if run is None:
+    if run is None or not windows.complete(judged.tables, judged.plan):
         return None
     return run.zero_us, judged.hold.to_us if judged.hold else run.to_us
 
 
 def _edges(zero: int, end: int, width: int) -> Ints:
     """Edges of the whole bins between second 0 and the end."""
-    count = max(1, round((end - zero) / 1e6 / width - 0.05))
+    count = max(0, math.floor((end - zero) / 1e6 / width + 0.05))  # a stop a blink early does not cost a bin
     return zero + np.arange(count + 1, dtype=np.int64) * width * 1_000_000
 
 
@@ -120,12 +123,12 @@ def _cpu(label: str, judged: Judged, zero: int, end: int, width: int) -> Iterato
     edges = _edges(zero, end, width)
     for host in judged.plan.apps:
         at, used = cpu.series(judged.tables, host)
-        if len(at) < 2:
+        if len(at) < 2 or not cpu.seen(judged.tables, host, zero, end):
             continue
-        known = (edges >= at[0]) & (edges <= at[-1])
+        gaps = cpu.gaps(at)
         curve = np.interp(edges - zero, at - zero, used)
-        for index in range(len(edges) - 1):
-            if known[index] and known[index + 1]:
+        for index, (left, right) in enumerate(pairwise(edges)):
+            if left >= at[0] and right <= at[-1] and not any(a < right and b > left for a, b in gaps):
                 percent = float(curve[index + 1] - curve[index]) / (width * 1e9) * 100
                 yield label, host, (index + 0.5) * width, percent
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,10 @@ from analysis.load import Tables
 from analysis.measures import cpu, delivery
 from analysis.measures import figures as measured
 from analysis.measures import window as windows
-from analysis.measures.columns import Clients, Ints, clients
+from analysis.measures.columns import Clients, Ints, Mask, clients
 from analysis.measures.window import Window
-from analysis.readers import limiter
+from analysis.readers import journal, limiter
+from analysis.readers.clock import clocks
 from loadproof.plan.values import Inventory, TrialPlan
 from loadproof.runfolder.paths import TrialPaths
 
@@ -71,37 +72,57 @@ def judge(
     hold, notes = windows.hold(tables, plan, requests) if paths.hosts else (None, ())
     server = attribution.servers(requests.id, tables, plan, names)
     known, said = delivery.known(tables, plan, requests, names)
-    told = attribution.knows_servers(tables, names, known, server[requests.ok])
+    told, untold = attribution.knows_servers(tables, names, known, requests, server)
     gone = delivery.undelivered(tables, plan, requests, known)
     pipes = delivery.broken_pipes(tables, plan, known)
     figures = measured.figures(requests, hold)
-    cpu_s = {host: cpu.seconds(tables, host, hold) for host in plan.apps}
-    notes += tuple(
-        f"{host}: its samples do not reach over the window; its CPU is unknown"
-        for host, found in cpu_s.items() if found is None and hold is not None and host in tables.present["cpu"]
-    )  # fmt: skip
+    mine = [
+        _done(requests, hold, server, index) if told[host] else None for index, host in enumerate(plan.apps)
+    ]
+    cpu_s, odd = _cpu(tables, plan, hold, mine)
+    notes += (*untold, *odd)
     servers = [
-        _server(host, index, plan, requests, hold, server, told[host], cpu_s[host], gone, pipes)
+        _server(host, index, plan, requests, hold, mine[index], cpu_s[index], gone, pipes)
         for index, host in enumerate(plan.apps)
     ]
-    unattributed = None
-    if hold is not None and any(told.values()):
-        unattributed = int(
-            np.count_nonzero((server < 0) & requests.inside(hold.from_us, hold.to_us) & ~requests.cut)
-        )
+    unattributed = _count(_done(requests, hold, server, -1) if all(told.values()) else None)
     found = {
         "window": _window(hold, figures["mtt_ms"]),
         **figures,
         "unattributed": unattributed,
         "undelivered": gone.count(hold) if hold else None,
         "broken_pipe": pipes.count(hold) if hold else None,
-        "efficiency": efficiency(figures, list(cpu_s.values())),
+        "efficiency": efficiency(figures, cpu_s),
         "servers": servers,
         "whole_run": _whole_run(tables, plan, requests, gone, pipes),
     }
     notes += said
-    notes += limiter.notes(paths, plan) if paths.hosts else ()
-    return Judged(plan, tables, requests, hold, found, (*tables.notes, *notes))
+    if paths.hosts:
+        stretch = (hold.from_us, hold.to_us) if hold else None
+        notes += limiter.notes(paths, plan, stretch, clocks(paths, load.hosts_of(plan)).of)
+    return Judged(plan, tables, requests, hold, found, (*tables.notes, *notes, *journal.notes(paths)))
+
+
+def _done(requests: Clients, hold: Window | None, server: Ints, index: int) -> Mask | None:
+    """The requests of a server (-1: of none) that completed in the window; None without a window."""
+    if hold is None:
+        return None
+    mask: Mask = requests.inside(hold.from_us, hold.to_us) & ~requests.cut & (server == index)
+    return mask
+
+
+def _count(mask: Mask | None) -> int | None:
+    return None if mask is None else int(np.count_nonzero(mask))
+
+
+def _cpu(
+    tables: Tables, plan: TrialPlan, hold: Window | None, mine: Sequence[Mask | None]
+) -> tuple[list[float | None], tuple[str, ...]]:
+    """CPU-seconds of each server in the window, and what is odd about them."""
+    found = [
+        cpu.seconds(tables, host, hold, _count(done)) for host, done in zip(plan.apps, mine, strict=True)
+    ]
+    return [used for used, _ in found], tuple(text for _, said in found for text in said)
 
 
 def efficiency(figures: dict[str, Any], cpu_s: list[float | None]) -> float | None:
@@ -120,16 +141,12 @@ def _window(hold: Window | None, mtt_ms: float | None) -> dict[str, Any] | None:
 
 
 def _server(
-    host: str, index: int, plan: TrialPlan, requests: Clients, hold: Window | None, server: Ints, told: bool,
+    host: str, index: int, plan: TrialPlan, requests: Clients, hold: Window | None, done: Mask | None,
     cpu_s: float | None, gone: delivery.Undelivered, pipes: delivery.BrokenPipes,
 ) -> dict[str, Any]:  # fmt: skip
-    count = errors = None
-    if hold is not None and told:
-        done = requests.inside(hold.from_us, hold.to_us) & ~requests.cut & (server == index)
-        count, errors = int(np.count_nonzero(done)), measured.errors(requests, done & ~requests.ok)
     return {
         "host": host,
-        "requests": count,
+        "requests": _count(done),
         "cpu_percent": cpu.percent(cpu_s, hold),
         "cpu_s": cpu_s,
         "limit_percent": plan.limit.percent if plan.limit.kind != "none" else None,
@@ -138,7 +155,7 @@ def _server(
         "first_broken_pipe_s": pipes.first_s(hold.zero_us if hold else None, index)
         if pipes.known[host]
         else None,
-        "errors": errors,
+        "errors": None if done is None else measured.errors(requests, done & ~requests.ok),
     }
 
 

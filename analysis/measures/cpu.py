@@ -8,25 +8,49 @@ from analysis.load import Tables
 from analysis.measures.columns import Ints, ints, is_text
 from analysis.measures.window import Window
 
+GAP_US = 2_000_000  # samples come every 0.5 s
+
 
 def series(tables: Tables, host: str, column: str = "app_ns") -> tuple[Ints, Ints]:
-    """(µs, ns used since the first sample) of one host, in order of time."""
+    """(µs, ns used since the first sample) of one host, in order of time; or another column of its samples."""
     mine = is_text(tables.cpu, "host", host)
     at, used = ints(tables.cpu, "at_us")[mine], ints(tables.cpu, column)[mine]
     order = np.argsort(at, kind="stable")
     return at[order], used[order]
 
 
-def seconds(tables: Tables, host: str, window: Window | None) -> float | None:
-    """CPU-seconds of the app's process tree on a host in a window: cumulative CPU at its two edges, each interpolated
-    linearly between the samples around it. None when samples do not reach over both edges."""
-    if window is None:
-        return None
+def seconds(
+    tables: Tables, host: str, window: Window | None, requests: int | None
+) -> tuple[float | None, tuple[str, ...]]:
+    """CPU-seconds of the app's process tree on a host in a window, and what is odd about them, in words: cumulative CPU at
+    its two edges, each interpolated linearly between the samples around it. None when samples do not reach over both
+    edges or are too far apart there, and when no process was ever seen although the server had requests (None: unknown)."""
+    if window is None or host not in tables.present["cpu"]:
+        return None, ()
     at, used = series(tables, host)
     if len(at) < 2 or at[0] > window.from_us or at[-1] < window.to_us:
-        return None
+        return None, (f"{host}: its samples do not reach over the window; its CPU is unknown",)
+    inside = [(begin, end) for begin, end in gaps(at) if begin < window.to_us and end > window.from_us]
+    if any(begin < edge < end for begin, end in inside for edge in (window.from_us, window.to_us)):
+        return None, (f"{host}: its samples have a gap at an edge of the window; its CPU is unknown",)
+    if requests != 0 and not seen(tables, host, window.from_us, window.to_us):
+        return None, (f"{host}: no process of the app in any sample of the window; its CPU is unknown",)
     edges = np.interp([window.from_us - at[0], window.to_us - at[0]], at - at[0], used)
-    return float(edges[1] - edges[0]) / 1e9
+    longest = max((end - begin for begin, end in inside), default=0) / 1e6
+    said = f"{host}: its samples have a gap of {longest:.1f} s in the window; processes that came and went in it are not seen"
+    return float(edges[1] - edges[0]) / 1e9, (said,) if inside else ()
+
+
+def gaps(at: Ints) -> list[tuple[int, int]]:
+    """Where samples in order of time are more than 2 s apart: what happened in between is not known."""
+    wide = np.flatnonzero(np.diff(at) > GAP_US)
+    return [(int(at[index]), int(at[index + 1])) for index in wide]
+
+
+def seen(tables: Tables, host: str, from_us: int, to_us: int) -> bool:
+    """Whether any sample of a host in a stretch holds a process of the app."""
+    at, count = series(tables, host, "app_processes")
+    return bool((count[(at >= from_us) & (at <= to_us)] > 0).any())
 
 
 def percent(cpu_s: float | None, window: Window | None) -> float | None:

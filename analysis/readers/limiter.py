@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +13,43 @@ from loadproof.plan.values import TrialPlan
 from loadproof.runfolder.paths import TrialPaths
 
 EXPECTED_END = ("SIGTERM",)  # our own `lift`
+PUT_BACK_US = 2_000_000  # the supervisor is back on a new process within 1 s, within 2 s of its own death
+LEAST_US = 50_000  # shorter lacks would read "0.0 s"
+Stretch = tuple[int, int]  # [from, to) in µs
 
 
-def notes(paths: TrialPaths, plan: TrialPlan) -> tuple[str, ...]:
-    """Sentences on limits that were not in force, were lost on the way, or ended before the load did."""
+def notes(
+    paths: TrialPaths, plan: TrialPlan, window: Stretch | None, offset: Callable[[str], int]
+) -> tuple[str, ...]:
+    """Sentences on limits that were not in force, were lost on the way, or did not cover the window (µs on the control
+    machine's clock; `offset` gives the µs that a host's clock is ahead of it)."""
     if plan.limit.kind == "none":
         return ()
-    return tuple(note for host in plan.apps for note in _host(host, paths.raw(host) / "limiter.jsonl"))
+    found: list[str] = []
+    for host in plan.apps:
+        malformed = lines.Malformed()
+        try:
+            events = list(_events(paths.raw(host) / "limiter.jsonl", malformed))
+        except OSError as error:
+            found.append(f"{host}: limiter.jsonl: {error.strerror}; whether the limit held is unknown")
+            continue
+        found += malformed.note(f"{host}: limiter.jsonl")
+        said = [*_told(events), *_uncovered(events, plan.limit.kind, window, offset(host))]
+        found += [f"{host}: {text}" for text in said]
+    return tuple(found)
 
 
-def _host(host: str, path: Path) -> Iterator[str]:
-    malformed = lines.Malformed()
-    try:
-        events = list(_events(path, malformed))
-    except OSError as error:
-        yield f"{host}: limiter.jsonl: {error.strerror}; whether the limit held is unknown"
-        return
-    yield from malformed.note(f"{host}: limiter.jsonl")
-    if not any(event.get("event") == "started" for event in events):
-        yield f"{host}: the limiter never started"
+def _told(events: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What the supervisor itself says went wrong."""
+    names = {event.get("event") for event in events}
+    if "started" not in names:
+        yield "the limiter never started"
+    elif "attached" not in names:
+        yield "the limit was never attached"
     for why in _distinct(
         event.get("why") for event in events if event.get("event") == "in_force" and not event.get("ok")
     ):
-        yield f"{host}: the limit was {why}"
+        yield f"the limit was {why}"
     # "forked" is no loss: the limiter begins anew to watch the app's children too
     lost = Counter(
         str(event.get("what")).partition(":")[0] for event in events if event.get("event") == "gone"
@@ -44,10 +58,60 @@ def _host(host: str, path: Path) -> Iterator[str]:
     if lost:
         what = ", ".join(name if count == 1 else f"{name} {count} times" for name, count in lost.items())
         back = "and put back" if _ends_attached(events) else "and not put back"
-        yield f"{host}: the limit was lost ({what} gone) {back}; limiter.jsonl has the times"
+        yield f"the limit was lost ({what} gone) {back}; limiter.jsonl has the times"
     for why in _distinct(event.get("why") for event in events if event.get("event") == "ended"):
         if why not in EXPECTED_END:
-            yield f"{host}: the limiter ended by itself: {why}"
+            yield f"the limiter ended by itself: {why}"
+
+
+def _uncovered(
+    events: Sequence[Mapping[str, Any]], kind: str, window: Stretch | None, offset: int
+) -> Iterator[str]:
+    """How much of the window had no limit, and for how much of it nobody knows."""
+    if window is None or "attached" not in {event.get("event") for event in events}:
+        return
+    try:
+        held, open_us = _held(events, kind, offset)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        yield "limiter.jsonl has events without a time; whether the limit held over the window is unknown"
+        return
+    begin, end = window
+    unknown = 0 if open_us is None else max(0, end - max(begin, open_us))
+    covered = sum(max(0, min(end, to) - max(begin, since)) for since, to in held)
+    if (lacking := end - begin - covered - unknown) >= LEAST_US:
+        yield f"no limit for {lacking / 1e6:.1f} s of the window"
+    if unknown >= LEAST_US:
+        yield (
+            f"whether the limit held is unknown for {unknown / 1e6:.1f} s of the window: its supervisor ended without a word"
+        )
+
+
+def _held(events: Sequence[Mapping[str, Any]], kind: str, offset: int) -> tuple[list[Stretch], int | None]:
+    """Stretches in which the limit held, those and while it was put back; and since when it was attached
+    with nothing said of its end."""
+    held: list[Stretch] = []
+    begun: int | None = None
+    for event in events:
+        attaches = event.get("event") == "attached"
+        if not attaches and not _ends(event, kind):
+            continue
+        at = int(event["realtime_us"]) - offset
+        if attaches and begun is None:
+            if held and at - held[-1][1] <= PUT_BACK_US:
+                held.append((held[-1][1], at))
+            begun = at
+        elif not attaches and begun is not None:
+            held.append((begun, at))
+            begun = None
+    return held, begun
+
+
+def _ends(event: Mapping[str, Any], kind: str) -> bool:
+    """Whether a limit that held is over: a quota stays on the unit whatever becomes of the app."""
+    if kind == "quota":
+        taken = event.get("event") == "gone" and str(event.get("what")).startswith("quota")
+        return taken or event.get("event") in ("lifted", "ended")
+    return event.get("event") in ("gone", "detached", "lifted", "ended")
 
 
 def _events(path: Path, malformed: lines.Malformed) -> Iterator[dict[str, Any]]:
@@ -63,7 +127,7 @@ def _events(path: Path, malformed: lines.Malformed) -> Iterator[dict[str, Any]]:
                 malformed.add(line)
 
 
-def _ends_attached(events: list[dict[str, Any]]) -> bool:
+def _ends_attached(events: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a limit was attached after the last one was lost."""
     order = [event.get("event") for event in events if event.get("event") in ("attached", "gone")]
     return order[-1:] == ["attached"]

@@ -6,12 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from loadproof.console.text import escape, number, table
-
-ANECDOTE = "one trial per arm: an anecdote, no interval"
+from loadproof.runfolder import shown
 
 
 def summary(results: Mapping[str, Any]) -> str:
-    """The arms side by side, errors by class, CPU per server; says what is missing."""
+    """The arms side by side, errors by class, CPU per server; what is missing, and what may be concluded."""
     arms: list[Mapping[str, Any]] = list(results["arms"])
     lines = [f"run {escape(results['run'])}", "", _figures(arms)]
     lines += ["", _servers(arms)]
@@ -19,16 +18,18 @@ def summary(results: Mapping[str, Any]) -> str:
     if errors:
         lines += ["", errors]
     lines += [f"incomplete: {escape(text)}" for text in results.get("incomplete", ())]
-    if arms and all(len(arm["trials"]) == 1 for arm in arms):
-        lines += ["", ANECDOTE]
+    lines += ["", *(escape(text) for _, text in results["sentences"])]
     return "\n".join(lines)
 
 
 def _figures(arms: Sequence[Mapping[str, Any]]) -> str:
-    def share(arm: Mapping[str, Any]) -> str:
-        if not arm["requests"] or arm["failures"] is None:
-            return "-"
-        return f"{100 * arm['failures'] / arm['requests']:.2f} %"
+    def failed(arm: Mapping[str, Any]) -> str:
+        percent = shown.share(arm["failures"], arm["requests"])
+        return number(arm["failures"]) + (f" ({percent})" if percent else "")
+
+    def quantile(arm: Mapping[str, Any], name: str) -> str:
+        few = shown.too_few(arm, name)
+        return f"- ({few})" if few else number(arm[name])
 
     def window(arm: Mapping[str, Any]) -> str:
         frame = arm["window"] or {}
@@ -42,11 +43,12 @@ def _figures(arms: Sequence[Mapping[str, Any]]) -> str:
         ("TPS", [number(arm["tps"]) for arm in arms]),
         ("MTT ms", [number(arm["mtt_ms"]) for arm in arms]),
         ("MTSD ms", [number(arm["mtsd_ms"]) for arm in arms]),
-        ("p50 ms", [number(arm["p50_ms"]) for arm in arms]),
-        ("p95 ms", [number(arm["p95_ms"]) for arm in arms]),
-        ("p99 ms", [number(arm["p99_ms"]) for arm in arms]),
+        ("p50 ms", [quantile(arm, "p50_ms") for arm in arms]),
+        ("p95 ms", [quantile(arm, "p95_ms") for arm in arms]),
+        ("p99 ms", [quantile(arm, "p99_ms") for arm in arms]),
+        ("answer or give up ms", [number(arm["answer_or_give_up_ms"]) for arm in arms]),
         ("requests", [number(arm["requests"]) for arm in arms]),
-        ("failed", [f"{number(arm['failures'])} ({share(arm)})" for arm in arms]),
+        ("failed", [failed(arm) for arm in arms]),
         ("undelivered", [number(arm["undelivered"]) for arm in arms]),
         ("BrokenPipeError", [number(arm["broken_pipe"]) for arm in arms]),
         ("successes per CPU-second", [number(arm["efficiency"]) for arm in arms]),
@@ -82,19 +84,6 @@ def _errors(arms: Sequence[Mapping[str, Any]]) -> str:
         for name, count in (arm["whole_run"]["errors"] or {}).items()
     ]
     return table(("arm", "error (whole run)", "count"), rows) if rows else ""
-
-
-def ratio(results: Mapping[str, Any]) -> str:
-    """For two arms of an anecdote: the ratio of TPS in words, without any claim; none where a window is short."""
-    arms = results["arms"]
-    if len(arms) != 2 or not arms[0]["tps"] or arms[1]["tps"] is None:
-        return ""
-    short = [arm["label"] for arm in arms if (arm["window"] or {}).get("short")]
-    if short:
-        return (
-            f"the window of {' and of '.join(short)} is short (below 15 s or 20 x MTT): shown, not compared"
-        )
-    return f"TPS of {arms[1]['label']} / TPS of {arms[0]['label']} = {arms[1]['tps'] / arms[0]['tps']:.2f}; {ANECDOTE}"
 
 
 def runs(rows: Iterable[Sequence[object]]) -> str:

@@ -189,16 +189,16 @@ class Raw:
             "".join(json.dumps(line) + "\n" for line in self.proxy)
         )
         for host in self.plan.apps:
-            events: tuple[dict[str, Any], ...] = (
-                {"event": "started", "limiter": self.plan.limit.kind, "percent": self.plan.limit.percent},
-                {"event": "attached", "pid": 700, "child": 900},
-                {"event": "in_force", "ok": True, "why": ""},
-                {"event": "lifted", "pid": 700},
-                {"event": "ended", "why": "SIGTERM"},
+            kind, percent, over = self.plan.limit.kind, self.plan.limit.percent, self.plan.load.end_s + 1
+            events: tuple[tuple[float, dict[str, Any]], ...] = (
+                (-2, {"event": "started", "limiter": kind, "percent": percent}),
+                (-1, {"event": "attached", "pid": 700, "child": 900}),
+                (-1, {"event": "in_force", "ok": True, "why": ""}),
+                (over, {"event": "lifted", "pid": 700}),
+                (over, {"event": "ended", "why": "SIGTERM"}),
             )
             text = "".join(
-                json.dumps({"realtime_us": self.us(host, at), **event}) + "\n"
-                for at, event in enumerate(events)
+                json.dumps({"realtime_us": self.us(host, at), **event}) + "\n" for at, event in events
             )
             (paths.raw(host) / "limiter.jsonl").write_text(text)
         for host, ticks in self.samples.items():

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -128,6 +131,39 @@ def test_one_app_without_rows_leaves_the_other_its_own(copy: RunFolder) -> None:
     assert arm["servers"][1]["undelivered"] is None
 
 
+@pytest.mark.parametrize("kept", [0.0, 0.3])
+def test_a_log_of_nginx_with_holes_tells_no_server(copy: RunFolder, kept: float) -> None:
+    """app2 left no rows: its requests are known by nginx alone, all of them or none."""
+    paths = copy.trials[1]
+    for path in paths.raw("app2").glob("app-*.rows"):
+        path.unlink()
+    log = paths.raw("proxy1") / "access.jsonl"
+    lines_of = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join(lines_of[: int(len(lines_of) * kept)]))
+    for host in ("app2", "proxy1"):
+        manifest = paths.raw(host) / formats.MANIFEST
+        said = json.loads(manifest.read_text())
+        left = [one for one in said["files"] if (manifest.parent / one["path"]).exists()]
+        said["files"] = [{**one, "size": (manifest.parent / one["path"]).stat().st_size} for one in left]
+        manifest.write_text(json.dumps(said))
+    made = results.analyse(copy.path)
+    arm = made["arms"][1]
+    assert arm["servers"][1]["requests"] is arm["servers"][1]["errors"] is arm["unattributed"] is None
+    assert any("app2" in text and "unknown" in text for text in made["incomplete"])
+    if kept:
+        assert any("nginx's log lacks" in text for text in made["incomplete"])
+
+
+def test_successes_that_no_server_answered_hide_the_counts(tmp_path: Path) -> None:
+    """Half of the app's rows were never written, and nginx's log is gone."""
+    _, raw = synthetic.one_arm(tmp_path / "a")
+    raw.app["app1", 700], raw.proxy = raw.app["app1", 700][:3], []
+    made = results.analyse(synthetic.write_run(tmp_path / "b", [raw]).path)
+    (arm,) = made["arms"]
+    assert arm["unattributed"] is arm["servers"][0]["requests"] is None and arm["tps"] is not None
+    assert any("unknown" in text for text in made["incomplete"])
+
+
 def test_a_trial_that_was_never_fetched(copy: RunFolder) -> None:
     for path in sorted(copy.trials[0].raw().rglob("*"), reverse=True):
         path.unlink() if path.is_file() else path.rmdir()
@@ -244,6 +280,35 @@ def test_tables_are_made_once_and_never_trusted_when_broken(copy: RunFolder) -> 
     load.tables(paths, plan, where, rebuild=True)
     assert {kind: where(kind).stat().st_mtime_ns for kind in load.KINDS} != stamps
     assert not list(copy.path.rglob("*.tmp"))
+
+
+def test_tables_of_other_raw_files_are_not_read(copy: RunFolder, tmp_path: Path) -> None:
+    """The same names and sizes, other content or another place."""
+    paths = copy.trials[0]
+    plan = record.read_plan(paths.plan)
+
+    def where(kind: str) -> Path:
+        return copy.table(kind, paths.name)
+
+    before = load.tables(paths, plan, where).requests
+    path = paths.raw("load1") / "requests-1.rows"
+    rows = np.frombuffer(path.read_bytes()[64:], formats.CLIENT_ROW).copy()
+    rows["error"][rows["kind"] == formats.KIND_REQUEST] = formats.ERROR_CLASSES.index("timeout")
+    path.write_bytes(path.read_bytes()[:64] + rows.tobytes())
+    assert not load.tables(paths, plan, where).requests.equals(before)
+    made = where("requests").stat().st_mtime_ns
+    manifest = paths.raw("load1") / formats.MANIFEST
+    stamp, text = manifest.stat(), manifest.read_text()
+    manifest.write_text(
+        text.replace('"sha256": ""', '"sha256": "5"', 1).replace('"format": 1', '"format":1', 1)
+    )
+    os.utime(manifest, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    load.tables(paths, plan, where)
+    assert where("requests").stat().st_mtime_ns != made
+    made = where("requests").stat().st_mtime_ns
+    moved = RunFolder(Path(shutil.copytree(copy.path, tmp_path / "elsewhere" / copy.id)))
+    load.tables(moved.trials[0], plan, where)
+    assert where("requests").stat().st_mtime_ns != made
 
 
 def test_random_damage_never_crashes(copy: RunFolder) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis import results
+from analysis import report, results
 from analysis.measures import figures
-from loadproof.errors import RecordUnreadable
+from loadproof.errors import BadInput, RecordUnreadable
 from loadproof.plan.values import Limit
 from loadproof.runfolder import formats, record
 from loadproof.runfolder.paths import RunFolder
@@ -148,8 +148,6 @@ def test_a_plan_that_cannot_be_read_leaves_the_others(copy: RunFolder) -> None:
 def test_runs_side_by_side_change_nothing_in_them(
     two_arms: RunFolder, copy: RunFolder, tmp_path: Path
 ) -> None:
-    from analysis import report
-
     other = RunFolder(copy.path.rename(tmp_path / "20261124T041500Z-other"))
     before = {path: path.stat().st_mtime_ns for one in (two_arms, other) for path in one.path.rglob("*")}
     made, page = report.together([two_arms.path, other.path], tmp_path / "results")
@@ -163,3 +161,10 @@ def test_runs_side_by_side_change_nothing_in_them(
         str(other.path),
     )
     assert results.analyse(page.parent) == made
+
+
+def test_two_runs_with_one_id_are_refused(two_arms: RunFolder, copy: RunFolder, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="one id") as caught:
+        report.together([two_arms.path, copy.path], tmp_path / "results")
+    assert str(two_arms.path) in caught.value.what and str(copy.path) in caught.value.what
+    assert not (tmp_path / "results").exists()

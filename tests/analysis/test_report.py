@@ -203,23 +203,6 @@ def test_visible_spells_what_cannot_be_seen() -> None:
     assert words.visible("größer – 1\u202f000") == "größer – 1\u202f000"
 
 
-@pytest.mark.parametrize(
-    ("change", "word"),
-    [
-        ({"window": {"from_s": 1, "to_s": 2, "short": True}}, "short"),
-        ({"failures": 50}, "failed share differs"),
-        ({"tps": None}, "No figures"),
-    ],
-)
-def test_sentences_warn(two_arms: RunFolder, change: dict[str, object], word: str) -> None:
-    arms = json.loads(two_arms.results.read_text())["arms"]
-    calm = [{**arm, "window": {**arm["window"], "short": False}, "failures": 0} for arm in arms]
-    assert "times that of" in " ".join(text for _, text in page.sentences(calm))
-    said = " ".join(text for _, text in page.sentences([calm[0], {**calm[1], **change}]))
-    assert word in said
-    assert ("times that of" in said) == (word == "failed share differs")
-
-
 def with_script(text: str, script: str) -> str:
     """A page with one more script at its end; the chart library has a "</body>" in it too."""
     before, end, after = text.rpartition("</body>")

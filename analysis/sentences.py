@@ -1,0 +1,121 @@
+"""What may be concluded of the arms side by side, and what may not: the sentences of results.json, which the summary and
+the report print."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from analysis.words import share
+from loadproof.plan.values import TrialPlan
+
+Arm = Mapping[str, Any]
+SHARE_POINTS = 1.0  # arms whose failed share differs by more: latencies of successes are not compared
+DERIVED = ("client", "drain")  # of the chain of timeouts: they follow from --timeout
+
+
+def setup(plan: TrialPlan) -> dict[str, str]:
+    """What a trial was made with, in words by name: what has to be alike, or be said, where arms are compared."""
+    load, limit = plan.load, plan.limit
+    return {
+        "servers": str(len(plan.apps)),
+        "limit": "none" if limit.kind == "none" else f"{limit.kind} {limit.percent:g} %",
+        "users": str(load.users),
+        "Locust workers": str(len(plan.workers)),
+        "ramp": f"{len(load.table)} steps in {load.ramp_end_s:g} s",
+        "settle": f"{load.settle_s:g} s",
+        "hold": f"{load.hold_s:g} s",
+        "think time": f"{load.think_s:g} s",
+        "timeout": f"{load.timeout_s:g} s",
+        "scenario": load.scenario,
+        "variant": plan.variant,
+        "data rows": str(plan.rows),
+        "seed": str(plan.seed),
+        "warm-up requests": str(plan.warm_requests),
+        "load hosts": ", ".join(plan.loads),
+        "proxy": plan.proxy,
+        **{f"timeout of {name}": f"{seconds:g} s" for name, seconds in plan.timeouts if name not in DERIVED},
+    }
+
+
+def sentences(arms: Sequence[Arm]) -> list[tuple[str, str]]:
+    """(kind "note" or "warn", sentence) for the arms of results.json."""
+    said = []
+    if arms and all(len(arm["trials"]) == 1 for arm in arms):
+        said.append(("note", "One trial per arm: an anecdote, no interval."))
+    against = [*_without_figures(arms), *_unlike(arms)]
+    said += [("warn", text) for text in against]
+    shares = [one for arm in arms if (one := share(arm["failures"], arm["requests"])) is not None]
+    if len(shares) > 1 and max(shares) - min(shares) > SHARE_POINTS:
+        apart = max(shares) - min(shares)
+        said.append(
+            (
+                "warn",
+                f"The failed share differs by {apart:.1f} points between arms: whoever fails more looks faster, so MTT and percentiles of successes are not to be compared; the time to an answer or to giving up is.",
+            )
+        )
+    if len(arms) == 2 and not against:
+        said.append(("note", ratio(*arms)))
+    return said
+
+
+def _without_figures(arms: Sequence[Arm]) -> list[str]:
+    """Sentences on arms that have no figures."""
+    several = [arm["label"] for arm in arms if len(arm["trials"]) > 1]
+    missing = [arm["label"] for arm in arms if arm["tps"] is None and arm["label"] not in several]
+    said = []
+    if several:
+        said.append(f"No figures for {', '.join(several)}: several trials, which are not joined yet.")
+    if missing:
+        said.append(f"No figures for {', '.join(missing)}; what is incomplete says what is missing.")
+    return said
+
+
+def _unlike(arms: Sequence[Arm]) -> list[str]:
+    """Sentences on windows that may not be compared."""
+    said = []
+    framed = [arm for arm in arms if arm["window"]]
+    if short := [arm["label"] for arm in framed if arm["window"]["short"]]:
+        said.append(
+            f"The window of {', '.join(short)} is short (below 15 s or 20 times its MTT): its figures are shown and not compared."
+        )
+    fewer = [
+        f"{arm['label']}: {arm['window']['users']} of {arm['setup']['users']}"
+        for arm in framed
+        if str(arm["window"]["users"]) != arm["setup"]["users"]
+    ]
+    if fewer:
+        said.append(
+            f"Not the planned users were alive in the window ({'; '.join(fewer)}): arms are not compared."
+        )
+    settle = [arm["setup"]["settle"] for arm in arms]
+    if len(set(settle)) > 1:
+        said.append(f"The time to settle differs between arms ({' / '.join(settle)}): they are not compared.")
+    return said
+
+
+def ratio(one: Arm, other: Arm) -> str:
+    """TPS of the second arm over the first, beside the ratio of the CPU they got and whatever else differs."""
+    if not one["tps"]:
+        return f"TPS of {one['label']} is 0: there is no ratio.{_differences(one, other)}"
+    text = f"TPS of {other['label']} is {other['tps'] / one['tps']:.2f} times that of {one['label']}"
+    spent = [[server["cpu_percent"] for server in arm["servers"]] for arm in (one, other)]
+    if not any(None in each for each in spent) and sum(spent[0]):
+        text += f"; the CPU its servers got together is {sum(spent[1]) / sum(spent[0]):.2f} times theirs"
+    return f"{text}.{_differences(one, other)}"
+
+
+def _differences(one: Arm, other: Arm) -> str:
+    """What differs between two arms and is not what is compared."""
+    names = list(dict.fromkeys([*one["factors"], *other["factors"]]))
+    factors = [name for name in names if one["factors"].get(name) != other["factors"].get(name)]
+    ours, theirs = one["setup"], other["setup"]
+    found = [
+        f"{name} {ours.get(name, 'none')} / {theirs.get(name, 'none')}"
+        for name in dict.fromkeys([*ours, *theirs])
+        if name not in factors and ours.get(name) != theirs.get(name)
+    ]
+    if not found:
+        return ""
+    besides = f" besides {', '.join(factors)}" if factors else ""
+    return f" The arms differ{besides}: {'; '.join(found)}."

@@ -1,0 +1,28 @@
+"""Figures as both the summary and the report write them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+# below so many successes every one of them may lie under the percentile (95 % certainty): it is not shown
+ENOUGH = {"p50_ms": 5, "p95_ms": 59, "p99_ms": 299}
+
+
+def too_few(arm: Mapping[str, Any], name: str) -> str:
+    """ "n < 59" where a percentile of an arm of results.json has too few successes to be shown; else empty."""
+    if arm[name] is None or arm["requests"] - arm["failures"] >= ENOUGH[name]:
+        return ""
+    return f"n < {ENOUGH[name]}"
+
+
+def share(part: int | None, whole: int | None) -> str:
+    """Percent in words, never 0 or 100 for some or for not all; empty for none."""
+    if part is None or not whole:
+        return ""
+    percent = 100 * part / whole
+    if 0 < percent < 0.1:
+        return "< 0.1 %"
+    if 99.9 < percent < 100:
+        return "> 99.9 %"
+    return f"{percent:.1f} %"

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import pytest
+
+from loadproof.runfolder import shown
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "text"),
+    [
+        (0, 3389, "0.0 %"),
+        (1, 3389, "< 0.1 %"),
+        (4, 3389, "0.1 %"),
+        (50, 1000, "5.0 %"),
+        (3388, 3389, "> 99.9 %"),
+        (3389, 3389, "100.0 %"),
+        (0, 0, ""),
+        (None, 5, ""),
+    ],
+)
+def test_share(part: int | None, whole: int, text: str) -> None:
+    assert shown.share(part, whole) == text
+
+
+@pytest.mark.parametrize(("value", "requests", "text"), [(1.0, 60, "n < 59"), (1.0, 61, ""), (None, 0, "")])
+def test_percentiles_need_their_number_of_successes(value: float | None, requests: int, text: str) -> None:
+    assert shown.too_few({"p95_ms": value, "requests": requests, "failures": 2}, "p95_ms") == text
