@@ -131,7 +131,7 @@ def test_the_app_never_had_more_than_its_share(harmed: Run) -> None:
 def test_each_event_is_in_the_journal_and_said(harmed: Run) -> None:
     journal = [line["detail"] for line in harmed.journal() if line["event"] == "limiter"]
     assert journal == harmed.limiter("app1")
-    (note,) = [line for line in harmed.results["incomplete"] if "limit" in line]
+    (note,) = [line for line in harmed.results["incomplete"] if "the limit was lost" in line]
     assert note.endswith(
         "app1: the limit was lost (cpulimit, supervisor, app 2 times gone) and put back; limiter.jsonl has the times"
     )
