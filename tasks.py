@@ -91,6 +91,7 @@ def word(**options: Any) -> Callable[[Callable[..., None]], Any]:
                 traceback.print_exc()
                 say(
                     f"error: {type(error).__name__}: {text.escape(error)}\nwhere: loadproof itself; this is our fault"
+                    "\nkept:  whatever was done until then\nnext:  ./inv status, and please report the lines above"
                 )
                 raise Exit(code=70) from error
 

@@ -132,6 +132,11 @@ class RecordUnreadable(LoadproofError):
 
     exit_code = 2
 
+    def __init__(
+        self, what: str, *, where: str = "", kept: str = "nothing was changed", next: str = "inv runs"
+    ) -> None:
+        super().__init__(what, where=where, kept=kept, next=next)
+
 
 class LabUnavailable(LoadproofError):
     """The local hosts cannot be made here, or are down."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 import functools
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,11 +54,12 @@ def conduct(
     trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Recorder, hooks: Hooks, signals: Signals
 ) -> None:
     """One whole trial, from reset to sealed files on every host."""
-    for stage in actions.opening(inventory, trial):
-        hooks.say(f"{stage.name} ...")
-        perform.stage(stage, remotes, record)
-    hooks.say("apply (what the hosts lack is built and shipped) ...")
-    _timed("apply", record, hooks.converge)
+    with _explained(_NOT_BEGUN):
+        for stage in actions.opening(inventory, trial):
+            hooks.say(f"{stage.name} ...")
+            perform.stage(stage, remotes, record)
+        hooks.say("apply (what the hosts lack is built and shipped) ...")
+        _timed("apply", record, hooks.converge)
     with _closing(trial, inventory, remotes, record, signals):
         _timed("facts", record, lambda: hooks.facts("before"))
         for stage in (*actions.starting(inventory, trial), *actions.loading(inventory, trial)):
@@ -110,7 +112,7 @@ class _closing:
         self, trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Recorder, signals: Signals
     ) -> None:
         self._close = functools.partial(close, trial, inventory, remotes, record, signals)
-        self._record, self._signals = record, signals
+        self._record, self._signals, self._run = record, signals, trial.run
 
     def __enter__(self) -> None:
         self._signals.begun = True
@@ -123,10 +125,41 @@ class _closing:
             if error is not None:
                 self._record.write("trial", "interrupted", detail=str(error))
             late = self._close()
+        kept_and_next = _sealed(self._run) if late is None else _left_open(self._run)
+        if isinstance(error, LoadproofError):
+            _explain(error, kept_and_next)
         if error is None and late is not None:
-            raise late
+            raise _explain(late, kept_and_next)
         if error is None and self._signals.pending:
             raise self._signals.after_closing()
+
+
+# (kept, next) of an error that says neither: what can be done depends on how far the trial has come.
+_NOT_BEGUN = ("the run's plan; the next bench resets the hosts", "inv doctor, then the same command again")
+
+
+def _sealed(run: str) -> tuple[str, str]:
+    then = f"inv fetch-results --run {run}, which brings every log; then the same command again"
+    return "what was measured until then, sealed on the hosts", then
+
+
+def _left_open(run: str) -> tuple[str, str]:
+    return "what was measured until then, on the hosts; not all of it is sealed", f"inv attach --run {run}"
+
+
+def _explain(error: LoadproofError, kept_and_next: tuple[str, str]) -> LoadproofError:
+    """Fills the parts that an error does not have yet."""
+    error.kept, error.next = error.kept or kept_and_next[0], error.next or kept_and_next[1]
+    return error
+
+
+@contextmanager
+def _explained(kept_and_next: tuple[str, str]) -> Iterator[None]:
+    try:
+        yield
+    except LoadproofError as error:
+        _explain(error, kept_and_next)
+        raise
 
 
 def _timed(name: str, record: Recorder, work: Callable[[], None]) -> None:

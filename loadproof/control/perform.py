@@ -128,7 +128,7 @@ def stage(stage: Stage, remotes: Remotes, record: Recorder) -> list[Outcome]:
         try:
             outcomes = wave(actions, remotes, stage.name, record)
         except Interrupted as error:
-            error.where = error.where or f"stage {stage.name}"
+            error.where = f"{error.where}, stage {stage.name}" if error.where else f"stage {stage.name}"
             raise
         done += outcomes
         for outcome in outcomes:

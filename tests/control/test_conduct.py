@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -173,8 +174,14 @@ def test_whatever_action_fails_the_trial_is_closed_and_the_first_error_is_raised
         hosts, journal = Hosts(at=k, then=fail), Journal()
         with pytest.raises(LoadproofError, match=f"failed at {k}$") as caught:
             walk(hosts, journal)
-        assert "stage" in caught.value.where
-        begun = journal.stages("begin")
+        error, begun = caught.value, journal.stages("begin")
+        assert "stage" in error.where, f"action {k}"
+        assert error.kept, f"action {k}"
+        if journal.stages("end").count("facts") == 2:  # closing itself failed
+            then = f"inv attach --run {TRIAL.run}"
+        else:
+            then = f"fetch-results --run {TRIAL.run}" if "facts" in begun else "the same command again"
+        assert then in error.next, f"action {k}"
         if "apply" in begun:
             assert begun[-3:] == ["stop", "lift", "seal"], f"action {k}"
 
@@ -192,8 +199,35 @@ def test_an_error_while_closing_never_hides_the_first_one() -> None:
     hosts = Worse(at=20, then=fail)
     with pytest.raises(LoadproofError, match="the first error"):
         walk(hosts, Journal())
-    with pytest.raises(LoadproofError, match="the second error"):
+    with pytest.raises(LoadproofError, match="the second error") as caught:
         walk(Worse(), Journal())
+    assert (caught.value.next, "not all of it is sealed" in caught.value.kept) == (
+        f"inv attach --run {TRIAL.run}",
+        True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "words"), [("failed\n{}", "Locust's master failed"), ("active\n{}", "ends")]
+)
+def test_a_load_that_fails_or_never_ends_has_all_four_parts(
+    state: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = dataclasses.replace(TRIAL, planned_s=0.01, margin_s=0.01)
+    monkeypatch.setitem(globals(), "TRIAL", trial)
+    hosts = Hosts()
+    hosts.answers["is-active"] = state
+    with pytest.raises(LoadproofError, match=words) as caught:
+        walk(hosts, Journal())
+    assert "stage" in caught.value.where
+    assert all((caught.value.kept, f"fetch-results --run {TRIAL.run}" in caught.value.next))
+
+
+def test_ctrl_c_before_there_is_a_run_says_where() -> None:
+    with pytest.raises(signals.Stopped) as caught, signals.handled():
+        os.kill(os.getpid(), signal.SIGINT)
+    assert "before any host was changed" in caught.value.where
+    assert all((caught.value.kept, caught.value.next))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -212,7 +246,7 @@ def test_a_signal_after_any_action(number: signal.Signals) -> None:
             # a detach touches nothing; one that comes while closing lets it end, and the hosts are free again
             assert closed in ([], ["stop", "lift", "seal"]), f"action {k}"
             assert isinstance(caught.value, signals.Stopped if closed else signals.Detached), f"action {k}"
-        assert all((caught.value.where or closed, caught.value.kept, caught.value.next)), f"action {k}"
+        assert all((caught.value.where, caught.value.kept, caught.value.next)), f"action {k}"
 
 
 def test_ctrl_c_waits_for_what_was_asked_of_the_hosts() -> None:
