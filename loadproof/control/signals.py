@@ -99,9 +99,13 @@ class Signals:
 
 @contextmanager
 def handled(run: str = "") -> Iterator[Signals]:
-    """Installs the handlers for the time of the block and puts the old ones back."""
+    """Installs the handlers for the time of the block and puts the old ones back.
+
+    A signal that we were started to ignore (`nohup`, a background job) stays ignored.
+    """
     signals = Signals(run)
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    numbers = [number for number in wanted if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, signals.arrived) for number in numbers}
     try:
         yield signals

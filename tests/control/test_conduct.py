@@ -6,6 +6,8 @@ import dataclasses
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -286,3 +288,55 @@ def test_the_old_handlers_come_back() -> None:
     with signals.handled("run"):
         assert signal.getsignal(signal.SIGTERM) != before
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as `nohup` leaves it
+    try:
+        with signals.handled("run") as handled:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert handled.pending == []
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+WAITING = """
+import os, signal, sys, threading
+from loadproof.control import perform, signals
+from loadproof.control.fake import FakeRemote, Script
+from loadproof.control.fleet import Fleet
+from loadproof.control.remote import Finished
+from loadproof.plan.values import Await, Host, Inventory, Run, Stage
+
+hosts = Inventory("x", (Host("h1", ("app",), "h1"), Host("h2", ("app",), "h2")))
+
+class Journal:
+    def write(self, *words, **fields): pass
+
+def asked(call):
+    if len(script.calls) == 3:
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    return Finished(call.host, call.what, 1, "", "", 0.0)
+
+def slow(call):
+    threading.Event().wait(60)
+
+script = Script().on("never", asked).on("slow", slow)
+work = (Await("h1", "x", "never", "never", within=60.0, every=0.1), Run("h2", "y", "slow", within=60.0))
+try:
+    with signals.handled("run"), Fleet(hosts, lambda host: FakeRemote(host, script)) as fleet:
+        perform.stage(Stage("ready", (work,)), fleet, Journal())
+except signals.Detached:
+    before = len(script.calls)
+    threading.Event().wait(0.5)
+    print(len(script.calls) - before, flush=True)
+"""
+
+
+def test_after_a_signal_nothing_asks_on_and_the_process_ends() -> None:
+    begun = time.monotonic()
+    ran = subprocess.run([sys.executable, "-c", WAITING], capture_output=True, text=True, timeout=50)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.strip() in ("0", "1")  # one may have been on its way
+    assert time.monotonic() - begun < 20  # the commands themselves would take 60 s
