@@ -72,6 +72,7 @@ def word(**options: Any) -> Callable[[Callable[..., None]], Any]:
         def guarded(*args: Any, **kwargs: Any) -> None:
             from loadproof.console import text
             from loadproof.errors import LoadproofError
+            from loadproof.runfolder import disk
 
             try:
                 function(*args, **kwargs)
@@ -88,6 +89,9 @@ def word(**options: Any) -> Callable[[Callable[..., None]], Any]:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 raise Exit(code=141) from None
             except Exception as error:
+                if problem := disk.trouble(error):
+                    say(text.error(problem))
+                    raise Exit(code=problem.exit_code) from error
                 traceback.print_exc()
                 say(
                     f"error: {type(error).__name__}: {text.escape(error)}\nwhere: loadproof itself; this is our fault"

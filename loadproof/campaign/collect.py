@@ -11,7 +11,7 @@ from analysis import results as analysis_results
 from loadproof.campaign import state
 from loadproof.control import fetch
 from loadproof.control.fleet import Fleet
-from loadproof.errors import LoadproofError, RecordUnreadable
+from loadproof.errors import LoadproofError, LocalDisk, RecordUnreadable
 from loadproof.plan.actions import hosts_of
 from loadproof.plan.values import Inventory
 from loadproof.runfolder import record
@@ -34,7 +34,8 @@ def fetch_and_analyse(folder: RunFolder, inventory: Inventory) -> tuple[Mapping[
                     failed = failed or outcome
     if failed is not None:
         failed.kept = f"what the other hosts gave, in {folder.path}"
-        failed.next = f"./inv fetch-results --run {folder.id}"
+        if not isinstance(failed, LocalDisk):  # that one says what to do first
+            failed.next = f"./inv fetch-results --run {folder.id}"
         raise failed
     return analyse([folder], folder.path.parent)
 

@@ -8,15 +8,22 @@ from __future__ import annotations
 import functools
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from loadproof.control import perform
+from loadproof.control import explain, perform
+from loadproof.control.explain import Spared
 from loadproof.control.perform import Recorder, Remotes
 from loadproof.control.signals import Detached, Signals
-from loadproof.errors import HostUnreachable, Interrupted, LinkLost, LoadproofError, NotReady, StepFailed
+from loadproof.errors import (
+    HostUnreachable,
+    Interrupted,
+    LinkLost,
+    LoadproofError,
+    NotReady,
+    StepFailed,
+)
 from loadproof.plan import actions
 from loadproof.plan.places import APP_UNIT, CURRENT
 from loadproof.plan.shell import quote
@@ -54,7 +61,7 @@ def conduct(
     trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Recorder, hooks: Hooks, signals: Signals
 ) -> None:
     """One whole trial, from reset to sealed files on every host."""
-    with _explained(_NOT_BEGUN):
+    with explain.whatever(explain.NOT_BEGUN):
         for stage in actions.opening(inventory, trial):
             hooks.say(f"{stage.name} ...")
             perform.stage(stage, remotes, record)
@@ -83,6 +90,7 @@ def close(
 ) -> LoadproofError | None:
     """Stop, lift, seal: each guarded, all tried; the first error is returned, not raised."""
     first: LoadproofError | None = None
+    record = Spared(record)
     with signals.shield():
         for stage in actions.closing(inventory, trial):
             try:
@@ -92,7 +100,7 @@ def close(
                 continue
             if stage.name == "seal":
                 _journal_limiter(outcomes, record)
-    return first
+    return first or record.error
 
 
 def finish(trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Recorder, hooks: Hooks) -> None:
@@ -112,7 +120,7 @@ class _closing:
         self, trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Recorder, signals: Signals
     ) -> None:
         self._close = functools.partial(close, trial, inventory, remotes, record, signals)
-        self._record, self._signals, self._run = record, signals, trial.run
+        self._record, self._signals, self._run = Spared(record), signals, trial.run
 
     def __enter__(self) -> None:
         self._signals.begun = True
@@ -125,41 +133,13 @@ class _closing:
             if error is not None:
                 self._record.write("trial", "interrupted", detail=str(error))
             late = self._close()
-        kept_and_next = _sealed(self._run) if late is None else _left_open(self._run)
+        kept_and_next = explain.sealed(self._run) if late is None else explain.left_open(self._run)
         if isinstance(error, LoadproofError):
-            _explain(error, kept_and_next)
+            explain.fill(error, kept_and_next)
         if error is None and late is not None:
-            raise _explain(late, kept_and_next)
+            raise explain.fill(late, kept_and_next)
         if error is None and self._signals.pending:
             raise self._signals.after_closing()
-
-
-# (kept, next) of an error that says neither: what can be done depends on how far the trial has come.
-_NOT_BEGUN = ("the run's plan; the next bench resets the hosts", "inv doctor, then the same command again")
-
-
-def _sealed(run: str) -> tuple[str, str]:
-    then = f"inv fetch-results --run {run}, which brings every log; then the same command again"
-    return "what was measured until then, sealed on the hosts", then
-
-
-def _left_open(run: str) -> tuple[str, str]:
-    return "what was measured until then, on the hosts; not all of it is sealed", f"inv attach --run {run}"
-
-
-def _explain(error: LoadproofError, kept_and_next: tuple[str, str]) -> LoadproofError:
-    """Fills the parts that an error does not have yet."""
-    error.kept, error.next = error.kept or kept_and_next[0], error.next or kept_and_next[1]
-    return error
-
-
-@contextmanager
-def _explained(kept_and_next: tuple[str, str]) -> Iterator[None]:
-    try:
-        yield
-    except LoadproofError as error:
-        _explain(error, kept_and_next)
-        raise
 
 
 def _timed(name: str, record: Recorder, work: Callable[[], None]) -> None:

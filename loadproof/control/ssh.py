@@ -71,8 +71,8 @@ class SshRemote:
     def fetch(self, path: str, into: Path) -> None:
         """Copy a file of the host to `into`; see Remote."""
         within = commands.transfer_s(1 << 32)
-        with commands.part_of(into).open("wb") as part:
-            finished = self._exchange(quote("cat", "--", path), within, lambda: iter([]), part.write)
+        with commands.part(into) as sink:
+            finished = self._exchange(quote("cat", "--", path), within, lambda: iter([]), sink)
         commands.finish_fetch(self._judge(finished, within), path, into)
 
     def close(self) -> None:

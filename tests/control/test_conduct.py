@@ -19,7 +19,7 @@ import pytest
 from loadproof.control import conduct, signals
 from loadproof.control.conduct import Hooks, Live
 from loadproof.control.remote import Finished
-from loadproof.errors import LoadproofError, StepFailed
+from loadproof.errors import LoadproofError, LocalDisk, StepFailed
 from loadproof.plan.values import Host, Inventory, Limit, Load, TrialPlan
 
 LOAD = Load(
@@ -223,6 +223,24 @@ def test_a_load_that_fails_or_never_ends_has_all_four_parts(
         walk(hosts, Journal())
     assert "stage" in caught.value.where
     assert all((caught.value.kept, f"fetch-results --run {TRIAL.run}" in caught.value.next))
+
+
+def test_a_journal_that_cannot_be_written_never_keeps_the_hosts_from_being_closed() -> None:
+    class Full(Journal):
+        left = 0
+
+        def write(self, stage: str, event: str, **fields: Any) -> None:
+            self.left -= 1
+            if self.left < 0:
+                raise LocalDisk("full", where="this machine", kept="much", next="make room")
+            super().write(stage, event, **fields)
+
+    for k in (45, 60, 70):
+        journal, hosts = Full(), Hosts()
+        journal.left = k
+        with pytest.raises(LocalDisk, match="full"):
+            walk(hosts, journal)
+        assert {host for host, what in hosts.calls if "seal.py" in what} == {"app1", "app2", "proxy", "load1"}
 
 
 def test_ctrl_c_before_there_is_a_run_says_where() -> None:
