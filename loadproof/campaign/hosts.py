@@ -23,7 +23,7 @@ UNITS = (
     places.LIMIT_UNIT,
     places.PROXY_UNIT,
     places.SAMPLE_UNIT,
-    places.load_unit("master"),
+    places.load_unit(""),  # all of its instances
 )
 FOLDERS = (places.OPT, places.ETC, places.VAR, places.RUN)
 NOTE = f"{places.VAR}/packages.json"
