@@ -154,7 +154,7 @@ def open_inventory(
             lab_up(planned=planned)
         else:
             need_lab()
-    known = inventory.read(path, groups(group))
+    known = inventory.read(path, groups(group), traffic=bring_up)
     for note in known.notes:
         say(f"note: {note}")
     return known
@@ -466,7 +466,9 @@ def plan(
         raise LabUnavailable(
             "the lab is down", where=str(path), kept="nothing was touched", next="./inv lab.up"
         )
-    known = inventories.read(path, groups(group))
+    known = inventories.read(path, groups(group), traffic=True)
+    for sentence in known.notes:
+        say(f"note: {sentence}")
     print(show.plan(preview.preview(asked, known, ROOT), files))
 
 
