@@ -60,8 +60,10 @@ LOAD_HELP = {
 
 
 def say(text: str = "") -> None:
-    """Talk goes to stderr, data to stdout."""
-    print(text, file=sys.stderr, flush=True)
+    """Talk goes to stderr, data to stdout; what hosts said may be in it."""
+    from loadproof.console.text import escape
+
+    print(escape(text), file=sys.stderr, flush=True)
 
 
 def word(**options: Any) -> Callable[[Callable[..., None]], Any]:
@@ -358,10 +360,8 @@ def bench(
 RUN_HELP = {"run": "a run's id, its folder, or -1 for the newest (default)", "json": "print results.json"}
 
 
-@word(help={**RUN_HELP, **INVENTORY_HELP})
-def fetch_results(
-    context: Context, run: str = "", inventory: str = "", i: str = "", group: str = "", json: bool = False
-) -> None:
+@word(help=RUN_HELP)
+def fetch_results(context: Context, run: str = "", json: bool = False) -> None:
     """Bring sealed results and logs of a run back from every host, verify them, and analyse them."""
     from loadproof.campaign import collect, state
     from loadproof.runfolder.paths import RunFolder
@@ -545,7 +545,7 @@ def doctor(context: Context, inventory: str = "", i: str = "", group: str = "") 
     from loadproof.campaign import hosts as fleet
     from loadproof.console import hosts as show
 
-    findings = fleet.doctor(open_inventory(inventory or i, group), ROOT)
+    findings = fleet.doctor(open_inventory(inventory or i, group))
     print(show.findings(findings))
     if any(not finding.ok for finding in findings):
         raise Exit(code=3)
