@@ -27,9 +27,12 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def trouble(error: BaseException, path: Path | None = None) -> LocalDisk | None:
-    """What an OSError means when it is the disk's; None when it is something else."""
+    """What an OSError means when it is the disk's; None when it is something else. `path`: what was being written."""
     if not isinstance(error, OSError) or error.errno not in (*FULL, *FORBIDDEN, errno.EIO):
         return None
+    if path is None and not error.filename and error.errno not in FULL:
+        return None  # not of a file, as far as we know
+    what = "cannot write" if path else "cannot read or write"
     path = path or Path(str(error.filename or "."))
     folder = next(one for one in (path, *path.absolute().parents) if one.is_dir())
     if error.errno in FULL:
@@ -40,7 +43,7 @@ def trouble(error: BaseException, path: Path | None = None) -> LocalDisk | None:
         then = f"look after the disk of {folder}"
     free = shutil.disk_usage(folder).free // 10**6
     return LocalDisk(
-        f"cannot write {path}: {error.strerror} ({free} MB are free there)",
+        f"{what} {path}: {error.strerror} ({free} MB are free there)",
         where=f"this machine, {folder}",
         kept="what was written before; the hosts keep what is theirs",
         next=then,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from loadproof.errors import LocalDisk
-from loadproof.runfolder import atomic
+from loadproof.runfolder import atomic, disk
 
 
 def test_replaces_whole_and_leaves_no_temporary(tmp_path: Path) -> None:
@@ -48,3 +48,11 @@ def test_a_link_is_replaced(tmp_path: Path) -> None:
     atomic.link(tmp_path / "latest", "two")
     assert os.readlink(tmp_path / "latest") == "two"
     assert os.listdir(tmp_path) == ["latest"]
+
+
+def test_only_what_is_the_disks_is_blamed_on_it() -> None:
+    full, closed = OSError(28, "No space left on device"), PermissionError(13, "Permission denied", "/etc/x")
+    assert "No space left" in str(disk.trouble(full)) and "/etc/x" in str(disk.trouble(closed))
+    assert disk.trouble(PermissionError(13, "Permission denied")) is None  # of a socket, perhaps
+    assert disk.trouble(FileNotFoundError(2, "No such file", "/etc/x")) is None
+    assert disk.trouble(ValueError()) is None
