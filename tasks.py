@@ -60,8 +60,10 @@ LOAD_HELP = {
 
 
 def say(text: str = "") -> None:
-    """Talk goes to stderr, data to stdout."""
-    print(text, file=sys.stderr, flush=True)
+    """Talk goes to stderr, data to stdout; what hosts said may be in it."""
+    from loadproof.console.text import escape
+
+    print(escape(text), file=sys.stderr, flush=True)
 
 
 def word(**options: Any) -> Callable[[Callable[..., None]], Any]:
@@ -72,6 +74,7 @@ def word(**options: Any) -> Callable[[Callable[..., None]], Any]:
         def guarded(*args: Any, **kwargs: Any) -> None:
             from loadproof.console import text
             from loadproof.errors import LoadproofError
+            from loadproof.runfolder import disk
 
             try:
                 function(*args, **kwargs)
@@ -88,9 +91,13 @@ def word(**options: Any) -> Callable[[Callable[..., None]], Any]:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 raise Exit(code=141) from None
             except Exception as error:
+                if problem := disk.trouble(error):
+                    say(text.error(problem))
+                    raise Exit(code=problem.exit_code) from error
                 traceback.print_exc()
                 say(
                     f"error: {type(error).__name__}: {text.escape(error)}\nwhere: loadproof itself; this is our fault"
+                    "\nkept:  whatever was done until then\nnext:  ./inv status, and please report the lines above"
                 )
                 raise Exit(code=70) from error
 
@@ -149,7 +156,7 @@ def open_inventory(
             lab_up(planned=planned)
         else:
             need_lab()
-    known = inventory.read(path, groups(group))
+    known = inventory.read(path, groups(group), traffic=bring_up)
     for note in known.notes:
         say(f"note: {note}")
     return known
@@ -357,10 +364,8 @@ def bench(
 RUN_HELP = {"run": "a run's id, its folder, or -1 for the newest (default)", "json": "print results.json"}
 
 
-@word(help={**RUN_HELP, **INVENTORY_HELP})
-def fetch_results(
-    context: Context, run: str = "", inventory: str = "", i: str = "", group: str = "", json: bool = False
-) -> None:
+@word(help=RUN_HELP)
+def fetch_results(context: Context, run: str = "", json: bool = False) -> None:
     """Bring sealed results and logs of a run back from every host, verify them, and analyse them."""
     from loadproof.campaign import collect, state
     from loadproof.runfolder.paths import RunFolder
@@ -465,7 +470,9 @@ def plan(
         raise LabUnavailable(
             "the lab is down", where=str(path), kept="nothing was touched", next="./inv lab.up"
         )
-    known = inventories.read(path, groups(group))
+    known = inventories.read(path, groups(group), traffic=True)
+    for sentence in known.notes:
+        say(f"note: {sentence}")
     print(show.plan(preview.preview(asked, known, ROOT), files))
 
 
@@ -542,7 +549,7 @@ def doctor(context: Context, inventory: str = "", i: str = "", group: str = "") 
     from loadproof.campaign import hosts as fleet
     from loadproof.console import hosts as show
 
-    findings = fleet.doctor(open_inventory(inventory or i, group), ROOT)
+    findings = fleet.doctor(open_inventory(inventory or i, group))
     print(show.findings(findings))
     if any(not finding.ok for finding in findings):
         raise Exit(code=3)

@@ -165,22 +165,32 @@ def unit_fact(shown: dict[str, str]) -> dict[str, Any]:
     }
 
 
+def rank(state: str) -> int:
+    """How much an instance's state says of its template: what runs or is on its way, then what failed, then the rest."""
+    return 0 if state == "active" else 2 if state == "failed" else 3 if state == "inactive" else 1
+
+
 def unit_facts(names: list[str]) -> dict[str, dict[str, Any]]:
-    """All units by one question. A template (load@.service) is active when any of its instances is."""
+    """All units by one question. A template (load@.service) is what its busiest instance is; `instances` that run."""
     if not names:
         return {}
     asked = [name.replace("@.", "@*.") for name in names]
     shown: dict[str, dict[str, str]] = {}
+    running: dict[str, list[str]] = {}
     for block in said(["systemctl", "show", f"--property={UNIT_KEYS}", *asked]).split("\n\n"):
         pairs = dict(line.partition("=")[::2] for line in block.splitlines() if "=" in line)
         name = pairs.get("Id", "")
         template = name.partition("@")[0] + "@.service" if "@" in name and name not in names else name
-        if pairs.get("ActiveState") == "active" or template not in shown:
+        state = pairs.get("ActiveState", "")
+        if template not in shown or rank(state) < rank(shown[template].get("ActiveState", "")):
             shown[template] = pairs
+        if state not in ("inactive", "failed"):
+            running.setdefault(template, []).append(name)
     facts = {}
     for name in names:
         facts[name] = unit_fact(shown.get(name, {}))
         if "@." in name:
+            facts[name]["instances"] = sorted(running.get(name, []))
             facts[name]["unit_file"] = os.path.exists(f"/etc/systemd/system/{name}")
             if name not in shown:
                 facts[name]["active"] = "inactive"
@@ -302,6 +312,11 @@ def booted() -> int:
     return next((int(line.split()[1]) for line in lines if line.startswith("btime ")), 0)
 
 
+def open_trial(trial: dict[str, Any] | None, current: str | None) -> str | None:
+    """RUN/TRIAL that programs write for now: trial.json stays after a trial, `current` is turned away when it is sealed."""
+    return f"{trial['run']}/{trial['trial']}" if trial and current and trial.get("out") == current else None
+
+
 def machine_facts() -> dict[str, Any]:
     """What does not depend on the question."""
     from importlib._bootstrap_external import MAGIC_NUMBER  # importlib.util would cost 3 ms more
@@ -313,8 +328,8 @@ def machine_facts() -> dict[str, Any]:
     except KeyError:
         user = False
     memory = dict(line.split(":") for line in text_of("/proc/meminfo").splitlines() if ":" in line)
-    trial = json_of(f"{RUN}/trial.json")
-    current = f"{VAR}/current"
+    link = f"{VAR}/current"
+    current = os.readlink(link) if os.path.islink(link) else None
     return {
         "host": system.nodename,
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",
@@ -332,8 +347,8 @@ def machine_facts() -> dict[str, Any]:
         "kernel": system.release,
         "user": user,
         "lock": json_of(f"{RUN}/lock.json"),
-        "current": os.readlink(current) if os.path.islink(current) else None,
-        "trial": f"{trial['run']}/{trial['trial']}" if trial else None,
+        "current": current,
+        "trial": open_trial(json_of(f"{RUN}/trial.json"), current),
     }
 
 

@@ -1,11 +1,12 @@
 """Who uses this host: one lock file, taken and released whole.
 
-    lock.py take '{"owner","run","since_us","until_us","force":false}'
+    lock.py take '{"owner","run","seconds","force":false}'
     lock.py release '{"run"}'
     lock.py show
 
-Prints one JSON object. Exit 0, or 3 with the owner's entry when somebody else holds the host. A lock is stale when the
-host was rebooted since, or when its `until_us` has passed and no load unit is active.
+Prints one JSON object. Exit 0, or 3 with the owner's entry when somebody else holds the host. `since_us` and `until_us`
+of an entry are of the host's own clock, with which alone they are compared. A lock is stale when the host was rebooted
+since, or when its `until_us` has passed and no load unit is active.
 """
 
 from __future__ import annotations
@@ -94,7 +95,9 @@ def take(path: str, wanted: dict[str, Any]) -> int:
             if not why:
                 print(json.dumps(held))
                 return TAKEN
-        entry = {key: wanted[key] for key in ("owner", "run", "since_us", "until_us")} | boot()
+        now = time.time_ns() // 1000
+        times = {"since_us": now, "until_us": now + int(wanted["seconds"] * 1e6)}
+        entry = {"owner": wanted["owner"], "run": wanted["run"]} | times | boot()
         write(path, entry)
         print(json.dumps({"taken": True, "lock": entry, "replaced": held if why else None, "why": why}))
         return 0

@@ -7,6 +7,7 @@
     ├── StepFailed         3  a command on a host failed (or 70 when the fault is ours)
     ├── NotReady           3  a named condition did not come true in time
     ├── RecordUnreadable   2  a file of the run folder cannot be read
+    ├── LocalDisk          3  a file of ours cannot be written on this machine (full, read-only, not allowed)
     ├── LabUnavailable     3  the local hosts cannot be made, or are down
     ├── Refused            3  something of somebody else is in the way (a lock, a foreign lab, unfetched results)
     └── Interrupted        4  a signal ended or detached it; it can be taken up again
@@ -131,6 +132,17 @@ class RecordUnreadable(LoadproofError):
     """A file of the run folder is missing, cut or of another format."""
 
     exit_code = 2
+
+    def __init__(
+        self, what: str, *, where: str = "", kept: str = "nothing was changed", next: str = "inv runs"
+    ) -> None:
+        super().__init__(what, where=where, kept=kept, next=next)
+
+
+class LocalDisk(LoadproofError):
+    """This machine's disk does not take what we write: full, read-only, not allowed."""
+
+    exit_code = 3
 
 
 class LabUnavailable(LoadproofError):

@@ -10,7 +10,7 @@ from analysis import report as reports
 from analysis import results as analysis_results
 from loadproof.control import fetch
 from loadproof.control.fleet import Fleet
-from loadproof.errors import LoadproofError, RecordUnreadable
+from loadproof.errors import LoadproofError, LocalDisk, RecordUnreadable
 from loadproof.plan.actions import hosts_of
 from loadproof.plan.values import Inventory
 from loadproof.runfolder import record
@@ -35,9 +35,10 @@ def fetch_and_analyse(
     if failed:
         first = failed[0]
         first.kept = f"what the other hosts gave, in {folder.path}"
-        first.next = (
-            f"./inv fetch-results --run {folder.id}; ./inv report --run {folder.id} analyses what is here"
-        )
+        if not isinstance(first, LocalDisk):  # that one says what to do first
+            first.next = (
+                f"./inv fetch-results --run {folder.id}; ./inv report --run {folder.id} analyses what is here"
+            )
         raise first
     return analyse([folder], folder.path.parent)
 

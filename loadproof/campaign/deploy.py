@@ -56,6 +56,11 @@ def run(
 def possible(experiment: Experiment, inventory: Inventory, only: Sequence[str]) -> None:
     """Raises BadInput for more servers than there are, or for hosts nobody knows."""
     trials.enough_servers(experiment, inventory)
+    named(inventory, only)
+
+
+def named(inventory: Inventory, only: Sequence[str]) -> None:
+    """Raises BadInput for hosts given with --hosts that nobody knows."""
     known = [host.name for host in inventory.hosts]
     unknown = [
         Problem(f"there is no host {name!r}{allowed.did_you_mean(name, known)}", "--hosts")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from loadproof.campaign import stake
+from loadproof.campaign.deploy import named
 from loadproof.control import doctor as examine
 from loadproof.control import lock, probe
 from loadproof.control.fleet import Fleet
@@ -23,14 +24,15 @@ UNITS = (
     places.LIMIT_UNIT,
     places.PROXY_UNIT,
     places.SAMPLE_UNIT,
-    places.load_unit("master"),
+    places.load_unit(""),  # all of its instances
 )
 FOLDERS = (places.OPT, places.ETC, places.VAR, places.RUN)
 NOTE = f"{places.VAR}/packages.json"
 
 
 def facts(inventory: Inventory, only: Sequence[str] = ()) -> dict[str, dict[str, Any] | LoadproofError]:
-    """What each host says of itself and of our units, or why it did not."""
+    """What each host says of itself and of our units, or why it did not. Raises BadInput for a host nobody knows."""
+    named(inventory, only)
     question = {
         "units": list(UNITS),
         "programs": ["nginx", "cpulimit", "zstd"],
@@ -143,12 +145,7 @@ def _unpackage(remote: Remote) -> None:
     checked(remote, quote("systemctl", "unmask", "--runtime", "nginx.service"), 15, ok=(0, 1))
 
 
-def doctor(inventory: Inventory, root: Path) -> Sequence[examine.Finding]:
+def doctor(inventory: Inventory) -> Sequence[examine.Finding]:
     """Whether each host can do its part."""
     with Fleet(inventory) as fleet:
         return examine.examine(fleet)
-
-
-def owners(fleet: Fleet) -> Mapping[str, Mapping[str, Any]]:
-    """Who holds which host."""
-    return lock.holders(fleet)

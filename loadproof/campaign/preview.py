@@ -21,15 +21,19 @@ class Preview:
     trials: tuple[TrialPlan, ...]
     stages: Mapping[str, tuple[Stage, ...]]
     desired: Mapping[int, Desired]
+    assumed: tuple[str, ...]  # hosts whose Python nobody has declared or found yet
+    platform: Platform = ASSUMED
 
 
 def preview(experiment: Experiment, inventory: Inventory, root: Path) -> Preview:
-    """Decides as `bench` does; a host whose platform is not declared is taken for Python 3.11 on x86_64."""
-    platforms = {
-        host.name: probe.declared(host) if host.platform else ASSUMED
+    """Decides as `bench` does; a host whose platform is neither declared nor known is taken for Python 3.11 on x86_64."""
+    remembered = probe.remembered(root)
+    known = {
+        host.name: probe.declared(host) if host.platform else remembered.get(probe.key(host))
         for host in inventory.hosts
         if {"app", "load"} & set(host.roles)
     }
+    platforms = {name: platform or ASSUMED for name, platform in known.items()}
     desired = {
         servers: desired_state.desired(
             inventory, servers, experiment.variant, experiment.rows, experiment.seed, platforms, root
@@ -38,7 +42,12 @@ def preview(experiment: Experiment, inventory: Inventory, root: Path) -> Preview
     }
     ids = {servers: state.deploy_id for servers, state in desired.items()}
     planned = trials.trials(experiment, inventory, "RUN", ids)
-    return Preview(planned, {trial.id: stages(inventory, trial) for trial in planned}, desired)
+    return Preview(
+        planned,
+        {trial.id: stages(inventory, trial) for trial in planned},
+        desired,
+        tuple(name for name in known if known[name] is None),
+    )
 
 
 def stages(inventory: Inventory, trial: TrialPlan) -> tuple[Stage, ...]:

@@ -7,6 +7,9 @@ from typing import Any, Protocol
 
 from loadproof.console.text import escape, table
 from loadproof.errors import LoadproofError
+from loadproof.plan.blockers import RUNNING, holder
+
+SHOWN = 3  # instances of a unit by name; a load host may have a hundred
 
 
 class Finding(Protocol):
@@ -43,7 +46,12 @@ def status(answers: Mapping[str, Mapping[str, Any] | LoadproofError]) -> str:
             rows.append((host, "unreachable", "", first_line(answer.what)))
             continue
         units = answer.get("units", {})
-        running = [_short(name) for name, unit in sorted(units.items()) if unit.get("active") == "active"]
+        running = [
+            short
+            for name, unit in sorted(units.items())
+            if unit.get("active") in RUNNING
+            for short in _instances(name, unit)
+        ]
         failed = [
             f"{_short(name)} failed" for name, unit in sorted(units.items()) if unit.get("active") == "failed"
         ]
@@ -52,7 +60,7 @@ def status(answers: Mapping[str, Mapping[str, Any] | LoadproofError]) -> str:
                 host,
                 ", ".join(running + failed) or "nothing",
                 answer.get("trial") or "",
-                _owner(answer.get("lock")),
+                _owner(holder(answer)),
             )
         )
     return table(("host", "runs", "trial", "held by"), rows)
@@ -60,6 +68,12 @@ def status(answers: Mapping[str, Mapping[str, Any] | LoadproofError]) -> str:
 
 def _short(unit: str) -> str:
     return unit.removeprefix("loadproof-").removesuffix(".service")
+
+
+def _instances(name: str, unit: Mapping[str, Any]) -> list[str]:
+    """A unit as it is shown; of a template each instance that runs, or the first and how many more."""
+    names = [_short(one) for one in unit.get("instances", [name])]
+    return names if len(names) <= SHOWN else [f"{names[-1]} and {len(names) - 1} more"]
 
 
 def _owner(lock: Mapping[str, Any] | None) -> str:

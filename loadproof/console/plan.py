@@ -7,7 +7,7 @@ from typing import Protocol
 
 from loadproof.console.text import escape
 from loadproof.console.trial import load_table, trial_line
-from loadproof.plan.values import Action, Await, Desired, HostDesired, Put, Stage, TrialPlan
+from loadproof.plan.values import Action, Await, Desired, HostDesired, Platform, Put, Stage, TrialPlan
 
 
 class Preview(Protocol):
@@ -19,11 +19,22 @@ class Preview(Protocol):
     def stages(self) -> Mapping[str, tuple[Stage, ...]]: ...
     @property
     def desired(self) -> Mapping[int, Desired]: ...
+    @property
+    def assumed(self) -> tuple[str, ...]: ...
+    @property
+    def platform(self) -> Platform: ...
 
 
 def plan(preview: Preview, files: bool) -> str:
     """The load, then for each trial the desired state of every host and the stages in order."""
     lines = [load_table(preview.trials[0].load), ""]
+    if preview.assumed:
+        glibc = ".".join(str(part) for part in preview.platform.glibc)
+        lines += [
+            f"assumed: Python {preview.platform.python} on {preview.platform.machine}, glibc {glibc}, for "
+            f"{', '.join(preview.assumed)}, not declared and never asked: trees may have other names",
+            "",
+        ]
     for index, trial in enumerate(preview.trials, start=1):
         desired = preview.desired[len(trial.apps)]
         lines += [trial_line(trial, index, len(preview.trials)), f"deploy id {desired.deploy_id}", ""]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from loadproof.control.remote import Finished, failed, short
 from loadproof.errors import NotReady, StepFailed
 from loadproof.plan.shell import quote
+from loadproof.runfolder import disk
 
 KILL_AFTER_S = 5
 GRACE_S = KILL_AFTER_S + 3  # beyond `within`, for the host's own timeout to act first
@@ -105,6 +107,24 @@ def transfer_s(size: int) -> float:
 def part_of(into: Path) -> Path:
     """The temporary name of a fetched file."""
     return into.with_name(into.name + ".part")
+
+
+@contextmanager
+def part(into: Path) -> Iterator[Callable[[bytes], object]]:
+    """A fetched file under its temporary name: gives what writes its bytes. Raises LocalDisk; then nothing is left."""
+    path = part_of(into)
+
+    def sink(piece: bytes) -> None:
+        # here, where it cannot be taken for an error of the link
+        with disk.writing(path):
+            file.write(piece)
+
+    try:
+        with disk.writing(path), path.open("wb") as file:
+            yield sink
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def finish_put(finished: Finished, path: str) -> None:

@@ -12,10 +12,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from loadproof.control import perform
+from loadproof.control import explain, perform
+from loadproof.control.explain import Spared
 from loadproof.control.perform import Recorder, Remotes
 from loadproof.control.signals import Detached, Signals
-from loadproof.errors import HostUnreachable, Interrupted, LinkLost, LoadproofError, NotReady, StepFailed
+from loadproof.errors import (
+    HostUnreachable,
+    Interrupted,
+    LinkLost,
+    LoadproofError,
+    NotReady,
+    StepFailed,
+)
 from loadproof.plan import actions
 from loadproof.plan.places import APP_UNIT, CURRENT
 from loadproof.plan.shell import quote
@@ -55,11 +63,12 @@ def conduct(
     trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Recorder, hooks: Hooks, signals: Signals
 ) -> None:
     """One whole trial, from reset to sealed files on every host."""
-    for stage in actions.opening(inventory, trial):
-        hooks.say(f"{stage.name} ...")
-        perform.stage(stage, remotes, record)
-    hooks.say("apply (what the hosts lack is built and shipped) ...")
-    _timed("apply", record, hooks.converge)
+    with explain.whatever(explain.NOT_BEGUN):
+        for stage in actions.opening(inventory, trial):
+            hooks.say(f"{stage.name} ...")
+            perform.stage(stage, remotes, record)
+        hooks.say("apply (what the hosts lack is built and shipped) ...")
+        _timed("apply", record, hooks.converge)
     with _closing(trial, inventory, remotes, record, signals):
         _timed("facts", record, lambda: hooks.facts("before"))
         for stage in (*actions.starting(inventory, trial), *actions.loading(inventory, trial)):
@@ -85,6 +94,7 @@ def close(
 ) -> LoadproofError | None:
     """Stop, lift, seal: each guarded, all tried; the first error is returned, not raised."""
     first: LoadproofError | None = None
+    record = Spared(record)
     with signals.shield():
         for stage in actions.closing(inventory, trial):
             try:
@@ -94,7 +104,7 @@ def close(
                 continue
             if stage.name == "seal":
                 _journal_limiter(outcomes, record)
-    return first
+    return first or record.error
 
 
 def finish(trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Recorder, hooks: Hooks) -> None:
@@ -114,7 +124,7 @@ class _closing:
         self, trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Recorder, signals: Signals
     ) -> None:
         self._close = functools.partial(close, trial, inventory, remotes, record, signals)
-        self._record, self._signals = record, signals
+        self._record, self._signals, self._run = Spared(record), signals, trial.run
 
     def __enter__(self) -> None:
         self._signals.begun = True
@@ -127,8 +137,11 @@ class _closing:
             if error is not None:
                 self._record.write("trial", "interrupted", detail=str(error))
             late = self._close()
+        kept_and_next = explain.sealed(self._run) if late is None else explain.left_open(self._run)
+        if isinstance(error, LoadproofError):
+            explain.fill(error, kept_and_next)
         if error is None and late is not None:
-            raise late
+            raise explain.fill(late, kept_and_next)
         if error is None and self._signals.pending:
             raise self._signals.after_closing()
 

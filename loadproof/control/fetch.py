@@ -6,6 +6,7 @@ Of each host only what is not here yet travels, in one compressed archive; every
 from __future__ import annotations
 
 import hashlib
+import os
 import tarfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from loadproof.errors import LoadproofError, RecordUnreadable, StepFailed
 from loadproof.plan.places import FETCHED, VAR, trial_out
 from loadproof.plan.shell import quote
 from loadproof.plan.values import TrialPlan
-from loadproof.runfolder import atomic
+from loadproof.runfolder import atomic, disk
 from loadproof.runfolder.formats import MANIFEST
 from loadproof.runfolder.paths import TrialPaths
 
@@ -53,11 +54,15 @@ def fetch(
 def fetch_host(remote: Remote, out: str, into: Path) -> Fetched:
     """Bring one host's folder `out` to `into`. Raises StepFailed when it was not sealed or a hash is wrong."""
     text, manifest = read_manifest(remote, out)
-    into.mkdir(parents=True, exist_ok=True)
+    with disk.writing(into):
+        into.mkdir(parents=True, exist_ok=True)
     wanted = {entry["path"]: entry for entry in manifest["files"]}
     missing = [path for path, entry in wanted.items() if not is_here(into / path, entry)]
     if missing:
         bring(remote, out, into, {path: wanted[path] for path in missing})
+    # the names too survive a power cut, before anybody is told that the files are here
+    for folder in {(into / path).parent for path in wanted} | {into, into.parent}:
+        atomic.sync_folder(folder)
     # last, so that a folder with a manifest is a whole one
     atomic.write_text(into / MANIFEST, text)
     checked(remote, quote("touch", out + FETCHED), 15)
@@ -152,14 +157,17 @@ def unpack(archive: Path, into: Path, wanted: Mapping[str, Mapping[str, Any]]) -
 
 def place(content: Any, path: Path, entry: Mapping[str, Any]) -> bool:
     """Write a file as .part; give it its name when size and hash are right."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     seen, size = hashlib.sha256(), 0
-    with part.open("wb") as file:
-        while piece := content.read(CHUNK):
-            file.write(piece)
-            seen.update(piece)
-            size += len(piece)
+    with disk.writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as file:
+            while piece := content.read(CHUNK):
+                file.write(piece)
+                seen.update(piece)
+                size += len(piece)
+            file.flush()
+            os.fsync(file.fileno())
     if size != entry["size"] or seen.hexdigest() != entry["sha256"]:
         part.unlink()
         return False

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import TypeVar
 
+from loadproof.control import threads
 from loadproof.control.link import Jumps
 from loadproof.control.remote import Remote, connect
-from loadproof.errors import LoadproofError
+from loadproof.errors import HostUnreachable, LoadproofError
 from loadproof.plan.values import Host, Inventory
 
 T = TypeVar("T")
@@ -31,13 +33,15 @@ def each(hosts: Iterable[Host], fn: Callable[[Host], T], limit: int = LIMIT) -> 
 
     if len(known) == 1:
         return {known[0].name: one(known[0])}
-    pool = ThreadPoolExecutor(max(1, min(limit, len(known))), thread_name_prefix="host")
+    futures: list[Future[T | LoadproofError]] = [Future() for _ in known]
+    work = [functools.partial(one, host) for host in known]
     try:
-        futures = [(host.name, pool.submit(one, host)) for host in known]
-        return {name: future.result() for name, future in futures}
+        threads.start(zip(futures, work, strict=True), limit, "host")
+        return {host.name: future.result() for host, future in zip(known, futures, strict=True)}
     finally:
         # a signal raised here must not wait for hosts that nobody needs any more
-        pool.shutdown(wait=False, cancel_futures=True)
+        for future in futures:
+            future.cancel()
 
 
 def good(results: Mapping[str, T | LoadproofError]) -> dict[str, T]:
@@ -73,11 +77,17 @@ class Fleet:
         self._opener = opener or (lambda host: connect(host, self._jumps))
         self._remotes: dict[str, Remote] = {}
         self._lock = threading.Lock()
+        self._closed = False
 
     def remote(self, name: str) -> Remote:
-        """The Remote of a host, the same one at each call. Raises KeyError for no such host."""
+        """The Remote of a host, the same one at each call. Raises KeyError for no such host.
+
+        Once closed, HostUnreachable: what still runs in a thread of ours must not open anything again.
+        """
         host = self.inventory.host(name)
         with self._lock:
+            if self._closed:
+                raise HostUnreachable(name, "its connection was closed by us", kept="nothing ran")
             if name not in self._remotes:
                 self._remotes[name] = self._opener(host)
             return self._remotes[name]
@@ -96,6 +106,7 @@ class Fleet:
     def close(self) -> None:
         """End all connections, then those of the jump hosts."""
         with self._lock:
+            self._closed = True
             remotes = list(self._remotes.values())
             self._remotes.clear()
         for remote in remotes:

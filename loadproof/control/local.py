@@ -16,6 +16,7 @@ from typing import IO
 
 from loadproof.control import command as commands
 from loadproof.control.remote import Finished
+from loadproof.errors import LocalDisk
 from loadproof.plan.shell import quote
 from loadproof.plan.values import Host
 
@@ -53,8 +54,8 @@ class LocalRemote:
     def fetch(self, path: str, into: Path) -> None:
         """Copy a file to `into`; see Remote."""
         within = commands.transfer_s(1 << 32)
-        with commands.part_of(into).open("wb") as part:
-            finished = self._exchange(quote("cat", "--", path), within, lambda: iter([]), part.write)
+        with commands.part(into) as sink:
+            finished = self._exchange(quote("cat", "--", path), within, lambda: iter([]), sink)
         commands.finish_fetch(commands.judge(finished, within, self._user, self._sudo), path, into)
 
     def close(self) -> None:
@@ -80,6 +81,10 @@ class LocalRemote:
                     while piece := os.read(stdout.fileno(), commands.CHUNK):
                         sink(piece)
                 exited = process.wait()
+            except LocalDisk:
+                kill_session(process.pid)
+                process.wait()
+                raise
             finally:
                 guard.cancel()
             feeder.join()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import threading
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from loadproof.control import threads
 from loadproof.control.remote import Finished, Remote, checked
 from loadproof.control.signals import Stopped
 from loadproof.errors import Interrupted, LoadproofError, NotReady
@@ -42,17 +45,20 @@ class Outcome:
     seconds: float
 
 
-def perform(action: Action, remote: Remote) -> Finished | None:
-    """Do one action on its host. Raises the errors of Remote, StepFailed and NotReady."""
+def perform(action: Action, remote: Remote, over: threading.Event) -> Finished | None:
+    """Do one action on its host. Raises the errors of Remote, StepFailed and NotReady.
+
+    Once `over` is set nobody reads the result: an Await then asks no more.
+    """
     if isinstance(action, Put):
         remote.put(action.text.encode(), action.path, action.mode)
         return None
     if isinstance(action, Run):
         return checked(remote, action.command, action.within, action.stdin, action.ok)
-    return _await(action, remote)
+    return _await(action, remote, over)
 
 
-def _await(action: Await, remote: Remote) -> Finished:
+def _await(action: Await, remote: Remote, over: threading.Event) -> Finished:
     begun = time.monotonic()
     while True:
         left = action.within - (time.monotonic() - begun)
@@ -61,24 +67,17 @@ def _await(action: Await, remote: Remote) -> Finished:
             return finished
         if left <= action.every:
             raise NotReady(action.host, action.condition, action.within, finished.last_lines)
-        time.sleep(action.every)
+        if over.wait(action.every):
+            raise Interrupted(f"nobody waits any more until {action.condition}", where=f"host {action.host}")
 
 
-def _outcome(action: Action, remotes: Remotes) -> Outcome:
+def _outcome(action: Action, remotes: Remotes, over: threading.Event) -> Outcome:
     begun = time.monotonic()
     try:
-        finished = perform(action, remotes.remote(action.host))
+        finished = perform(action, remotes.remote(action.host), over)
     except LoadproofError as error:
         return Outcome(action, None, error, time.monotonic() - begun)
     return Outcome(action, finished, None, time.monotonic() - begun)
-
-
-def _fill(future: Future[Outcome], action: Action, remotes: Remotes) -> None:
-    if future.set_running_or_notify_cancel():
-        try:
-            future.set_result(_outcome(action, remotes))
-        except BaseException as error:  # our own fault: raised where the result is read
-            future.set_exception(error)
 
 
 def wave(actions: Sequence[Action], remotes: Remotes, stage: str, record: Recorder) -> list[Outcome]:
@@ -87,10 +86,10 @@ def wave(actions: Sequence[Action], remotes: Remotes, stage: str, record: Record
         return []
     # made before anything starts: a signal may arrive between the start of a thread and the note of it
     futures: list[Future[Outcome]] = [Future() for _ in actions]
-    pool = ThreadPoolExecutor(max_workers=len(actions), thread_name_prefix=stage)
+    over = threading.Event()
+    work = [functools.partial(_outcome, action, remotes, over) for action in actions]
     try:
-        for future, action in zip(futures, actions, strict=True):
-            pool.submit(_fill, future, action, remotes)
+        threads.start(zip(futures, work, strict=True), len(work), stage)
         outcomes = [future.result() for future in futures]
     except Stopped:
         # what was asked of the hosts is answered before they are closed: a unit that starts later would run on
@@ -103,7 +102,9 @@ def wave(actions: Sequence[Action], remotes: Remotes, stage: str, record: Record
         raise
     finally:
         # nobody needs these commands any more
-        pool.shutdown(wait=False, cancel_futures=True)
+        over.set()
+        for future in futures:
+            future.cancel()
     for outcome in outcomes:
         record.write(stage, "failed" if outcome.error else "action", **_fields(outcome))
     return outcomes
@@ -128,7 +129,7 @@ def stage(stage: Stage, remotes: Remotes, record: Recorder) -> list[Outcome]:
         try:
             outcomes = wave(actions, remotes, stage.name, record)
         except Interrupted as error:
-            error.where = error.where or f"stage {stage.name}"
+            error.where = f"{error.where}, stage {stage.name}" if error.where else f"stage {stage.name}"
             raise
         done += outcomes
         for outcome in outcomes:

@@ -11,7 +11,7 @@ from typing import Any
 from loadproof.control.fleet import Fleet, all_good, good
 from loadproof.control.programs import run_program
 from loadproof.control.remote import Remote, checked
-from loadproof.errors import BadInput, LoadproofError, Problem, StepFailed
+from loadproof.errors import BadInput, LoadproofError, LocalDisk, Problem, StepFailed
 from loadproof.plan.values import Host, Inventory, Platform
 from loadproof.runfolder import atomic
 from loadproof.runfolder.record import from_json, to_json
@@ -142,7 +142,7 @@ def learn(root: Path, inventory: Inventory, answers: Mapping[str, Mapping[str, A
     try:
         (root / MEMORY).parent.mkdir(parents=True, exist_ok=True)
         atomic.write_json(root / MEMORY, to_json({**known, **new}))
-    except OSError:
+    except (OSError, LocalDisk):
         return
 
 

@@ -15,6 +15,8 @@ from types import FrameType
 
 from loadproof.errors import Interrupted
 
+HERE = "this machine"
+
 
 class Stopped(Interrupted):
     """Ctrl-C: stop, lift, seal, then exit 4."""
@@ -48,6 +50,7 @@ class Signals:
         else:
             error = Detached(
                 f"{name}: detached; nothing was touched, what runs on the hosts runs on and ends by itself",
+                where=HERE,
                 kept="everything, and the hosts stay locked for this run"
                 if self.run
                 else "nothing was touched",
@@ -60,10 +63,15 @@ class Signals:
     def _stopped(self) -> Stopped:
         if self.begun:
             fetch = f"./inv fetch-results --run {self.run}"
-            return Stopped("Ctrl-C: the trial was stopped", kept="what was measured until then", next=fetch)
+            return Stopped(
+                "Ctrl-C: the trial was stopped", where=HERE, kept="what was measured until then", next=fetch
+            )
         kept = "the run's plan; the next bench resets the hosts" if self.run else "nothing was touched"
         return Stopped(
-            "Ctrl-C: stopped before anything was measured", kept=kept, next="the same command again"
+            "Ctrl-C: stopped before anything was measured",
+            where=HERE if self.run else f"{HERE}, before any host was changed",
+            kept=kept,
+            next="the same command again",
         )
 
     def after_closing(self) -> Interrupted:
@@ -74,6 +82,7 @@ class Signals:
         said = first.what.partition(":")[0]
         return Stopped(
             f"{said}: ended as soon as the trial was sealed",
+            where=HERE,
             kept="the whole trial, on the hosts",
             next=f"./inv attach --run {self.run}",
         )
@@ -90,9 +99,13 @@ class Signals:
 
 @contextmanager
 def handled(run: str = "") -> Iterator[Signals]:
-    """Installs the handlers for the time of the block and puts the old ones back."""
+    """Installs the handlers for the time of the block and puts the old ones back.
+
+    A signal that we were started to ignore (`nohup`, a background job) stays ignored.
+    """
     signals = Signals(run)
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    numbers = [number for number in wanted if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, signals.arrived) for number in numbers}
     try:
         yield signals

@@ -43,6 +43,7 @@ class SshRemote:
         self._connection: Connection | None = None
         self._watchdog: link.Watchdog | None = None
         self._opening = threading.Lock()
+        self._closed = False
         self._sessions = threading.BoundedSemaphore(SESSIONS)
 
     @property
@@ -70,22 +71,30 @@ class SshRemote:
     def fetch(self, path: str, into: Path) -> None:
         """Copy a file of the host to `into`; see Remote."""
         within = commands.transfer_s(1 << 32)
-        with commands.part_of(into).open("wb") as part:
-            finished = self._exchange(quote("cat", "--", path), within, lambda: iter([]), part.write)
+        with commands.part(into) as sink:
+            finished = self._exchange(quote("cat", "--", path), within, lambda: iter([]), sink)
         commands.finish_fetch(self._judge(finished, within), path, into)
 
     def close(self) -> None:
-        """End the connection."""
-        with self._opening:
-            watchdog, connection = self._watchdog, self._connection
-            self._watchdog = self._connection = None
+        """End the connection, for good: a thread that still works with it must not open another one."""
+        self._closed = True
+        # hardly waited for: who is opening one now sees that it is closed, and ends it
+        if self._opening.acquire(timeout=0.02):
+            try:
+                self._drop()
+            finally:
+                self._opening.release()
+        if self._own_jumps:
+            self._jumps.close()
+
+    def _drop(self) -> None:
+        watchdog, connection = self._watchdog, self._connection
+        self._watchdog = self._connection = None
         if watchdog is not None:
             watchdog.stop()
         if connection is not None:
             with suppress(Exception):
                 connection.close()
-        if self._own_jumps:
-            self._jumps.close()
 
     # --- inside ---
 
@@ -100,13 +109,19 @@ class SshRemote:
 
     def _open(self) -> tuple[Connection, link.Watchdog]:
         with self._opening:
-            if self._connection is not None and self._connection.is_connected and self._watchdog:
-                return self._connection, self._watchdog
-            if self._watchdog is not None:
-                self._watchdog.stop()
-            self._connection = link.open_connection(self._host.name, self._resolved(), self._jumps)
-            self._watchdog = link.Watchdog(self._connection.transport, self._silence_s)
+            self._refuse_if_closed()
+            if self._connection is None or not self._connection.is_connected or self._watchdog is None:
+                if self._watchdog is not None:
+                    self._watchdog.stop()
+                self._connection = link.open_connection(self._host.name, self._resolved(), self._jumps)
+                self._watchdog = link.Watchdog(self._connection.transport, self._silence_s)
+                self._refuse_if_closed()
             return self._connection, self._watchdog
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            self._drop()
+            raise HostUnreachable(self._host.name, "its connection was closed by us", kept="nothing ran")
 
     def _exchange(
         self, command: str, within: float, source: Callable[[], Iterator[bytes]],

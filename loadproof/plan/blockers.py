@@ -97,19 +97,29 @@ def _size(tree: TreeSpec) -> int:
     return TREE_MB[tree.kind] + int(rows) * 40 // 2**20
 
 
+def _load_runs(facts: Facts) -> bool:
+    return (facts.get("units", {}).get(LOAD_UNIT) or {}).get("active") in RUNNING
+
+
 def _running(facts: Facts) -> Iterator[str]:
-    load = facts.get("units", {}).get(LOAD_UNIT) or {}
-    if load.get("active") in RUNNING:
+    if _load_runs(facts):
         yield f"a load runs here (trial {facts.get('trial') or 'unknown'}): wait, or ./inv attach, or ./inv stop"
 
 
+def holder(facts: Facts) -> Mapping[str, Any] | None:
+    """The lock's entry of who holds a host; None when nobody does.
+
+    Stale as hostside/lock.py sees it: the host was started anew since, or its time has passed and no load runs.
+    """
+    lock: Mapping[str, Any] | None = facts.get("lock")
+    if not lock or any(key in lock and lock[key] != facts.get(key) for key in ("boot_id", "pid1_start")):
+        return None
+    over = lock.get("until_us", 0) < facts.get("realtime_us", 0)
+    return None if over and not _load_runs(facts) else lock
+
+
 def _lock(facts: Facts, run: str | None) -> Iterator[str]:
-    lock = facts.get("lock")
+    lock = holder(facts)
     if run is None or not lock or lock.get("run") == run:
-        return
-    # Stale as hostside/lock.py sees it: the host was started anew since, or its time has passed (a load that still
-    # runs is named by itself).
-    rebooted = any(key in lock and lock[key] != facts.get(key) for key in ("boot_id", "pid1_start"))
-    if rebooted or lock.get("until_us", 0) < facts.get("realtime_us", 0):
         return
     yield f"the host is held by {lock.get('owner', '?')} for run {lock.get('run', '?')}: wait, or ./inv stop"

@@ -170,12 +170,3 @@ def _said(asked: Asked, initial: int, step: int, unit: int, hold: float) -> tupl
             f"short: a hold of {spell(hold)} is below {spell(SHORTEST_WINDOW_S)}; its figures are never compared"
         )
     return tuple(said)
-
-
-def describe(load: Load) -> list[str]:
-    """Users over time as rows of text: each step, the window, the end."""
-    rows = [f"{spell(second):>10}  {users:>5} users" for second, users in load.table]
-    window = load.ramp_end_s + load.settle_s
-    rows.append(f"{spell(window):>10}  {load.users:>5} users, the window begins ({spell(load.hold_s)})")
-    rows.append(f"{spell(load.end_s):>10}  {0:>5} users, the end")
-    return rows

@@ -24,7 +24,7 @@ class Host:
     identity_file: str | None = None
     ssh_common_args: str = ""
     connection: Literal["ssh", "local"] = "ssh"
-    address: str = ""  # loadproof_address: where traffic goes; default ssh_host
+    address: str = ""  # loadproof_address: where traffic goes; default ssh_host; for a plan always IPv4
     ports: tuple[tuple[Role, int], ...] = ()  # (role, port), filled for app and proxy
     python: str = "/usr/bin/python3"
     platform: str | None = None  # loadproof_platform, "cp311-x86_64"; None: probed before planning

@@ -9,9 +9,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from loadproof.runfolder import disk
+
 
 def write_bytes(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Replace `path` by `data`. On any error (a full disk) what was there before stays, and no temporary file."""
+    """Replace `path` by `data`. On any error what was there before stays, and no temporary file. Raises LocalDisk."""
+    with disk.writing(path):
+        _replace(path, data, mode)
+
+
+def _replace(path: Path, data: bytes, mode: int) -> None:
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from loadproof.errors import RecordUnreadable
+from loadproof.runfolder import disk
 
 
 class Journal:
@@ -18,13 +19,13 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
-        self._file = path.open("ab")
-        if self._file.tell() and not path.read_bytes().endswith(b"\n"):
-            self._file.write(b"\n")
-            self._file.flush()
+        with disk.writing(path):
+            # without a buffer: what a full disk did not take must not come later, in the middle of something else
+            self._file = path.open("ab", buffering=0)
+            self._torn = self._file.tell() > 0 and not path.read_bytes().endswith(b"\n")
 
     def write(self, stage: str, event: str, **fields: Any) -> None:
-        """Append one event: both clocks, stage, event, and fields (action, host, seconds, detail)."""
+        """Append one event: both clocks, stage, event, and fields (action, host, seconds, detail). Raises LocalDisk."""
         line = {
             "realtime_us": time.time_ns() // 1000,
             "monotonic_ns": time.monotonic_ns(),
@@ -33,9 +34,12 @@ class Journal:
             **fields,
         }
         data = json.dumps(line, ensure_ascii=False, default=str).encode("utf-8", "replace") + b"\n"
-        with self._lock:
-            self._file.write(data)
-            self._file.flush()
+        with self._lock, disk.writing(self.path):
+            left = memoryview(b"\n" + data if self._torn else data)
+            self._torn = True  # until all of it is there
+            while left:
+                left = left[self._file.write(left) :]
+            self._torn = False
 
     def close(self) -> None:
         """End it."""

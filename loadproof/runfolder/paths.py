@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from loadproof.errors import BadInput, Problem
-from loadproof.runfolder import atomic
+from loadproof.runfolder import atomic, disk
 
 LATEST = "latest"
 ID = re.compile(r"\d{8}T\d{6}Z-[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -84,7 +84,8 @@ class RunFolder:
     def trial(self, name: str) -> TrialPaths:
         """The paths of a trial by the name of its folder (TrialPlan.folder); the folder is made."""
         path = self.path / "trials" / name
-        path.mkdir(parents=True, exist_ok=True)
+        with disk.writing(path):
+            path.mkdir(parents=True, exist_ok=True)
         return TrialPaths(path)
 
     @property
@@ -109,9 +110,17 @@ class RunFolder:
 
     @staticmethod
     def create(results: Path, name: str, now: datetime, latest: bool = True) -> RunFolder:
-        """Make the folder of a new run, never an existing one; with `latest` that link points at it from now on."""
+        """Make the folder of a new run, never an existing one; with `latest` that link points at it from now on.
+
+        Raises BadInput for a name that cannot be one, LocalDisk.
+        """
         if not ID.fullmatch(f"20000101T000000Z-{name}"):
             raise BadInput([Problem(f"not a name for a run: {name!r} (letters, digits, - _ .)", "--name")])
+        with disk.writing(results):
+            return RunFolder._make(results, name, now, latest)
+
+    @staticmethod
+    def _make(results: Path, name: str, now: datetime, latest: bool) -> RunFolder:
         results.mkdir(parents=True, exist_ok=True)
         moment = now.astimezone(UTC)
         while True:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from loadproof.errors import RecordUnreadable
 from loadproof.plan.values import Experiment, Inventory, TrialPlan
-from loadproof.runfolder import atomic, journal
+from loadproof.runfolder import atomic, disk, journal
 from loadproof.runfolder.formats import FORMAT
 from loadproof.runfolder.paths import RunFolder
 
@@ -95,7 +95,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_plan(path: Path, trial: TrialPlan) -> None:
     """plan.json of one trial."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with disk.writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     atomic.write_json(path, {"format": FORMAT, **to_json(trial)})
 
 
@@ -141,7 +142,7 @@ def read_run(folder: RunFolder) -> RunRecord:
 
 def append_facts(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Add lines to facts.jsonl: {"when","host","facts","offset"}."""
-    with path.open("a", encoding="utf-8") as file:
+    with disk.writing(path), path.open("a", encoding="utf-8") as file:
         for row in rows:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
         file.flush()

@@ -44,10 +44,11 @@ async def feed(source: asyncssh.SSHReader[bytes], pipe: asyncio.StreamWriter) ->
 
 
 async def drain(pipe: asyncio.StreamReader, sink: asyncssh.SSHWriter[bytes]) -> None:
-    """Copy an output."""
+    """Copy an output; the other side may have closed the channel."""
     while piece := await pipe.read(1 << 16):
-        sink.write(piece)
-        await sink.drain()
+        with contextlib.suppress(ConnectionError):
+            sink.write(piece)
+            await sink.drain()
 
 
 class Server(asyncssh.SSHServer):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,6 +71,56 @@ def test_no_ansible_inventory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_no_such_inventory(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no such inventory"):
         inventory.read(tmp_path / "none.yml")
+
+
+NAMED = """
+app: {hosts: {app1: {ansible_host: web1%s}}}
+proxy: {hosts: {p: {ansible_host: 10.0.0.2}}}
+load: {hosts: {l: {ansible_host: "no.such.host.invalid"}}}
+"""
+
+
+def named(folder: Path, more: str = "") -> Path:
+    (folder / "hosts.yml").write_text(NAMED % more)
+    return folder / "hosts.yml"
+
+
+def test_a_name_that_traffic_goes_to_becomes_the_one_address_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def known(name: str, port: None, family: int, kind: int) -> list[tuple[object, ...]]:
+        assert (name, family) == ("web1", socket.AF_INET)
+        return [(family, kind, 6, "", ("10.0.0.9", 0)), (family, kind, 6, "", ("10.0.0.8", 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", known)
+    found = inventory.read(named(tmp_path), traffic=True)
+    assert (found.host("app1").address, found.host("app1").ssh_host) == ("10.0.0.9", "web1")
+    assert found.host("l").address == "no.such.host.invalid"  # nothing is sent there
+    assert found.notes == ("app1: traffic goes to 10.0.0.9, the address of web1",)
+    assert (
+        inventory.read(named(tmp_path)).host("app1").address == "web1"
+    )  # who plans nothing looks up nothing
+
+
+def test_of_an_ssh_alias_the_real_name_is_looked_up(tmp_path: Path) -> None:
+    (tmp_path / "config").write_text("Host web1\n HostName 10.0.0.7\n")
+    path = named(tmp_path, f", ansible_ssh_common_args: '-F {tmp_path}/config'")
+    assert inventory.read(path, traffic=True).host("app1").address == "10.0.0.7"
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [("", "'web1' has no IPv4 address here"), ("127.0.1.1", "is 127.0.1.1 here"), ("10.0.0.2", "both serve")],
+)
+def test_a_name_that_is_no_address_for_traffic(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, said: str
+) -> None:
+    monkeypatch.setattr(inventory, "_ipv4", lambda name: address)
+    path = named(tmp_path, ", loadproof_port: 8080")
+    with pytest.raises(BadInput, match=said) as caught:
+        inventory.read(path, traffic=True)
+    assert "app1" in caught.value.what
+    assert all((caught.value.where, caught.value.kept, "loadproof_address" in caught.value.next))
 
 
 # --- provenance ---

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +19,7 @@ import pytest
 from loadproof.control import conduct, signals
 from loadproof.control.conduct import Hooks, Live
 from loadproof.control.remote import Finished
-from loadproof.errors import HostUnreachable, LoadproofError, Refused, StepFailed
+from loadproof.errors import HostUnreachable, LoadproofError, LocalDisk, Refused, StepFailed
 from loadproof.plan.values import Host, Inventory, Limit, Load, TrialPlan
 
 LOAD = Load(
@@ -181,8 +184,14 @@ def test_whatever_action_fails_the_trial_is_closed_and_the_first_error_is_raised
         hosts, journal = Hosts(at=k, then=fail), Journal()
         with pytest.raises(LoadproofError, match=f"failed at {k}$") as caught:
             walk(hosts, journal)
-        assert "stage" in caught.value.where
-        begun = journal.stages("begin")
+        error, begun = caught.value, journal.stages("begin")
+        assert "stage" in error.where, f"action {k}"
+        assert error.kept, f"action {k}"
+        if journal.stages("end").count("facts") == 2:  # closing itself failed
+            then = f"inv attach --run {TRIAL.run}"
+        else:
+            then = f"fetch-results --run {TRIAL.run}" if "facts" in begun else "the same command again"
+        assert then in error.next, f"action {k}"
         if "apply" in begun:
             assert begun[-3:] == ["stop", "lift", "seal"], f"action {k}"
 
@@ -200,8 +209,53 @@ def test_an_error_while_closing_never_hides_the_first_one() -> None:
     hosts = Worse(at=20, then=fail)
     with pytest.raises(LoadproofError, match="the first error"):
         walk(hosts, Journal())
-    with pytest.raises(LoadproofError, match="the second error"):
+    with pytest.raises(LoadproofError, match="the second error") as caught:
         walk(Worse(), Journal())
+    assert (caught.value.next, "not all of it is sealed" in caught.value.kept) == (
+        f"inv attach --run {TRIAL.run}",
+        True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "words"), [("failed\n{}", "Locust's master failed"), ("active\n{}", "ends")]
+)
+def test_a_load_that_fails_or_never_ends_has_all_four_parts(
+    state: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = dataclasses.replace(TRIAL, planned_s=0.01, margin_s=0.01)
+    monkeypatch.setitem(globals(), "TRIAL", trial)
+    hosts = Hosts()
+    hosts.answers["is-active"] = state
+    with pytest.raises(LoadproofError, match=words) as caught:
+        walk(hosts, Journal())
+    assert "stage" in caught.value.where
+    assert all((caught.value.kept, f"fetch-results --run {TRIAL.run}" in caught.value.next))
+
+
+def test_a_journal_that_cannot_be_written_never_keeps_the_hosts_from_being_closed() -> None:
+    class Full(Journal):
+        left = 0
+
+        def write(self, stage: str, event: str, **fields: Any) -> None:
+            self.left -= 1
+            if self.left < 0:
+                raise LocalDisk("full", where="this machine", kept="much", next="make room")
+            super().write(stage, event, **fields)
+
+    for k in (45, 60, 70):
+        journal, hosts = Full(), Hosts()
+        journal.left = k
+        with pytest.raises(LocalDisk, match="full"):
+            walk(hosts, journal)
+        assert {host for host, what in hosts.calls if "seal.py" in what} == {"app1", "app2", "proxy", "load1"}
+
+
+def test_ctrl_c_before_there_is_a_run_says_where() -> None:
+    with pytest.raises(signals.Stopped) as caught, signals.handled():
+        os.kill(os.getpid(), signal.SIGINT)
+    assert "before any host was changed" in caught.value.where
+    assert all((caught.value.kept, caught.value.next))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -220,7 +274,7 @@ def test_a_signal_after_any_action(number: signal.Signals) -> None:
             # a detach touches nothing; one that comes while closing lets it end, and the hosts are free again
             assert closed in ([], ["stop", "lift", "seal"]), f"action {k}"
             assert isinstance(caught.value, signals.Stopped if closed else signals.Detached), f"action {k}"
-        assert all((caught.value.where or closed, caught.value.kept, caught.value.next)), f"action {k}"
+        assert all((caught.value.where, caught.value.kept, caught.value.next)), f"action {k}"
 
 
 def test_ctrl_c_waits_for_what_was_asked_of_the_hosts() -> None:
@@ -300,3 +354,64 @@ def test_the_old_handlers_come_back() -> None:
     with signals.handled("run"):
         assert signal.getsignal(signal.SIGTERM) != before
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as `nohup` leaves it
+    try:
+        with signals.handled("run") as handled:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert handled.pending == []
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+WAITING = """
+import os, signal, sys, threading
+from loadproof.control import perform, signals
+from loadproof.control.fake import FakeRemote, Script
+from loadproof.control.fleet import Fleet
+from loadproof.control.local import LocalRemote
+from loadproof.control.remote import Finished
+from loadproof.plan.values import Await, Host, Inventory, Run, Stage
+
+hosts = Inventory("x", (Host("h1", ("app",), "h1"), Host("h2", ("app",), "h2"), Host("h3", ("app",), "h3")))
+
+class Journal:
+    def write(self, *words, **fields): pass
+
+def asked(call):
+    if len(script.calls) == 3:
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    return Finished(call.host, call.what, 1, "", "", 0.0)
+
+def slow(call):
+    threading.Event().wait(60)
+
+script = Script().on("never", asked).on("slow", slow)
+work = (
+    Await("h1", "x", "never", "never", within=60.0, every=0.1),
+    Run("h2", "y", "slow", within=60.0),
+    Run("h3", "z", "sleep 20", within=60.0),
+)
+
+def opener(host):
+    return LocalRemote(host) if host.name == "h3" else FakeRemote(host, script)
+
+try:
+    with signals.handled("run"), Fleet(hosts, opener) as fleet:
+        perform.stage(Stage("ready", (work,)), fleet, Journal())
+except signals.Detached:
+    before = len(script.calls)
+    threading.Event().wait(0.5)
+    print(len(script.calls) - before, flush=True)
+"""
+
+
+def test_after_a_signal_nothing_asks_on_and_the_process_ends() -> None:
+    begun = time.monotonic()
+    ran = subprocess.run([sys.executable, "-c", WAITING], capture_output=True, text=True, timeout=50)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.strip() in ("0", "1")  # one may have been on its way
+    assert time.monotonic() - begun < 12  # the commands themselves would take 20 s and 60 s

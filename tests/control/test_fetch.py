@@ -162,3 +162,26 @@ def test_without_zstd_on_the_host(
 
 def test_a_finished_value_is_enough_for_a_message() -> None:
     assert Finished("h", "c", 1, "a\n", "b\n", 0.0).last_lines == "a\nb"
+
+
+def test_files_and_their_names_are_on_the_disk_before_the_host_is_told(
+    remote: ShellFake, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    into, events, fsync = tmp_path / "raw" / "h1", [], os.fsync
+
+    def noted(handle: int) -> None:
+        events.append(os.readlink(f"/proc/self/fd/{handle}"))
+        fsync(handle)
+
+    class Told(ShellFake):
+        def run(self, command: str, within: float, stdin: str = "") -> Finished:
+            if ".fetched" in command:
+                events.append("told")
+            return super().run(command, within, stdin)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    fetch.fetch_host(Told(Host("h1", ("app",), "h1")), str(out), into)
+    manifest = next(number for number, what in enumerate(events) if "manifest.json" in what)
+    assert {f"{into / name}.part" for name in FILES} <= set(events[:manifest])
+    assert {str(into), str(into / "sub"), str(into.parent)} <= set(events[:manifest])
+    assert events[-1] == "told"

@@ -84,6 +84,9 @@ def test_a_fleet_opens_lazily_once_and_closes_all() -> None:
         with pytest.raises(KeyError):
             fleet.remote("nobody")
     assert sorted(script.closed) == ["h1", "h2"] == sorted(opened)
+    with pytest.raises(HostUnreachable, match="closed by us"):
+        fleet.remote("h3")
+    assert sorted(opened) == ["h1", "h2"]
 
 
 def test_the_fake_fails_at_action_k() -> None:

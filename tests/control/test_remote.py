@@ -17,7 +17,7 @@ from loadproof.control.fake import ShellFake
 from loadproof.control.local import LocalRemote
 from loadproof.control.remote import Remote, checked, connect
 from loadproof.control.ssh import SshRemote
-from loadproof.errors import NotReady, StepFailed
+from loadproof.errors import LocalDisk, NotReady, StepFailed
 from loadproof.plan.shell import quote
 from loadproof.plan.values import Host
 from tests.control.servers import SUDO_PASSES, serving
@@ -142,6 +142,20 @@ def test_put_and_fetch_that_cannot(remote: Remote, folder: str, tmp_path: Path) 
     with pytest.raises(StepFailed, match="cannot read"):
         remote.fetch(f"{folder}/none", tmp_path / "back")
     assert not list(tmp_path.glob("back*"))
+
+
+def test_a_full_disk_here_is_not_blamed_on_the_link(remote: Remote, folder: str, tmp_path: Path) -> None:
+    if isinstance(remote, ShellFake):
+        pytest.skip("copies by itself")
+    remote.put(b"x" * 300_000, f"{folder}/x")
+    (tmp_path / "back.part").symlink_to("/dev/full")
+    with pytest.raises(LocalDisk, match="No space left on device .* MB are free") as caught:
+        remote.fetch(f"{folder}/x", tmp_path / "back")
+    assert caught.value.exit_code == 3
+    assert str(tmp_path) in caught.value.where
+    assert all((caught.value.kept, caught.value.next))
+    assert not list(tmp_path.glob("back*"))
+    assert remote.run("echo here", 10).stdout == "here\n"
 
 
 def test_a_command_beyond_its_time_is_ended(remote: Remote, folder: str) -> None:

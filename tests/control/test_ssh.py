@@ -310,6 +310,25 @@ def test_an_idle_connection_that_went_away_is_opened_again(server: Server) -> No
     remote.close()
 
 
+def test_a_closed_remote_opens_nothing_any_more(server: Server) -> None:
+    remote = SshRemote(server.host())
+    assert remote.run("true", 5).ok
+    remote.close()
+    with pytest.raises(HostUnreachable, match="closed by us"):
+        remote.run("true", 5)
+    assert remote._connection is None
+
+
+def test_close_does_not_wait_for_a_connection_that_is_being_opened(server: Server) -> None:
+    remote = SshRemote(server.host())
+    with remote._opening:  # a thread that waits for a silent host
+        begun = time.monotonic()
+        remote.close()
+        assert time.monotonic() - begun < 1
+    with pytest.raises(HostUnreachable, match="closed by us"):
+        remote.run("true", 5)
+
+
 def test_long_quiet_commands_are_no_silence(server: Server) -> None:
     remote = SshRemote(server.host(), silence_s=1)
     assert remote.run("sleep 3; echo done", 10).stdout == "done\n"

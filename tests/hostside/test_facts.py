@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.hostside.conftest import run
+from tests.hostside.conftest import load_program, run
 
 
 def facts(question: dict[str, Any], env: dict[str, str] | None = None) -> Any:
@@ -159,7 +159,8 @@ def test_units(tmp_path: Path) -> None:
         "active": "active", "sub": "running", "pid": 42, "enabled": "disabled", "unit_file": True, "needs_reload": True,
         "restarts": 3,
     }  # fmt: skip
-    assert units["loadproof-load@.service"]["active"] == "active"
+    load = units["loadproof-load@.service"]
+    assert (load["active"], load["instances"]) == ("active", ["loadproof-load@2.service"])
     assert units["nginx.service"]["unit_file"] is False and units["nginx.service"]["active"] == "inactive"
 
 
@@ -174,3 +175,12 @@ def test_disk_of_a_path_that_is_not_there_yet(tmp_path: Path) -> None:
 def test_a_host_without_systemd_still_answers(question: dict[str, Any], tmp_path: Path) -> None:
     answer = facts(question, env={"PATH": str(tmp_path)})
     assert answer["units"]["loadproof-app.service"]["unit_file"] is False
+
+
+def test_a_sealed_trial_is_not_the_current_one() -> None:
+    trial = {"run": "R", "trial": "01", "out": "/var/lib/loadproof/trials/R/01"}
+    program = load_program("facts")
+    assert program.open_trial(trial, trial["out"]) == "R/01"
+    assert program.open_trial(trial, "/var/lib/loadproof/idle") is None
+    assert program.open_trial(trial, None) is None
+    assert program.open_trial(None, trial["out"]) is None

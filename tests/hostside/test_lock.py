@@ -14,12 +14,9 @@ import pytest
 
 from tests.hostside.conftest import HOSTSIDE, SYSTEMCTL
 
-NOW = time.time_ns() // 1000
-HOUR = 3_600_000_000
 
-
-def entry(run: str, until_us: int = NOW + HOUR, **more: Any) -> str:
-    return json.dumps({"owner": "a@b", "run": run, "since_us": NOW, "until_us": until_us} | more)
+def entry(run: str, seconds: float = 3600.0, **more: Any) -> str:
+    return json.dumps({"owner": "a@b", "run": run, "seconds": seconds} | more)
 
 
 class Locker:
@@ -59,6 +56,14 @@ def test_of_many_takers_exactly_one_wins(locker: Locker) -> None:
     assert losers == [winners[0]["lock"]["run"]] * 7
 
 
+def test_since_and_until_are_of_the_hosts_own_clock(locker: Locker) -> None:
+    before = time.time_ns() // 1000
+    exited, said = locker.ask("take", entry("mine", seconds=1.5, since_us=1, until_us=2))
+    after = time.time_ns() // 1000
+    assert exited == 0 and before <= said["lock"]["since_us"] <= after
+    assert said["lock"]["until_us"] - said["lock"]["since_us"] == 1_500_000
+
+
 def test_the_same_run_takes_again_and_others_do_not(locker: Locker) -> None:
     assert locker.ask("take", entry("mine"))[0] == 0
     assert locker.ask("take", entry("mine"))[0] == 0
@@ -84,7 +89,7 @@ def test_a_lock_from_before_a_reboot_is_stale(locker: Locker, changed: dict[str,
 
 
 def test_a_lock_past_its_end_is_stale_unless_a_load_runs(locker: Locker) -> None:
-    locker.ask("take", entry("old", until_us=NOW - HOUR))
+    locker.ask("take", entry("old", seconds=-3600))
     locker.active.touch()
     assert locker.ask("take", entry("new"))[0] == 3
     locker.active.unlink()

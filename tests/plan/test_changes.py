@@ -11,6 +11,7 @@ import pytest
 
 from loadproof.plan import changes as room
 from loadproof.plan import desired
+from loadproof.plan.blockers import holder
 from loadproof.plan.values import FileSpec, HostDesired, TreeSpec
 from tests.plan.inventories import ROOT, inventory, platforms
 
@@ -302,3 +303,12 @@ def test_whose_lock_counts(
 ) -> None:
     facts = done(hosts("app1")) | {"lock": lock}
     assert bool(room.blockers(facts, hosts("app1"), run)) is blocked
+
+
+def test_a_lock_whose_time_has_passed_counts_while_its_load_runs(hosts: Callable[[str], HostDesired]) -> None:
+    lock = {"run": "RUN", "until_us": 999, "boot_id": "b", "pid1_start": 5}
+    facts = done(hosts("load1")) | {"lock": lock}
+    assert holder(facts) is None
+    facts["units"][LOAD] = unit("active")
+    assert holder(facts) == lock
+    assert holder(facts | {"boot_id": "new"}) is None

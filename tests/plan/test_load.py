@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from loadproof.errors import BadInput
 from loadproof.plan import durations
-from loadproof.plan.load import Asked, describe, plan_load, vusers
+from loadproof.plan.load import Asked, plan_load, vusers
 
 
 @pytest.mark.parametrize(
@@ -91,15 +91,6 @@ def test_all_problems_at_once() -> None:
 def test_a_short_hold_is_said() -> None:
     assert plan_load(Asked(3, 33, hold_s=15.0)).said == ()
     assert "short: a hold of 14s" in plan_load(Asked(3, 33, hold_s=14.0)).said[0]
-
-
-def test_rows_for_a_person() -> None:
-    rows = describe(plan_load(Asked(3, 33, interval_s=0.8, hold_s=15.0)))
-    assert len(rows) == 13
-    assert rows[0].split() == ["0s", "9", "users"]
-    assert rows[10].split()[:2] == ["8s", "99"]
-    assert "13s" in rows[11]
-    assert "28s" in rows[12]
 
 
 @given(

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from loadproof.runfolder import atomic
+from loadproof.errors import LocalDisk
+from loadproof.runfolder import atomic, disk
 
 
 def test_replaces_whole_and_leaves_no_temporary(tmp_path: Path) -> None:
@@ -29,11 +30,17 @@ def test_an_error_keeps_what_was_there(tmp_path: Path, monkeypatch: pytest.Monke
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, step, full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(LocalDisk, match="No space") as caught:
         atomic.write_bytes(path, b"new")
     monkeypatch.undo()
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["a"]
+    assert all((str(tmp_path) in caught.value.where, caught.value.kept, "make room" in caught.value.next))
+
+
+def test_an_error_that_is_not_the_disks_stays_what_it_is(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        atomic.write_bytes(tmp_path / "none" / "a", b"new")
 
 
 def test_a_link_is_replaced(tmp_path: Path) -> None:
@@ -41,3 +48,11 @@ def test_a_link_is_replaced(tmp_path: Path) -> None:
     atomic.link(tmp_path / "latest", "two")
     assert os.readlink(tmp_path / "latest") == "two"
     assert os.listdir(tmp_path) == ["latest"]
+
+
+def test_only_what_is_the_disks_is_blamed_on_it() -> None:
+    full, closed = OSError(28, "No space left on device"), PermissionError(13, "Permission denied", "/etc/x")
+    assert "No space left" in str(disk.trouble(full)) and "/etc/x" in str(disk.trouble(closed))
+    assert disk.trouble(PermissionError(13, "Permission denied")) is None  # of a socket, perhaps
+    assert disk.trouble(FileNotFoundError(2, "No such file", "/etc/x")) is None
+    assert disk.trouble(ValueError()) is None

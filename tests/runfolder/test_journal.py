@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import resource
 import threading
 from pathlib import Path
 
 import pytest
 
-from loadproof.errors import RecordUnreadable
+from loadproof.errors import LocalDisk, RecordUnreadable
 from loadproof.runfolder import journal
 from loadproof.runfolder.journal import Journal
 
@@ -81,3 +82,21 @@ def test_what_is_no_object_is_counted(tmp_path: Path) -> None:
     path.write_bytes(b'1\n"x"\n{}\n\xff\xfe\n')
     found = journal.read(path)
     assert (len(found.lines), found.cut) == (1, 3)
+
+
+def test_a_full_disk_is_said_and_a_torn_line_does_not_spoil_the_next(tmp_path: Path) -> None:
+    with Journal(Path("/dev/full")) as full, pytest.raises(LocalDisk, match="No space left"):
+        full.write("load", "begin")
+    path = tmp_path / "journal.jsonl"
+    with Journal(path) as open_journal:
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+        try:
+            with pytest.raises(LocalDisk, match="too large"):
+                open_journal.write("load", "begin", detail="x" * 100)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert path.stat().st_size == 100
+        open_journal.write("load", "end")
+    found = journal.read(path)
+    assert ([line["event"] for line in found.lines], found.cut) == (["end"], 1)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from loadproof.errors import BadInput
+from loadproof.errors import BadInput, LocalDisk
 from loadproof.runfolder.paths import RunFolder, runs
 
 NOW = datetime(2026, 11, 24, 3, 15, tzinfo=UTC)
@@ -72,3 +72,9 @@ def test_names_that_are_no_folder_names(tmp_path: Path, name: str) -> None:
     with pytest.raises(BadInput, match="not a name for a run"):
         RunFolder.create(tmp_path, name, NOW)
     assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_made_is_a_matter_of_this_machine() -> None:
+    with pytest.raises(LocalDisk, match="cannot write") as caught:
+        RunFolder.create(Path("/sys/kernel/results"), "bench", datetime.now(UTC))
+    assert "LOADPROOF_RESULTS" in caught.value.next

@@ -95,8 +95,9 @@ def test_a_missing_key_and_a_cut_file(tmp_path: Path) -> None:
         path.write_text(text[:cut])
         with pytest.raises(RecordUnreadable):
             record.read_plan(path)
-    with pytest.raises(RecordUnreadable, match="No such file"):
+    with pytest.raises(RecordUnreadable, match="No such file") as caught:
         record.read_plan(tmp_path / "none")
+    assert all((caught.value.where, caught.value.kept, caught.value.next))
 
 
 def test_facts_are_appended(tmp_path: Path) -> None:

@@ -215,7 +215,7 @@ def test_what_nobody_has_fetched_is_not_thrown_away(words: Words, shell: Shell) 
 def test_hosts_in_use_are_not_deployed_to(words: Words, shell: Shell) -> None:
     """Not even when the lock is taken after they were asked: an app host then changes under somebody's load."""
     shell.run("app1", "echo '# by hand' >> /etc/loadproof/app.env")
-    entry = '{"owner":"anna@desk","run":"hers","since_us":1,"until_us":9999999999999999,"force":false}'
+    entry = '{"owner":"anna@desk","run":"hers","seconds":600,"force":false}'
     program = "/usr/bin/python3 -I -S /opt/loadproof/hostside/lock.py"
     shell.run("app1", f"{program} take '{entry}'")
     try:
