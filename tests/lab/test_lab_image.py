@@ -104,7 +104,9 @@ def test_a_real_build_cut_in_the_middle_leaves_no_process_or_mount(own: LabConfi
 @pytest.mark.long
 def test_hosts_of_the_neighbour_suite(own: LabConfig) -> None:
     machine = read_os_release(Path("/etc/os-release").read_text())
-    other = next(suite for suite in SUITES[machine.id] if suite != machine.codename)
+    other = next((suite for suite in SUITES[machine.id] if suite != machine.codename), None)
+    if other is None:
+        pytest.skip(f"the lab knows one suite of {machine.id} only")
     config = replace(own, suite=other)
     state = up(1, None, config=config)
     assert state.up and state.suite == other
