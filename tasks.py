@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from invoke.collection import Collection
 from invoke.context import Context
 from invoke.exceptions import Exit
+from invoke.main import program
 from invoke.tasks import task
 
 if TYPE_CHECKING:
@@ -24,6 +25,23 @@ if TYPE_CHECKING:
 
 # Invoke turns this on for its loader; our own modules should be compiled once, not at each start.
 sys.dont_write_bytecode = False
+
+
+def repeated(words: list[str]) -> list[str]:
+    """`report A -1 --run B` as `report --run=A --run=-1 --run=B`: Invoke has no words that repeat, only flags."""
+    if words[:1] != ["report"]:
+        return words
+    said, rest = ["report"], iter(words[1:])
+    for word in rest:
+        run = next(rest, None) if word == "--run" else word
+        plain = run is not None and (word == "--run" or not run.startswith("-") or run[1:].isdigit())
+        said.append(f"--run={run}" if plain else word)
+    return said
+
+
+# Invoke loads this file after it has set its own flags apart, and before it reads the words of a task.
+if hasattr(program, "core"):
+    program.core.unparsed[:] = repeated(program.core.unparsed)
 
 ROOT = Path(__file__).resolve().parent
 RESULTS = Path(os.environ.get("LOADPROOF_RESULTS") or ROOT / "results")
