@@ -85,19 +85,20 @@ def word(**options: Any) -> Callable[[Callable[..., None]], Any]:
     """An Invoke task whose errors become the four-part message and the exit codes of design.md."""
 
     def wrap(function: Callable[..., None]) -> Any:
+        named = function.__name__.removesuffix("_word").replace("lab_", "lab.").replace("_", "-")
+
         @functools.wraps(function)
         def guarded(*args: Any, **kwargs: Any) -> None:
             from loadproof.console import text
+            from loadproof.control import signals
             from loadproof.errors import LoadproofError
 
             try:
-                function(*args, **kwargs)
+                with signals.ending(named):
+                    function(*args, **kwargs)
             except LoadproofError as error:
                 say(text.error(error, kwargs.get("inventory") or kwargs.get("i") or ""))
                 raise Exit(code=error.exit_code) from error
-            except KeyboardInterrupt:
-                say("error: interrupted\nkept:  whatever was done until then")
-                raise Exit(code=4) from None
             except (Exit, SystemExit):
                 raise
             except BrokenPipeError:
@@ -133,12 +134,16 @@ def command_line() -> list[str]:
     return ["./inv", *sys.argv[1:]]
 
 
-def agreed(question: str) -> bool:
-    """Asks on a terminal; without one goes on."""
+def agreed(question: str, by_default: bool = True) -> bool:
+    """Asks on a terminal; without one goes on. The end of the input is a no."""
     if not sys.stdin.isatty():
         return True
-    say(question + " [Y/n]")
-    return input().strip().lower() in ("", "y", "yes")
+    say(question + (" [Y/n]" if by_default else " [y/N]"))
+    try:
+        answer = input().strip().lower()
+    except EOFError:
+        return False
+    return answer in ("y", "yes") or (by_default and not answer)
 
 
 def inventory_path(given: str) -> Path:
@@ -511,15 +516,17 @@ def trust(context: Context, inventory: str = "", i: str = "", group: str = "", y
     from loadproof.errors import Refused
 
     known = inventories.read(inventory_path(inventory or i), groups(group))
-    found = trusting.collect(known)
+    found, silent = trusting.collect(known)
     print(show.keys(found))
     if not yes and not sys.stdin.isatty():
         raise Refused(
             "nobody is here to look at the fingerprints", kept="nothing was touched", next="./inv trust --yes"
         )
-    if yes or agreed("Are these the keys of your hosts?"):
-        for line in trusting.remember(found):
-            say(line)
+    if found and not yes and not agreed("Are these the keys of your hosts?", by_default=False):
+        raise Exit("nothing was touched", code=4)
+    for line in trusting.remember(found):
+        say(line)
+    all_answered(silent, inventory or i)
 
 
 @word(help=INVENTORY_HELP)
