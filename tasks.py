@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from invoke.collection import Collection
 from invoke.context import Context
 from invoke.exceptions import Exit
+from invoke.main import program
 from invoke.tasks import task
 
 if TYPE_CHECKING:
@@ -25,6 +26,23 @@ if TYPE_CHECKING:
 
 # Invoke turns this on for its loader; our own modules should be compiled once, not at each start.
 sys.dont_write_bytecode = False
+
+
+def repeated(words: list[str]) -> list[str]:
+    """`report A -1 --run B` as `report --run=A --run=-1 --run=B`: Invoke has no words that repeat, only flags."""
+    if words[:1] != ["report"]:
+        return words
+    said, rest = ["report"], iter(words[1:])
+    for word in rest:
+        run = next(rest, None) if word == "--run" else word
+        plain = run is not None and (word == "--run" or not run.startswith("-") or run[1:].isdigit())
+        said.append(f"--run={run}" if plain else word)
+    return said
+
+
+# Invoke loads this file after it has set its own flags apart, and before it reads the words of a task.
+if hasattr(program, "core"):
+    program.core.unparsed[:] = repeated(program.core.unparsed)
 
 ROOT = Path(__file__).resolve().parent
 RESULTS = Path(os.environ.get("LOADPROOF_RESULTS") or ROOT / "results")
@@ -70,20 +88,21 @@ def word(**options: Any) -> Callable[[Callable[..., None]], Any]:
     """An Invoke task whose errors become the four-part message and the exit codes of design.md."""
 
     def wrap(function: Callable[..., None]) -> Any:
+        named = function.__name__.removesuffix("_word").replace("lab_", "lab.").replace("_", "-")
+
         @functools.wraps(function)
         def guarded(*args: Any, **kwargs: Any) -> None:
             from loadproof.console import text
+            from loadproof.control import signals
             from loadproof.errors import LoadproofError
             from loadproof.runfolder import disk
 
             try:
-                function(*args, **kwargs)
+                with signals.ending(named):
+                    function(*args, **kwargs)
             except LoadproofError as error:
                 say(text.error(error, kwargs.get("inventory") or kwargs.get("i") or ""))
                 raise Exit(code=error.exit_code) from error
-            except KeyboardInterrupt:
-                say("error: interrupted\nkept:  whatever was done until then")
-                raise Exit(code=4) from None
             except (Exit, SystemExit):
                 raise
             except BrokenPipeError:
@@ -123,12 +142,16 @@ def command_line() -> list[str]:
     return ["./inv", *sys.argv[1:]]
 
 
-def agreed(question: str) -> bool:
-    """Asks on a terminal; without one goes on."""
+def agreed(question: str, by_default: bool = True) -> bool:
+    """Asks on a terminal; without one goes on. The end of the input is a no."""
     if not sys.stdin.isatty():
         return True
-    say(question + " [Y/n]")
-    return input().strip().lower() in ("", "y", "yes")
+    say(question + (" [Y/n]" if by_default else " [y/N]"))
+    try:
+        answer = input().strip().lower()
+    except EOFError:
+        return False
+    return answer in ("y", "yes") or (by_default and not answer)
 
 
 def inventory_path(given: str) -> Path:
@@ -532,15 +555,17 @@ def trust(context: Context, inventory: str = "", i: str = "", group: str = "", y
     from loadproof.errors import Refused
 
     known = open_inventory(inventory or i, group)
-    found = trusting.collect(known)
+    found, silent = trusting.collect(known)
     print(show.keys(found))
     if not yes and not sys.stdin.isatty():
         raise Refused(
             "nobody is here to look at the fingerprints", kept="nothing was touched", next="./inv trust --yes"
         )
-    if yes or agreed("Are these the keys of your hosts?"):
-        for line in trusting.remember(found):
-            say(line)
+    if found and not yes and not agreed("Are these the keys of your hosts?", by_default=False):
+        raise Exit("nothing was touched", code=4)
+    for line in trusting.remember(found):
+        say(line)
+    all_answered(silent, inventory or i)
 
 
 @word(help=INVENTORY_HELP)

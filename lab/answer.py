@@ -11,7 +11,7 @@ from lab.config import LabConfig, LabHost
 from lab.hosts import side_by_side
 from lab.listing import ssh_options
 from lab.root import run
-from loadproof.plan.shell import quote
+from loadproof.plan.shell import quote, ssh_path
 
 PEERS = 4  # each host tries the next ones of the ring: all of them in a small lab, never all of 99
 BANNER_POLL_S = 0.02
@@ -93,8 +93,8 @@ def ask(config: LabConfig, host: LabHost, peers: Sequence[LabHost], within: floa
 def ssh_words(config: LabConfig, host: LabHost, words: Sequence[str]) -> list[str]:
     """The words that run a command on a host as root, with the lab's key."""
     return [
-        "ssh", "-F", "none", "-i", str(config.key), *ssh_options(config), "-o", "BatchMode=yes",
-        "-o", "ConnectTimeout=5", "-o", "LogLevel=ERROR", f"root@{host.address}", quote(*words),
+        "ssh", "-F", "none", "-o", f"IdentityFile={ssh_path(str(config.key))}", *ssh_options(config),
+        "-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "-o", "LogLevel=ERROR", f"root@{host.address}", quote(*words),
     ]  # fmt: skip
 
 

@@ -58,7 +58,8 @@ def take_down(config: LabConfig, record: Record, say: Callable[[str], None]) -> 
     listing.remove(config)
     all_hosts = known(config, record)
     strays = processes.strays(config)
-    if all_hosts or strays or network.exists(config.bridge) or read_owner(config) is not None:
+    begun = all_hosts or strays or image.partial(config) or network.exists(config.bridge)
+    if begun or read_owner(config) is not None:
         need_root()
     if all_hosts:
         say(f"powering off {', '.join(host.name for host in all_hosts)}")
@@ -112,5 +113,7 @@ def remove_host(config: LabConfig, record: Record, name: str, say: Callable[[str
 
 def remove_all(config: LabConfig) -> None:
     """Remove image, key and everything else of ours; images that are kept elsewhere belong to others too."""
+    if config.state.exists():
+        need_root()
     image.remove(config, config.state)
     config.lock.unlink(missing_ok=True)

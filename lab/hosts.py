@@ -43,6 +43,7 @@ cat root/etc/ssh/ssh_host_ed25519_key.pub
 # $2 is a cgroup of the host's own: started from one cgroup, hosts would share "payload" in it, and the systemd of
 # one would kill what another's runs. It is empty where pid 1 is systemd, which makes one for the unit.
 BOOT = r"""
+umask 022
 exec >"$1/console.log" 2>&1 </dev/null
 set -e
 dir=$1 group=$2 cpus=$3

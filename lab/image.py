@@ -196,7 +196,7 @@ def mmdebstrap(target: Path, suite: str, sources: Sequence[Source]) -> None:
             *ISOLATED, "mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory", "--quiet",
             f"--include={','.join(PACKAGES)}", *options, suite, str(target), str(lists),
         ],
-        what=f"the image of {suite} could not be built", root=True, within=900, env=proxies,
+        what=f"the image of {suite} could not be built", root=True, within=900, env=proxies, tethered=True,
     )  # fmt: skip
 
 

@@ -9,17 +9,16 @@ from pathlib import Path
 
 from lab.config import LabConfig, LabHost
 from lab.record import write_text
+from loadproof.plan.shell import ssh_path
 
 HEAD = "# Written by inv lab.up when every host answered, removed by inv lab.down. Not for editing."
 
 
 def ssh_options(config: LabConfig) -> list[str]:
     """Words for ssh that trust the lab's known_hosts and offer the lab's key, and nothing else."""
-    path = str(config.known_hosts)
-    known = f'"{path}"' if " " in path else path
     return [
         "-o",
-        f"UserKnownHostsFile={known}",
+        f"UserKnownHostsFile={ssh_path(str(config.known_hosts))}",
         "-o",
         "StrictHostKeyChecking=yes",
         "-o",

@@ -23,6 +23,7 @@ ip link set dev "$1" up
 """
 MANAGER_FILE = r"""
 set -e
+umask 022
 mkdir -p "$(dirname "$1")"
 cat > "$1"
 nmcli general reload conf 2>/dev/null || true

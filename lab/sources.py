@@ -11,7 +11,12 @@ from loadproof.errors import BadInput, LabUnavailable, Problem
 # Suites that one machine can build images of, by ID of os-release; oldest first.
 SUITES: Mapping[str, tuple[str, ...]] = {
     "debian": ("bookworm", "trixie"),
-    "ubuntu": ("jammy", "noble"),
+    "ubuntu": ("noble",),
+}
+# Suites whose python3 is older than the 3.11 that deploy needs on a host.
+TOO_OLD: Mapping[str, tuple[str, ...]] = {
+    "debian": ("stretch", "buster", "bullseye"),
+    "ubuntu": ("bionic", "focal", "jammy", "kinetic"),
 }
 POCKETS = ("", "-updates", "-security")  # backports and proposed are nobody's default
 ALIASES = ("stable", "oldstable")  # may stand in a machine's sources for its own codename
@@ -67,9 +72,17 @@ def read_os_release(text: str) -> OsRelease:
 
 
 def suite_for(machine: OsRelease, asked: str | None) -> str:
-    """The suite of the lab's hosts: the machine's own unless another was asked. Raises BadInput."""
+    """The suite of the lab's hosts: the machine's own unless another was asked. Raises BadInput, LabUnavailable."""
     known = SUITES[machine.id]
     suite = asked or machine.codename
+    if suite == machine.codename and suite in TOO_OLD[machine.id]:
+        raise LabUnavailable(
+            f"lab hosts with {machine.pretty} would have a python3 older than the 3.11 that hosts need",
+            where="this machine",
+            kept="nothing was touched",
+            next=f"LOADPROOF_LAB_SUITE={known[0]} and the same command: the lab's hosts run {known[0]} then; "
+            "or your own hosts: inv deploy -i inventory/hosts.yml",
+        )
     if suite != machine.codename and suite not in known:
         raise BadInput(
             [

@@ -58,8 +58,8 @@ def needed(app: int | None = None, load: int | None = None, config: LabConfig | 
     record = read_record(config)
     config = settled(config, record)
     wants = wanted(record.hosts, app, load, config.net)
-    packages = machine.missing()
     suite = image.suite_of(config)
+    packages = machine.missing()
     name = image_for(config, record, suite)
     build = "" if image.complete(config, name) else name
     make = tuple(host.name for host in wants if host not in record.hosts or lack(config, host))
@@ -111,11 +111,11 @@ def repair(config: LabConfig, record: Record, wants: tuple[LabHost, ...], say: S
         changed.append(text)
         say(text)
 
+    suite = image.suite_of(config)
     network.check_route(config)
     need_root()
     if packages := machine.missing():
         did(f"installed {' '.join(machine.install(config, packages))}")
-    suite = image.suite_of(config)
     name = image.build(config, suite, did) if not image.complete(config, record.image) else record.image
     if not config.key.exists():
         make_lab_key(config)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from lab import machine
 from lab.config import LabConfig
+from lab.root import need_root
 from loadproof.errors import LabUnavailable
 
 # Program that must be found, package that brings it.
@@ -25,6 +26,7 @@ def install(packages: tuple[str, ...]) -> tuple[str, ...]:
     config, failed = LabConfig.of(), []
     for package in packages:
         try:
+            need_root()
             machine.install(config, [package])
         except LabUnavailable as error:
             failed.append(error.what)

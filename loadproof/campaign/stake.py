@@ -46,7 +46,8 @@ def losses(inventory: Inventory, results: Path) -> tuple[Loss, ...]:
         if entry:
             run = str(entry.get("run", "?"))
             why = f"in progress on {host}, held by {entry.get('owner', '?')}"
-            found.setdefault(run, Loss(run, why, f"./inv attach --run {run}, or ./inv stop"))
+            then = "./inv stop" if run.startswith("deploy-") else f"./inv attach --run {run}, or ./inv stop"
+            found.setdefault(run, Loss(run, why, then))
     for host, trials in kept.items():
         for run, trial, sealed in () if isinstance(trials, LoadproofError) else trials:
             why = f"trial {trial} on {host}: " + ("sealed, not fetched" if sealed else "begun, not sealed")

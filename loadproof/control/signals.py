@@ -1,6 +1,7 @@
-"""Signals while a trial runs: Ctrl-C stops it in order, a second one leaves at once; HUP and TERM detach.
+"""Signals: while a trial runs Ctrl-C stops it in order and HUP and TERM detach; any other word they end.
 
-Under Invoke, HUP and TERM do not run `finally`: handlers turn all three into exceptions of the main thread.
+Under Invoke, HUP and TERM do not run `finally`: handlers turn all three into exceptions of the main thread. A second
+Ctrl-C leaves at once.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
+from typing import NoReturn
 
 from loadproof.errors import Interrupted
 
 HERE = "this machine"
+NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(Interrupted):
@@ -43,9 +46,7 @@ class Signals:
         name = signal.Signals(number).name
         if number == signal.SIGINT:
             if any(isinstance(error, Stopped) for error in self.pending):
-                sys.stderr.write("\nleft at once; the hosts end load and limit by themselves\n")
-                sys.stderr.flush()
-                os._exit(Interrupted.exit_code)
+                leave("left at once; the hosts end load and limit by themselves")
             error: Interrupted = self._stopped()
         else:
             error = Detached(
@@ -97,6 +98,13 @@ class Signals:
             self.shielded = before
 
 
+def leave(said: str) -> NoReturn:
+    """End without any closing."""
+    sys.stderr.write(f"\n{said}\n")
+    sys.stderr.flush()
+    os._exit(Interrupted.exit_code)
+
+
 @contextmanager
 def handled(run: str = "") -> Iterator[Signals]:
     """Installs the handlers for the time of the block and puts the old ones back.
@@ -104,11 +112,40 @@ def handled(run: str = "") -> Iterator[Signals]:
     A signal that we were started to ignore (`nohup`, a background job) stays ignored.
     """
     signals = Signals(run)
-    wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    numbers = [number for number in wanted if signal.getsignal(number) is not signal.SIG_IGN]
+    numbers = [number for number in NUMBERS if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, signals.arrived) for number in numbers}
     try:
         yield signals
     finally:
         for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def ending(word: str) -> Iterator[None]:
+    """For the time of a word: the three signals end it with an Interrupted; what the caller ignores stays ignored."""
+    came: list[str] = []
+
+    def arrived(number: int, frame: FrameType | None) -> None:
+        if came and number == signal.SIGINT:
+            leave(f"left {word} at once")
+        came.append("Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name)
+        if len(came) == 1:
+            # no LoadproofError: that would be taken for one host's answer where it is raised
+            raise KeyboardInterrupt
+
+    asked = [number for number in NUMBERS if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, arrived) for number in asked}
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"{came[0] if came else 'Ctrl-C'}: stopped on the way",
+            where=f"inv {word}",
+            kept="what was done until then",
+            next="the same command again: it goes on from there",
+        ) from None
+    finally:
+        # after a signal they stay: the next Ctrl-C leaves without waiting for threads that still speak to hosts
+        for number, handler in before.items() if not came else ():
             signal.signal(number, handler)

@@ -16,6 +16,7 @@ from pathlib import Path
 from paramiko import Transport
 
 from loadproof.errors import BadInput, HostUnreachable, Problem
+from loadproof.plan.shell import ssh_path
 from loadproof.plan.values import Host
 
 CONNECT_S = 10.0
@@ -79,7 +80,7 @@ def ssh_words(host: Host) -> list[str]:
     if host.ssh_user is not None:
         words += ["-o", f"User={host.ssh_user}"]
     if host.identity_file is not None:
-        words += ["-o", f'IdentityFile="{host.identity_file}"']
+        words += ["-o", f"IdentityFile={ssh_path(host.identity_file)}"]
     try:
         return words + shlex.split(host.ssh_common_args)
     except ValueError as error:
@@ -165,9 +166,9 @@ def parse(name: str, address: str, text: str, config: tuple[str, ...] = ()) -> S
         identities_only=one("identitiesonly", "no") in ("yes", "true"),
         agent=found.get("identityagent", [""])[0] != "none" and bool(os.environ.get("SSH_AUTH_SOCK")),
         known_hosts=tuple(
-            expand(path, hostname, user, port)
+            path
             for key in ("userknownhostsfile", "globalknownhostsfile")
-            for path in shlex.split(one(key))
+            for path in paths(expand(one(key), hostname, user, port))
         ),
         key_alias=one("hostkeyalias"),
         strict=one("stricthostkeychecking", "ask"),
@@ -180,6 +181,22 @@ def parse(name: str, address: str, text: str, config: tuple[str, ...] = ()) -> S
         disabled=tuple(disabled(found).items()),
         config_args=config,
     )
+
+
+def paths(text: str) -> tuple[str, ...]:
+    """The files of a list in `ssh -G`, which puts spaces between them and quotes none that has spaces itself.
+
+    A word that is no beginning of a path belongs to the one before it; so do others as long as that names a file.
+    """
+    found: list[str] = []
+    words = text.split(" ") if text else []
+    while words:
+        new = [at for at, word in enumerate(words) if at and word.startswith(("/", "~"))] + [len(words)]
+        there = [at for at in range(1, len(words) + 1) if Path(" ".join(words[:at])).expanduser().is_file()]
+        end = max(there, default=new[0])
+        found.append(os.path.expanduser(" ".join(words[:end])))
+        words = words[end:]
+    return tuple(found)
 
 
 def cannot_honour(name: str, found: dict[str, list[str]]) -> list[Problem]:

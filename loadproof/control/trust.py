@@ -12,10 +12,10 @@ from pathlib import Path
 import paramiko
 
 from loadproof.control import hostkeys, known_hosts, link
-from loadproof.control.fleet import all_good, each
+from loadproof.control.fleet import each, good
 from loadproof.control.sshconfig import SshSettings, hop, resolve
 from loadproof.control.trouble import trouble
-from loadproof.errors import Refused
+from loadproof.errors import LoadproofError, Refused
 from loadproof.plan.values import Host, Inventory
 
 
@@ -36,19 +36,20 @@ class OfferedKey:
         return f"{known_hosts.fingerprint(self.key)} ({self.kind})"
 
 
-def collect(inventory: Inventory) -> tuple[OfferedKey, ...]:
-    """The keys that all hosts offer, side by side. Nobody logs in to a host for it (but to jump hosts, to pass).
+def collect(inventory: Inventory) -> tuple[tuple[OfferedKey, ...], dict[str, LoadproofError]]:
+    """The keys that all hosts offer, side by side, and the errors of those that give none.
 
-    Raises HostUnreachable for a host that does not answer.
+    Nobody logs in to a host for it (but to jump hosts, to pass).
     """
     remote = [host for host in inventory.hosts if host.connection == "ssh"]
     jumps = link.Jumps()
     try:
-        offered = all_good(each(remote, lambda host: keys_of(host, jumps)))
+        answers = each(remote, lambda host: keys_of(host, jumps))
     finally:
         jumps.close()
+    errors = {name: answer for name, answer in answers.items() if isinstance(answer, LoadproofError)}
     # several hosts behind one jump host offer that one's key together
-    return tuple(dict.fromkeys(key for keys in offered.values() for key in keys))
+    return tuple(dict.fromkeys(key for keys in good(answers).values() for key in keys)), errors
 
 
 def keys_of(host: Host, jumps: link.Jumps) -> tuple[OfferedKey, ...]:

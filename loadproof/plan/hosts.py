@@ -229,9 +229,15 @@ class _Judge:
         if self._setting("loadproof_python"):
             return self._value("loadproof_python", allowed.program) or PYTHON
         found = self._setting("ansible_python_interpreter")
-        if found is None or (found[1].text or "").startswith("auto"):
-            return PYTHON
-        return self._value("ansible_python_interpreter", allowed.program) or PYTHON
+        text = found[1].text if found else None
+        if text is None:
+            return self._value("ansible_python_interpreter", allowed.program) or PYTHON
+        if allowed.program(text) is None:
+            return text
+        if not text.startswith("auto"):
+            what = f"ansible_python_interpreter {allowed.shown(text)} is no absolute path"
+            self.notes.append(f"{self.name}: {what}: {PYTHON} is used; loadproof_python names another")
+        return PYTHON
 
 
 def _between(hosts: tuple[Host, ...], declared: Declared, problems: list[Problem]) -> None:
@@ -257,6 +263,8 @@ def _between(hosts: tuple[Host, ...], declared: Declared, problems: list[Problem
         if "load" in host.roles and loads > 1 and not allowed.is_ipv4(host.address):
             what = f"{host.name}: with several load hosts each needs an IPv4 address, not {host.address}"
             problems.append(Problem(f"{what}: set loadproof_address", where))
-        if host.ports and len(hosts) > 1 and (host.address == "localhost" or host.address.startswith("127.")):
+        # the others' Locust workers connect to the first load host: a loopback address is no place to meet
+        met = bool(host.ports) or ("load" in host.roles and loads > 1 and allowed.is_ipv4(host.address))
+        if met and len(hosts) > 1 and (host.address == "localhost" or host.address.startswith("127.")):
             what = f"traffic to {host.name} would go to {host.address}, which is another machine on each host"
             problems.append(Problem(f"{what}: set loadproof_address", where))

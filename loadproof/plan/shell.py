@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+
+_PLAIN_PATH = re.compile(r"[\w@%+=:,./~-]+")
 
 
 class Raw(str):
@@ -23,3 +26,9 @@ def quote(*words: str) -> str:
         if "\0" in word:
             raise ValueError(f"a command cannot carry a NUL byte: {word!r}")
     return " ".join(str(word) if isinstance(word, Raw) else shlex.quote(word) for word in words)
+
+
+def ssh_path(path: str) -> str:
+    """A path as a value of ssh's configuration, where spaces separate paths and `%` begins a token."""
+    text = path.replace("%", "%%")
+    return text if _PLAIN_PATH.fullmatch(text) else f'"{text}"'

@@ -178,7 +178,7 @@ def test_trust_shows_then_adds_then_knows(shared: Server) -> None:
     hosts = Inventory("x", (shared.host(),))
     with pytest.raises(HostUnreachable):
         SshRemote(shared.host()).run("true", 5)
-    (offered,) = trust.collect(hosts)
+    ((offered,), _) = trust.collect(hosts)
     assert (offered.host, offered.known, offered.name) == ("h1", "new", f"[127.0.0.1]:{shared.port}")
     listed = subprocess.run(
         ["ssh-keygen", "-lf", str(shared.folder / "host_key.pub")], capture_output=True, text=True
@@ -189,7 +189,7 @@ def test_trust_shows_then_adds_then_knows(shared: Server) -> None:
     remote = SshRemote(shared.host())
     assert remote.run("true", 5).ok
     remote.close()
-    (again,) = trust.collect(hosts)
+    ((again,), _) = trust.collect(hosts)
     assert again.known == "known"
     before = known.read_text()
     trust.remember([again])
@@ -202,7 +202,7 @@ def test_trust_never_replaces_a_changed_key(shared: Server, tmp_path: Path) -> N
     subprocess.run(command, check=True, capture_output=True)
     shared.know(f"[127.0.0.1]:{shared.port} {(tmp_path / 'k.pub').read_text()}")
     before = (shared.folder / "known_hosts").read_text()
-    offered = trust.collect(Inventory("x", (shared.host(),)))
+    offered, _ = trust.collect(Inventory("x", (shared.host(),)))
     assert "CHANGED" in offered[0].known
     with pytest.raises(Refused, match="CHANGED") as caught:
         trust.remember(offered)
@@ -221,21 +221,21 @@ def test_an_unknown_jump_host_is_trusted_first(shared: Server, tmp_path: Path) -
         args = f"-F {config} -o ProxyJump=jump -o UserKnownHostsFile={behind.folder}/new_hosts"
         host = dataclasses.replace(behind.host(), ssh_common_args=args)
         hosts = Inventory("x", (host, dataclasses.replace(host, name="h2")))
-        first = trust.collect(hosts)
+        first, _ = trust.collect(hosts)
         assert {key.name for key in first} == {f"[127.0.0.1]:{shared.port}"}
         assert "inv trust" in trust.remember(first)[-1]
-        second = trust.collect(hosts)
+        second, _ = trust.collect(hosts)
         assert [(key.host, key.name) for key in second] == [
             (h, f"[127.0.0.1]:{behind.port}") for h in ("h1", "h2")
         ]
         trust.remember(second)
-        assert {key.known for key in trust.collect(hosts)} == {"known"}
+        assert {key.known for key in trust.collect(hosts)[0]} == {"known"}
         assert (behind.folder / "new_hosts").read_text().count("\n") == 1
 
 
 def test_trust_makes_the_file_and_its_folder_private(shared: Server, tmp_path: Path) -> None:
     target = tmp_path / "dot-ssh" / "known_hosts"
-    offered = trust.collect(Inventory("x", (shared.host(UserKnownHostsFile=str(target)),)))
+    offered, _ = trust.collect(Inventory("x", (shared.host(UserKnownHostsFile=str(target)),)))
     trust.remember(offered)
     assert target.stat().st_mode & 0o777 == 0o600
     assert target.parent.stat().st_mode & 0o777 == 0o700

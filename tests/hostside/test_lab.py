@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import time
 from collections.abc import Iterator
@@ -52,7 +53,7 @@ class Remote:
         host = next(hosts[name] for hosts in groups if name in hosts)
         common = data["vars"]
         self.words = ["ssh", "-i", common["ansible_ssh_private_key_file"], "-o", "BatchMode=yes"]
-        self.words += [*common["ansible_ssh_common_args"].split(), f"root@{host['ansible_host']}"]
+        self.words += [*shlex.split(common["ansible_ssh_common_args"]), f"root@{host['ansible_host']}"]
 
     def run(self, command: str, stdin: bytes = b"", ok: bool = True) -> str:
         """A shell command as root; its output."""

@@ -44,7 +44,7 @@ def left_on_machine(config: LabConfig) -> list[str]:
                 continue
             if f"{config.hosts}/".encode() in words:
                 found.append(f"process {entry.name}: {words!r}")
-    mounts = Path("/proc/self/mountinfo").read_text()
+    mounts = Path("/proc/self/mountinfo").read_text().replace(r"\040", " ")
     found += [line for line in mounts.splitlines() if f"{config.state}/" in line]
     found += [
         name

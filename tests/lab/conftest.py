@@ -16,10 +16,10 @@ from lab.config import LabConfig
 from lab.down import down
 
 
-def small(tmp: Path, number: int) -> LabConfig:
+def small(tmp: Path, number: int, clone: str = "clone") -> LabConfig:
     """A lab of its own, whose names hold this process's number: two sessions of tests do not meet."""
     mark = (os.getpid() + number) % 100
-    config = LabConfig.of(tmp / "clone", {})
+    config = LabConfig.of(tmp / clone, {})
     config.clone.mkdir(parents=True, exist_ok=True)
     return replace(
         config,

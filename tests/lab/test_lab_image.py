@@ -91,7 +91,7 @@ def test_a_real_build_cut_in_the_middle_leaves_no_process_or_mount(own: LabConfi
         lists.write_text("".join(f"{source.line()}\n" for source in sources))
         image.must(
             [*image.ISOLATED, "mmdebstrap", "--mode=root", "--variant=minbase", suite, str(target), str(lists)],
-            what="cut", root=True, within=6,
+            what="cut", root=True, within=6, tethered=True,
         )  # fmt: skip
 
     with pytest.raises(Exception, match="not done within 6 s"):
@@ -104,7 +104,9 @@ def test_a_real_build_cut_in_the_middle_leaves_no_process_or_mount(own: LabConfi
 @pytest.mark.long
 def test_hosts_of_the_neighbour_suite(own: LabConfig) -> None:
     machine = read_os_release(Path("/etc/os-release").read_text())
-    other = next(suite for suite in SUITES[machine.id] if suite != machine.codename)
+    other = next((suite for suite in SUITES[machine.id] if suite != machine.codename), None)
+    if other is None:
+        pytest.skip(f"the lab knows one suite of {machine.id} only")
     config = replace(own, suite=other)
     state = up(1, None, config=config)
     assert state.up and state.suite == other

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.sources import apt_options, derive, read_os_release, suite_for
+from lab.sources import TOO_OLD, apt_options, derive, read_os_release, suite_for
 from loadproof.errors import BadInput, LabUnavailable
 
 DATA = Path(__file__).parent.parent / "data" / "lab"
@@ -41,10 +41,8 @@ CASES = [
     ("debian12", ("vendor.list", "debian.sources"), "trixie", debian(DEBIAN_KEY, "trixie")),
     ("debian13", ("sources.list",), None, debian("", "trixie", "/")),
     ("debian13", ("sources.list",), "bookworm", debian("", "bookworm", "/")),
-    ("ubuntu2204", ("sources.list",), None, ubuntu("", "jammy")),
     ("ubuntu2204", ("sources.list",), "noble", ubuntu("", "noble")),
     ("ubuntu2404", ("ubuntu.sources",), None, ubuntu(UBUNTU_KEY, "noble")),
-    ("ubuntu2404", ("ubuntu.sources",), "jammy", ubuntu(UBUNTU_KEY, "jammy")),
 ]
 
 
@@ -94,6 +92,34 @@ def test_an_unknown_suite_is_refused_with_the_known_ones() -> None:
     machine = read_os_release((DATA / "debian12" / "os-release").read_text())
     with pytest.raises(BadInput, match="bookworm or trixie"):
         suite_for(machine, "jammy")
+
+
+@pytest.mark.parametrize("asked", [None, "jammy"])
+def test_a_suite_whose_python_is_too_old_is_refused_with_the_one_that_can_be_had(asked: str | None) -> None:
+    machine = read_os_release((DATA / "ubuntu2204" / "os-release").read_text())
+    with pytest.raises(LabUnavailable, match=r"Ubuntu 22\.04.* 3\.11") as caught:
+        suite_for(machine, asked)
+    assert caught.value.next.startswith("LOADPROOF_LAB_SUITE=noble ") and "hosts.yml" in caught.value.next
+    assert caught.value.kept == "nothing was touched" and caught.value.where
+
+
+def test_debian_11_is_too_old_and_its_sources_give_a_newer_one() -> None:
+    machine = read_os_release('ID=debian\nVERSION_CODENAME=bullseye\nPRETTY_NAME="Debian GNU/Linux 11"\n')
+    with pytest.raises(LabUnavailable) as caught:
+        suite_for(machine, None)
+    assert "LOADPROOF_LAB_SUITE=bookworm" in caught.value.next
+    (found,) = derive(
+        machine, suite_for(machine, "bookworm"), [("a.list", "deb http://m.example/d bullseye main")]
+    )
+    assert found.line() == "deb http://m.example/d bookworm main"
+
+
+@pytest.mark.parametrize("machine_is", ["debian12", "ubuntu2404"])
+def test_a_suite_that_is_too_old_cannot_be_asked_from_a_newer_machine(machine_is: str) -> None:
+    machine = read_os_release((DATA / machine_is / "os-release").read_text())
+    for suite in TOO_OLD[machine.id]:
+        with pytest.raises(BadInput):
+            suite_for(machine, suite)
 
 
 def test_only_what_the_images_apt_needs_is_taken_from_the_machines_apt() -> None:

@@ -167,6 +167,31 @@ app:
     )
 
 
+@pytest.mark.parametrize(
+    "written",
+    ["python3", "/usr/bin/env python3", "auto", "auto_legacy_silent", "{{ ansible_playbook_python }}"],
+)
+def test_an_interpreter_that_is_no_path_is_ansibles_affair_and_noted(tmp_path: Path, written: str) -> None:
+    text = f"app: {{hosts: {{a: {{ansible_python_interpreter: '{written}'}}}}}}\n{REST}"
+    found = inventory(tmp_path, text)
+    assert found.host("a").python == "/usr/bin/python3"
+    noted = [
+        note for note in found.notes if "ansible_python_interpreter" in note and "/usr/bin/python3" in note
+    ]
+    assert len(noted) == (0 if written.startswith("auto") else 1)
+
+
+def test_our_own_key_for_python_stays_strict(tmp_path: Path) -> None:
+    for written in ("python3", "/usr/bin/env python3", "auto"):
+        (problem,) = rejected(tmp_path, f"app: {{hosts: {{a: {{loadproof_python: {written}}}}}}}\n{REST}")
+        assert "is no absolute path of a program" in problem
+
+
+def test_one_load_host_may_have_a_loopback_address(tmp_path: Path) -> None:
+    text = REST.replace("load: {hosts: {l: }}", "load: {hosts: {l: {loadproof_address: 127.0.0.1}}}")
+    assert inventory(tmp_path, "app: {hosts: {a: }}\n" + text).host("l").name == "l"
+
+
 def test_groups_are_mapped(tmp_path: Path) -> None:
     text = FOUR.replace("app:", "web:").replace("load:", "gen:")
     found = inventory(tmp_path, text, {"app": "web", "load": "gen"})
@@ -234,6 +259,10 @@ def test_a_host_may_have_two_roles(tmp_path: Path) -> None:
           "set loadproof_address"]),
         ("app: {hosts: {a: }}\nproxy: {hosts: {p: }}\nload: {hosts: {l: , m: {loadproof_address: 10.0.0.4}}}\n",
          [":3: l: with several load hosts each needs an IPv4 address, not l: set loadproof_address"]),
+        ("app: {hosts: {a: }}\nproxy: {hosts: {p: }}\n"
+         "load: {hosts: {l: {loadproof_address: 127.0.0.2}, m: {loadproof_address: 10.0.0.4}, n: {ansible_host: localhost}}}\n",
+         [":3: traffic to l would go to 127.0.0.2, which is another machine on each host: set loadproof_address",
+          ":3: n: with several load hosts each needs an IPv4 address, not localhost: set loadproof_address"]),
     ],
 )  # fmt: skip
 def test_rejected_all_at_once_with_lines(tmp_path: Path, text: str, problems: list[str]) -> None:

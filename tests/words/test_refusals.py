@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -304,7 +305,9 @@ exec(program)
 
 def trusting(shell: Shell, known: Path) -> str:
     """The lab's ssh options with another file of known hosts."""
-    words = [w for w in shell.common_args.split() if w != "-o" and not w.startswith("UserKnownHostsFile")]
+    words = [
+        w for w in shlex.split(shell.common_args) if w != "-o" and not w.startswith("UserKnownHostsFile")
+    ]
     return " ".join(f"-o {word}" for word in [f"UserKnownHostsFile={known}", *words])
 
 

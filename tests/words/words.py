@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -135,7 +136,7 @@ class Shell:
         self.key = Path(common["ansible_ssh_private_key_file"])
         self.common_args: str = common["ansible_ssh_common_args"]
         # one connection per host: hundreds of small questions
-        self.words = ["ssh", "-i", str(self.key), "-o", "BatchMode=yes", *self.common_args.split()]
+        self.words = ["ssh", "-i", str(self.key), "-o", "BatchMode=yes", *shlex.split(self.common_args)]
         self.words += [
             "-o",
             "ControlMaster=auto",
