@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import shlex
 import shutil
 import tarfile
 from collections.abc import Callable, Sequence
@@ -131,7 +132,7 @@ def check_disk(config: LabConfig, needed_mb: int) -> None:
             f"too little disk for the image: {needed_mb} MB needed, {free_mb} MB free",
             where=str(at),
             kept="nothing was made",
-            next=f"df -h {at}, make room, then inv lab.up",
+            next=f"df -h {shlex.quote(str(at))}, make room, then inv lab.up",
         )
 
 

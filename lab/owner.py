@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shlex
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -105,7 +106,7 @@ def foreign(config: LabConfig, owner: Owner) -> Refused:
         f"the lab on this machine is another's: {owner}",
         where=f"bridge {owner.bridge}, {config.owner}",
         kept="nothing was touched",
-        next=f"as {owner.user}: cd {owner.clone} && ./inv lab.down",
+        next=f"as {owner.user}: cd {shlex.quote(owner.clone)} && ./inv lab.down",
     )
 
 

@@ -28,7 +28,7 @@ watcher=$!
 exec 3<&-
 wait "$child"
 exited=$?
-kill -KILL "$watcher"
+kill -KILL "$watcher" 2>/dev/null
 exit "$exited"
 """
 
@@ -120,7 +120,8 @@ def must(
     done = run(argv, root=root, stdin=stdin, within=within, cwd=cwd, env=env, tethered=tethered)
     if done.exited == 0:
         return done.stdout
-    if root and done.stderr.startswith("sudo:"):
+    # it may begin with a warning of sudo's (a host name that does not resolve), and go on with the command's own words
+    if root and done.stderr.strip().rpartition("\n")[2].startswith("sudo:"):
         raise no_root(done.stderr, "what was done so far; the same command goes on from there")
     raise LabUnavailable(
         f"{what}: exit {done.exited} from {argv[0]}\n{done.last_lines}".rstrip(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import shlex
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -110,7 +111,7 @@ def remember(offered: Iterable[OfferedKey]) -> list[str]:
             "\n".join(f"{key.host}: offers {key.fingerprint}; {key.known}" for key in changed),
             where=", ".join(key.host for key in changed),
             kept="nothing was touched",
-            next=f"if you know why: ssh-keygen -R '{changed[0].name}' -f {changed[0].file}, then inv trust",
+            next=f"if you know why: ssh-keygen -R '{changed[0].name}' -f {shlex.quote(changed[0].file)}, then inv trust",
         )
     said: list[str] = []
     written: set[tuple[str, str, bytes]] = set()

@@ -19,7 +19,7 @@ from tests.lab.asking import left_on_machine, wait_until
 
 
 def main() -> None:
-    config = replace(LabConfig.of(Path("/opt/clone"), {}), images=Path("/images"))
+    config = replace(LabConfig.of(Path("/opt/My Projects/100% clone"), {}), images=Path("/images"))
     (name,) = os.listdir(config.images)
     image.recipe = lambda suite: name
     told: dict[str, object] = {"systemd": Path("/run/systemd/system").is_dir()}

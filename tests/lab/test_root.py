@@ -94,6 +94,15 @@ def test_a_ticket_that_ends_on_the_way_does_not_say_that_nothing_was_touched(
     assert caught.value.next.startswith("sudo -v")
 
 
+def test_a_warning_of_sudos_is_no_refusal(calls: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    warning = "#!/bin/sh\necho 'sudo: unable to resolve host vm: Name or service not known' >&2\nshift\nexec \"$@\"\n"
+    (calls / "bin" / "sudo").write_text(warning)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(LabUnavailable, match="no bridge: exit 1 from sh") as caught:
+        root.must(["sh", "-c", "echo 'RTNETLINK answers: busy' >&2; exit 1"], what="no bridge", root=True)
+    assert "needs root" not in caught.value.what
+
+
 def umasked(script: str, *words: str, stdin: bytes = b"") -> None:
     """Run one of the scripts as sudo does for a caller with umask 077."""
     done = subprocess.run(
