@@ -139,7 +139,8 @@ def groups(text: str) -> dict[str, str]:
 
 def command_line() -> list[str]:
     """The words as typed, for the record."""
-    return ["./inv", *sys.argv[1:]]
+    words = sys.argv[3:] if sys.argv[1:2] == ["--search-root"] else sys.argv[1:]  # `inv` adds that one
+    return ["./inv", *words]
 
 
 def agreed(question: str, by_default: bool = True) -> bool:
