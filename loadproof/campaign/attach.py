@@ -97,6 +97,7 @@ def _take_up(
             conduct.resume(trial, decided.inventory, fleet, journal, hooks, handled)
             return
         journal.write("trial", "note", detail="its load never began: the trial is run from its beginning")
+    paths.facts.unlink(missing_ok=True)  # those of the first try: this one asks again
     watcher.say("its load never began: the trial is run from its beginning")
     if not decided.desired:
         decided = _planned_again(trials, folder, fleet, root)

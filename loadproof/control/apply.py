@@ -17,7 +17,7 @@ from typing import Any, Literal
 from loadproof.control import probe, trees
 from loadproof.control.fleet import Fleet, good
 from loadproof.control.programs import run_program
-from loadproof.control.readback import read_back
+from loadproof.control.readback import LOGS, last_words, read_back
 from loadproof.control.remote import Remote, checked
 from loadproof.errors import HostUnreachable, LinkLost, LoadproofError, Problem, Refused, StepFailed
 from loadproof.plan import blockers as plan_blockers
@@ -243,7 +243,11 @@ def act(remote: Remote, todo: Todo, archives: Mapping[str, Path], packages_from:
     said = run_program(remote, "install", within=INSTALL_S, stdin=json.dumps({"steps": steps})).json()
     name = remote.host.name
     if said.get("failed"):
-        return failure(name, step_failed(name, said), todo.changes, changes_done(said))
+        error = step_failed(name, said)
+        unit = str(said["failed"]["what"]).rpartition(" ")[2]
+        if unit in LOGS:  # systemd only says that it failed
+            error.what = f"{error.what}\n{last_words(remote, unit)}".rstrip()
+        return failure(name, error, todo.changes, changes_done(said))
     try:
         read_back(remote, todo.desired)
     except LoadproofError as error:

@@ -64,7 +64,11 @@ def fetch_host(remote: Remote, out: str, into: Path) -> Fetched:
     for folder in {(into / path).parent for path in wanted} | {into, into.parent}:
         atomic.sync_folder(folder)
     # last, so that a folder with a manifest is a whole one
-    atomic.write_text(into / MANIFEST, text)
+    manifest_here = into / MANIFEST
+    if (
+        not manifest_here.exists() or manifest_here.read_text() != text
+    ):  # the same again changes nothing, not its time
+        atomic.write_text(manifest_here, text)
     checked(remote, quote("touch", out + FETCHED), 15)
     size = sum(wanted[path]["size"] for path in missing)
     return Fetched(remote.host.name, len(missing), size, len(wanted) - len(missing))

@@ -25,7 +25,7 @@ def spaced(tmp_path: Path, built: str) -> Iterator[LabConfig]:
     try:
         yield config
     finally:
-        down(purge=True, discard=True, config=config)
+        down(purge=True, config=config)
 
 
 def test_a_lab_below_a_folder_with_a_space_is_made_answers_and_goes(spaced: LabConfig) -> None:

@@ -29,18 +29,34 @@ def healed(words: Words) -> Iterator[None]:
     assert {row[0] for row in again.recap.values()} == {"ok"}, again
 
 
-def test_an_address_that_the_proxy_cannot_resolve(
+def test_an_address_that_is_a_name_nobody_knows(
     words: Words, shell: Shell, lab_alone: Path, tmp_path: Path
 ) -> None:
-    """nginx says it with file and line, the remedy is named, and the nginx that runs stays."""
-    pid = shell.run("proxy", "systemctl show -p MainPID --value loadproof-proxy")
+    """It is looked up once, before anything is touched: nginx would ask again at each start."""
     alias = {"app1": {"loadproof_address": "lptest-no-such-name"}}
     other = variant_of(lab_alone, tmp_path / "hosts.yml", alias)
+    before = shell.state()
+    said = words.inv("deploy", inventory=other)
+    refused(
+        said, 64, "lptest-no-such-name", "no IPv4 address", where="before any host", next="loadproof_address"
+    )
+    assert shell.state() == before
+
+
+def test_an_nginx_that_rejects_its_configuration(words: Words, shell: Shell) -> None:
+    """It says so with file and line before the old one is stopped."""
+    pid = shell.run("proxy", "systemctl show -p MainPID --value loadproof-proxy")
+    nginx = shell.run("proxy", "command -v nginx").strip()
     with healed(words):
-        said = words.inv("deploy", inventory=other)
-        phrases = ("host not found in upstream", "lptest-no-such-name", "/etc/loadproof/nginx.conf:")
-        refused(said, 3, *phrases, where="host proxy", next="loadproof_address", kept="stay")
-        assert {name for name, row in said.recap.items() if row[0] == "failed"} == {"proxy"}, said
+        try:
+            shell.run("proxy", f"mv {nginx} {nginx}.real && echo '# by hand' >> /etc/loadproof/nginx.conf")
+            fake = f"#!/bin/sh\ncase $* in *-t*) echo 'nginx: [emerg] lptest in /x.conf:7' >&2; exit 1 ;; esac\nexec {nginx}.real $@\n"
+            shell.put("proxy", nginx, fake.encode())
+            shell.run("proxy", f"chmod 755 {nginx}")
+            said = words.inv("deploy")
+        finally:
+            shell.run("proxy", f"mv {nginx}.real {nginx}")
+        refused(said, 3, "lptest in /x.conf:7", where="host proxy", next="inv deploy", kept="stay")
         assert shell.run("proxy", "systemctl show -p MainPID --value loadproof-proxy") == pid
 
 
@@ -66,6 +82,7 @@ def test_an_app_that_does_not_start(words: Words, shell: Shell) -> None:
             said = words.inv("deploy")
         finally:
             shell.run("app2", f"rm -r $(dirname {DROP_IN}); systemctl daemon-reload")
-        phrases = ("loadproof-app.service does not stay up", "lptest: broken on purpose")
-        refused(said, 3, *phrases, where="host app2", next="inv deploy", kept="the changes stay")
+        # a program that ends at once may fail its very start, or come up and go again
+        phrases = ("loadproof-app.service", "lptest: broken on purpose")
+        refused(said, 3, *phrases, where="host app2", next="inv deploy", kept="stay")
         assert said.seconds < 45, said

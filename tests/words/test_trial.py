@@ -241,8 +241,11 @@ def test_a_report_of_two_runs_names_its_sources(words: Words, done: Run) -> None
     before = done.hashes() | other.hashes()
     said = inv(words, "report", done.id, other.id, "--json")
     assert said.code == 0, said
-    made, results = newest(words), json.loads(said.out)
-    assert made.id not in (done.id, other.id) and results["run"] == made.id
+    results = json.loads(said.out)
+    made = Run(words.results / results["run"])
+    assert (
+        made.id not in (done.id, other.id) and newest(words).id == other.id
+    )  # `latest` stays with the trial
     assert results["sources"] == [done.id, other.id]
     assert [arm["requests"] for arm in results["arms"]] == [
         run.results["arms"][0]["requests"] for run in (done, other)
