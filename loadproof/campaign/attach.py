@@ -17,7 +17,7 @@ from loadproof.runfolder.paths import RunFolder
 
 
 def attach(folder: RunFolder, root: Path, watcher: bench.Watcher) -> None:
-    """Ends every trial of a run: running ones are watched, unfinished ones closed, later ones run."""
+    """Ends every trial of a run: running ones are watched to their end, those whose load never began are run."""
     known = record.read_run(folder)
     if not folder.trials:
         raise Refused(
