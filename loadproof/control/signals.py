@@ -7,8 +7,8 @@ Ctrl-C leaves at once.
 from __future__ import annotations
 
 import os
+import select
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +18,7 @@ from typing import NoReturn
 from loadproof.errors import Interrupted
 
 HERE = "this machine"
+STDERR = 2
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -100,8 +101,9 @@ class Signals:
 
 def leave(said: str) -> NoReturn:
     """End without any closing."""
-    sys.stderr.write(f"\n{said}\n")
-    sys.stderr.flush()
+    # not through sys.stderr: the signal may have come in the middle of one of its writes, which refuses a second one
+    if select.select([], [STDERR], [], 0)[1]:
+        os.write(STDERR, f"\n{said}\n".encode())
     os._exit(Interrupted.exit_code)
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
-from tests.words.words import REPO, Shell, Words, variant_of
+from tests.words.words import REPO, Shell, Words, plain_ssh, variant_of
 
 
 @pytest.fixture(scope="module")
@@ -23,10 +22,8 @@ def lab_alone(lab_inventory: Path) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def shell(lab_alone: Path) -> Iterator[Shell]:
     """Plain ssh to the lab's hosts."""
-    with tempfile.TemporaryDirectory(prefix="lp-ssh-") as control:  # a socket's path must be short
-        made = Shell(lab_alone, Path(control))
+    with plain_ssh(lab_alone) as made:
         yield made
-        made.close()
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from lab.config import LabConfig
 from lab.down import down
 from lab.up import up
 from tests.words.trials import Run, going, inv, newest, recompute
-from tests.words.words import Shell, Words
+from tests.words.words import Shell, Words, plain_ssh
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
@@ -48,13 +48,9 @@ def ours(config: LabConfig, tmp_path_factory: pytest.TempPathFactory) -> Words:
 
 
 @pytest.fixture(scope="module")
-def on(config: LabConfig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    made = Shell(config.inventory, Path(f"/tmp/lp-{os.getpid()}"))
-    made_folder = Path(f"/tmp/lp-{os.getpid()}")
-    made_folder.mkdir(exist_ok=True)
-    yield made
-    made.close()
-    made_folder.rmdir()
+def on(config: LabConfig) -> Iterator[Shell]:
+    with plain_ssh(config.inventory) as made:
+        yield made
 
 
 def fetched(words: Words) -> Run:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -87,6 +90,45 @@ def test_a_second_ctrl_c_leaves_at_once(tmp_path: Path, silent: dict[str, int]) 
         assert process.wait(10) == 4 and time.monotonic() - begun < 3
 
 
+TALKING = """
+import sys
+import termios
+from loadproof.control.signals import ending
+try:
+    with ending("status"):
+        print("begun", flush=True)
+        sys.stdin.read()
+except Exception as error:
+    while True:  # a reader that does not read holds us up in a write
+        print(error.what, file=sys.stderr, flush=True)
+"""
+
+
+def waiting(pipe: int) -> int:
+    """Bytes in a pipe that nobody has read."""
+    return int(struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0])
+
+
+def test_a_second_ctrl_c_in_the_middle_of_a_line_leaves_at_once() -> None:
+    words = [sys.executable, "-c", TALKING]
+    with subprocess.Popen(
+        words, cwd=REPO, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"begun\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        end = time.monotonic() + 10
+        before = -1
+        while (
+            held := waiting(process.stderr.fileno())
+        ) == 0 or held != before:  # grows no more: a write waits
+            assert time.monotonic() < end, "no write waits"
+            before = held
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 4
+
+
 def test_what_the_caller_ignores_stays_ignored(tmp_path: Path, silent: dict[str, int]) -> None:
     path = inventory(tmp_path / "hosts.yml", silent, ansible_ssh_common_args="-o ConnectTimeout=2")
     with running("status", "-i", str(path), ignoring_hup=True) as process:
@@ -97,6 +139,7 @@ def test_what_the_caller_ignores_stays_ignored(tmp_path: Path, silent: dict[str,
 
 BUILD = """
 import sys
+import termios
 from lab.image import ISOLATED
 from lab.root import run
 from loadproof.control.signals import ending

@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -180,6 +181,17 @@ class Shell:
         """End the connections."""
         for address in self.addresses.values():
             subprocess.run([*self.words, "-O", "exit", f"root@{address}"], capture_output=True, timeout=20)
+
+
+@contextmanager
+def plain_ssh(inventory: Path) -> Iterator[Shell]:
+    """A Shell on the hosts of an inventory; its connections end with the block."""
+    with tempfile.TemporaryDirectory(prefix="lp-ssh-") as control:  # a socket's path must be short
+        made = Shell(inventory, Path(control))
+        try:
+            yield made
+        finally:
+            made.close()
 
 
 STATE = r"""
