@@ -6,6 +6,7 @@ Ctrl-C leaves at once.
 
 from __future__ import annotations
 
+import atexit
 import os
 import select
 import signal
@@ -141,6 +142,8 @@ def ending(word: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
+        # the interpreter's last steps, after it has waited for threads, put the default back: it would hide our exit code
+        atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
         raise Interrupted(
             f"{came[0] if came else 'Ctrl-C'}: stopped on the way",
             where=f"inv {word}",
