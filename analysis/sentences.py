@@ -42,7 +42,7 @@ def sentences(arms: Sequence[Arm]) -> list[tuple[str, str]]:
     """(kind "note" or "warn", sentence) for the arms of results.json."""
     said = []
     if arms and all(len(arm["trials"]) == 1 for arm in arms):
-        said.append(("note", "One trial per arm: an anecdote, no interval."))
+        said.append(("note", "These are figures of one trial per arm: an anecdote, no interval."))
     against = [*_without_figures(arms), *_unlike(arms)]
     said += [("warn", text) for text in against]
     shares = [one for arm in arms if (one := share(arm["failures"], arm["requests"])) is not None]

@@ -101,7 +101,7 @@ def test_the_policy_allows_what_is_there_and_nothing_else(shape: Shape) -> None:
 def test_the_page_says_what_results_json_says(two_arms: RunFolder, shape: Shape) -> None:
     text = f" {' '.join(part.strip() for part in shape.text)} "
     made = json.loads(two_arms.results.read_text())
-    assert "One trial per arm: an anecdote, no interval." in text
+    assert "one trial per arm: an anecdote, no interval." in text
     assert "does a second server help?" in text and "0123456789ab" in text and made["run"] in text
     for arm in made["arms"]:
         assert f" {words.number(arm['tps'], 2)} " in text and f" {words.number(arm['mtt_ms'])} " in text

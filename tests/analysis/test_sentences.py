@@ -29,7 +29,7 @@ def said(arms: list[dict[str, Any]]) -> str:
 
 def test_two_like_arms_have_a_ratio(calm: list[dict[str, Any]]) -> None:
     text = said(calm)
-    assert "One trial per arm: an anecdote, no interval." in text
+    assert "one trial per arm: an anecdote, no interval." in text
     assert "TPS of servers=2 is" in text and "times that of servers=1; the CPU" in text
     assert "differ" not in text
 
