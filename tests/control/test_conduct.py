@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -249,6 +249,18 @@ def test_a_journal_that_cannot_be_written_never_keeps_the_hosts_from_being_close
         with pytest.raises(LocalDisk, match="full"):
             walk(hosts, journal)
         assert {host for host, what in hosts.calls if "seal.py" in what} == {"app1", "app2", "proxy", "load1"}
+
+
+@pytest.fixture(autouse=True)
+def heeding() -> Iterator[None]:
+    """No signal is ignored, as it would be where the tests were started with nohup or in the background."""
+    before = {number: signal.getsignal(number) for number in signals.NUMBERS}
+    for number, handler in before.items():
+        if handler is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def test_ctrl_c_before_there_is_a_run_says_where() -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from tests.control.servers import Server, serving
-from tests.words.words import REPO, messages
+from tests.words.words import HEEDING, REPO, messages
 
 NAMES = ("app1", "proxy1", "load1")
 ROLES = ("app", "proxy", "load")
@@ -48,7 +48,7 @@ def silent() -> Iterator[dict[str, int]]:
 @contextmanager
 def running(*words: str, ignoring_hup: bool = False) -> Iterator[subprocess.Popen[str]]:
     """`./inv WORDS`, once it has named its inventory."""
-    line = [*(["nohup"] if ignoring_hup else []), "./inv", *words]
+    line = [*HEEDING, *(["nohup"] if ignoring_hup else []), "./inv", *words]
     with subprocess.Popen(
         line, cwd=REPO, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:

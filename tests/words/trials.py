@@ -21,7 +21,7 @@ from typing import IO, Any
 import numpy as np
 
 from loadproof.runfolder import formats
-from tests.words.words import BUSY, BUSY_S, HOSTS, REPO, Said, Shell, Words, until
+from tests.words.words import BUSY, BUSY_S, HEEDING, HOSTS, REPO, Said, Shell, Words, until
 
 # --interval and --settle only as long as they must be: nobody compares these figures
 SHORT = ("--processes", "2", "--threads", "3", "--interval", "300ms", "--settle", "1s")
@@ -224,7 +224,7 @@ def _start(words: Words, *line: str) -> Going | None:
     before = {path.name for path in words.results.glob("2*")}
     err = tempfile.TemporaryFile("w+")  # noqa: SIM115
     process = subprocess.Popen(
-        ["./inv", "bench", *line], cwd=REPO, env=environment(words), stdin=subprocess.DEVNULL,
+        [*HEEDING, "./inv", "bench", *line], cwd=REPO, env=environment(words), stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL, stderr=err, text=True,
     )  # fmt: skip
     made = Going(words, process, err, Run(words.results))

@@ -22,6 +22,8 @@ from ruamel.yaml import YAML
 REPO = Path(__file__).resolve().parents[2]
 USER = "lptest"
 APPS, HOSTS = ("app1", "app2"), ("app1", "app2", "proxy", "load1")
+# Whoever started the tests in the background, or with nohup, made them ignore signals: what they start does not.
+HEEDING = ("env", "--default-signal=INT,HUP,TERM")
 PART = re.compile(r"^(error|where|kept|next): +")
 # Others may be measuring on the same lab: their run is waited for, it is no fault of ours.
 BUSY = re.compile(r"is in use by|is held by .* for run|a load runs here")
