@@ -34,13 +34,17 @@ def notes(
             found.append(f"{host}: limiter.jsonl: {error.strerror}; whether the limit held is unknown")
             continue
         found += malformed.note(f"{host}: limiter.jsonl")
-        said = [*_told(events), *_uncovered(events, plan.limit.kind, window, offset(host))]
+        said = [
+            *_told(events, window, offset(host)),
+            *_uncovered(events, plan.limit.kind, window, offset(host)),
+        ]
         found += [f"{host}: {text}" for text in said]
     return tuple(found)
 
 
-def _told(events: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """What the supervisor itself says went wrong."""
+def _told(events: Sequence[Mapping[str, Any]], window: Stretch | None, offset: int) -> Iterator[str]:
+    """What the supervisor itself says went wrong. That it ended by itself when the window was over is no fault: so hosts
+    end what nobody comes back for."""
     names = {event.get("event") for event in events}
     if "started" not in names:
         yield "the limiter never started"
@@ -59,9 +63,18 @@ def _told(events: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         what = ", ".join(name if count == 1 else f"{name} {count} times" for name, count in lost.items())
         back = "and put back" if _ends_attached(events) else "and not put back"
         yield f"the limit was lost ({what} gone) {back}; limiter.jsonl has the times"
-    for why in _distinct(event.get("why") for event in events if event.get("event") == "ended"):
+    ends = [
+        event for event in events if event.get("event") == "ended" and not _is_after(event, window, offset)
+    ]
+    for why in _distinct(event.get("why") for event in ends):
         if why not in EXPECTED_END:
             yield f"the limiter ended by itself: {why}"
+
+
+def _is_after(event: Mapping[str, Any], window: Stretch | None, offset: int) -> bool:
+    """Whether an event surely came when the window was over."""
+    at = event.get("realtime_us")
+    return window is not None and isinstance(at, int) and at - offset >= window[1]
 
 
 def _uncovered(

@@ -84,6 +84,12 @@ EARLY = [at(15, event["event"], why="SIGTERM") for event in OVER]  # type: ignor
         ("cpulimit", [*BEGIN, *OVER], []),
         ("quota", [*BEGIN, *OVER], []),
         ("none", [at(0, "started"), *EARLY[1:]], []),
+        ("cpulimit", [*BEGIN, at(70, "detached", reason="deadline"), at(70, "ended", why="deadline")], []),
+        (
+            "cpulimit",
+            [*BEGIN, at(27, "detached", reason="deadline"), at(27, "ended", why="deadline")],
+            ["app1: the limiter ended by itself: deadline", "app1: no limit for 1.0 s of the window"],
+        ),
         ("cpulimit", [*BEGIN, *EARLY], ["app1: no limit for 13.0 s of the window"]),
         ("quota", [*BEGIN, *EARLY], ["app1: no limit for 13.0 s of the window"]),
         ("cpulimit", [*BEGIN, EARLY[2]], ["app1: no limit for 13.0 s of the window"]),
