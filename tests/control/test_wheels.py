@@ -146,7 +146,7 @@ def test_packing_twice_gives_the_same_bytes(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_pip")
 def test_another_python_is_compiled_on_the_host(tmp_path: Path) -> None:
-    spec = TreeSpec("app", "app-other", Platform("3.13", "x86_64", (2, 41), "f30d0d0a"))
+    spec = TreeSpec("app", "app-other", Platform("3.13", "x86_64", (2, 41), "ffffffff"))
     folder = trees.tree_dir(spec, make_root(tmp_path))
     assert not trees.compiled(spec)
     assert not list(folder.rglob("*.pyc"))
