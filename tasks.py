@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import json
 import os
 import shlex
@@ -97,6 +98,9 @@ def word(**options: Any) -> Callable[[Callable[..., None]], Any]:
             from loadproof.errors import LoadproofError
             from loadproof.runfolder import disk
 
+            if isinstance(sys.stdout, io.TextIOWrapper):
+                # data and talk keep their order where both go into one file
+                sys.stdout.reconfigure(line_buffering=True)
             try:
                 with signals.ending(named):
                     function(*args, **kwargs)
