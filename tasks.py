@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import io
 import json
@@ -10,7 +11,8 @@ import shlex
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +84,10 @@ def say(text: str = "") -> None:
     """Talk goes to stderr, data to stdout; what hosts said may be in it."""
     from loadproof.console.text import escape
 
-    print(escape(text), file=sys.stderr, flush=True)
+    try:
+        print(escape(text), file=sys.stderr, flush=True)
+    except OSError:  # nobody reads it any more (`| head`, a closed terminal): what is being done goes on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def word(**options: Any) -> Callable[[Callable[..., None]], Any]:
@@ -98,9 +103,10 @@ def word(**options: Any) -> Callable[[Callable[..., None]], Any]:
             from loadproof.errors import LoadproofError
             from loadproof.runfolder import disk
 
-            if isinstance(sys.stdout, io.TextIOWrapper):
-                # data and talk keep their order where both go into one file
-                sys.stdout.reconfigure(line_buffering=True)
+            for stream in (sys.stdout, sys.stderr):
+                if isinstance(stream, io.TextIOWrapper):
+                    # data and talk keep their order where both go into one file; what that cannot spell is escaped
+                    stream.reconfigure(line_buffering=True, errors="backslashreplace")
             try:
                 with signals.ending(named):
                     function(*args, **kwargs)
@@ -109,11 +115,15 @@ def word(**options: Any) -> Callable[[Callable[..., None]], Any]:
                 raise Exit(code=error.exit_code) from error
             except (Exit, SystemExit):
                 raise
-            except BrokenPipeError:
-                # whoever read our output has seen enough (`| head`): end as other programs do, without a word
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                raise Exit(code=141) from None
             except Exception as error:
+                if (
+                    isinstance(error, OSError)
+                    and error.errno in (errno.EPIPE, errno.EIO)
+                    and not error.filename
+                ):
+                    # whoever read our output has seen enough (`| head`): end as other programs do, without a word
+                    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                    raise Exit(code=141) from None
                 if problem := disk.trouble(error):
                     say(text.error(problem))
                     raise Exit(code=problem.exit_code) from error
@@ -241,6 +251,19 @@ def need_lab() -> None:
             say(f"note: {host.host.name}: {host.trouble}")
 
 
+@contextmanager
+def lab_that_lives(hosts: Inventory) -> Iterator[None]:
+    """Where hosts of the lab cannot be reached because it is down, that is said instead."""
+    from loadproof.errors import HostUnreachable
+
+    try:
+        yield
+    except HostUnreachable:
+        if Path(hosts.path).resolve() == LAB_INVENTORY:
+            need_lab()
+        raise
+
+
 def watcher(stream_is_terminal: bool, last: list[Live] | None = None) -> WatcherType:
     """Prints what happens while trials run; where the output is no terminal, a line each few seconds. `last` gets all
     that was seen live."""
@@ -283,6 +306,7 @@ def demo(context: Context, inventory: str = "", i: str = "", group: str = "", li
     from loadproof.campaign import bench as benches
     from loadproof.campaign import collect
     from loadproof.console import trial as show
+    from loadproof.control import signals
     from loadproof.plan import experiment
 
     asked = experiment.demo(flags({"limiter": limiter}))
@@ -290,8 +314,11 @@ def demo(context: Context, inventory: str = "", i: str = "", group: str = "", li
     say(show.load_table(asked.load))
     folder = benches.run(asked, hosts, ROOT, RESULTS, command_line(), watcher(sys.stderr.isatty()))
     say("\nfetching and analysing ...")
-    results, report = collect.fetch_and_analyse(folder, hosts)
-    finish(results, report, as_json=False)
+    with signals.ending(
+        "demo", kept=f"run {folder.id}, sealed", next=f"./inv fetch-results --run {folder.id}"
+    ):
+        results, report = collect.fetch_and_analyse(folder, hosts)
+        finish(results, report, as_json=False)
 
 
 @word(
@@ -389,7 +416,10 @@ def bench(
     say("next: ./inv fetch-results")
 
 
-RUN_HELP = {"run": "a run's id, its folder, or -1 for the newest (default)", "json": "print results.json"}
+RUN_HELP = {
+    "run": "a run's id, its folder, or -1 for the newest folder, reports too; default: the newest run",
+    "json": "print results.json",
+}
 
 
 @word(help=RUN_HELP)
@@ -401,7 +431,8 @@ def fetch_results(context: Context, run: str = "", json: bool = False) -> None:
     folder = RunFolder.open(RESULTS, run or "latest")
     hosts = state.hosts_of_run(folder)
     say(f"run: {folder.id}, hosts: {', '.join(host.name for host in hosts.hosts)}")
-    results, report = collect.fetch_and_analyse(folder, hosts, say)
+    with lab_that_lives(hosts):
+        results, report = collect.fetch_and_analyse(folder, hosts, say)
     finish(results, report, json)
 
 
@@ -508,10 +539,12 @@ def plan(
 def attach(context: Context, run: str = "") -> None:
     """Come back to a run whose control machine went away: watch its load to the end, close it, go on."""
     from loadproof.campaign import attach as attaching
+    from loadproof.campaign import state
     from loadproof.runfolder.paths import RunFolder
 
     folder = RunFolder.open(RESULTS, run or "latest")
-    attaching.attach(folder, ROOT, watcher(sys.stderr.isatty()))
+    with lab_that_lives(state.hosts_of_run(folder)):
+        attaching.attach(folder, ROOT, watcher(sys.stderr.isatty()))
     say(f"\nsealed on the hosts: run {folder.id}")
     say(f"next: ./inv fetch-results --run {folder.id}")
 

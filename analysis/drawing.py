@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import altair
 import vl_convert
 
 from analysis.charts import HEADLINE, charts
@@ -56,7 +57,9 @@ def draw(series: Series) -> list[Drawn]:
         chart = module.draw(series)
         if chart is None:
             continue
-        spec = {**chart.to_dict(), "config": CONFIG, "background": "white"}
+        # bins are bounded by Series, not by Altair's 5000 rows: many servers and arms have more
+        with altair.data_transformers.enable("default", max_rows=None):
+            spec = {**chart.to_dict(), "config": CONFIG, "background": "white"}
         page = {
             **spec,
             "width": "container",

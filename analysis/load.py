@@ -15,7 +15,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,17 +64,16 @@ def tables(paths: TrialPaths, plan: TrialPlan, where: Callable[[str], Path], reb
     """The tables of a trial; `where(kind)` is the file of each. They are read when they were made of the raw files that
     are here now (same folder, names, sizes, times, hashes and offsets), else made again; an unreadable one is never trusted."""
     hosts = hosts_of(plan)
+    if not paths.hosts:  # tables of an earlier analysis are left alone: they cannot be made again
+        nothing = {kind: (schema.empty_table(), (), ()) for kind, schema in SCHEMAS.items()}
+        said = "no raw files are here: the trial was not fetched, or never ran"
+        return replace(_gathered(nothing), notes=(said,))
     clock = clocks(paths, hosts)
     source = _source(paths, clock)
     found = None if rebuild else _read(where, source)
     if found is None:
         found = _make(paths, plan, clock, where, source)
-    said = (
-        sealed.notes(sealed.read(paths, plan, hosts))
-        if paths.hosts
-        else ("no raw files are here: the trial was not fetched, or never ran",)
-    )
-    notes = (*said, *clock.notes, *found.notes) if paths.hosts else said
+    notes = (*sealed.notes(sealed.read(paths, plan, hosts)), *clock.notes, *found.notes)
     return Tables(
         **{kind: getattr(found, kind) for kind in KINDS},
         present=found.present,

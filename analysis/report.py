@@ -130,7 +130,10 @@ def _chart(one: drawing.Drawn) -> dict[str, Any]:
 def _pictures(folder: RunFolder, drawn: Sequence[drawing.Drawn]) -> None:
     place = folder.path / "charts"
     place.mkdir(exist_ok=True)
-    for one in drawn:
-        if one.headline:
-            atomic.write_text(place / f"{one.name}.svg", one.svg)
-            atomic.write_bytes(place / f"{one.name}.png", drawing.png(one.spec))
+    headlines = {one.name: one for one in drawn if one.headline}
+    for path in (*place.glob("*.svg"), *place.glob("*.png")):
+        if path.stem not in headlines:  # of an earlier analysis, which had something to draw
+            path.unlink()
+    for name, one in headlines.items():
+        atomic.write_text(place / f"{name}.svg", one.svg)
+        atomic.write_bytes(place / f"{name}.png", drawing.png(one.spec))

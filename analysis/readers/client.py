@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from analysis.readers import rowfile, wholeness
+from analysis.readers import lines, rowfile, wholeness
 from analysis.readers.clock import Clocks
 from analysis.readers.outcome import Outcome
 from analysis.readers.sealed import Seal, Seals
@@ -122,7 +122,7 @@ def _names(path: Path, host: str) -> tuple[list[str], str]:
     try:
         found = json.loads(path.read_text(encoding="utf-8", errors="backslashreplace"))
         if isinstance(found, list):
-            return [str(name) for name in found], ""
+            return [lines.spelled(str(name)) for name in found], ""
         return [], f"{host}: {path.name} is no list; names of requests are unknown"
     except (OSError, ValueError, RecursionError):
         return [], f"{host}: {path.name} cannot be read; names of requests are unknown"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ PIECE = 8 << 20  # bytes read at a time
 LONGEST = 32 << 20  # a longer line is no line of ours
 KEPT = 3  # malformed lines kept, escaped, for a person
 SHOWN = 160  # bytes of each
+SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 @dataclass
@@ -57,6 +59,16 @@ def pieces(path: Path, malformed: Malformed) -> Iterator[bytes]:
                 left, held, skipping = [], 0, True
     if held:
         yield b"".join(left)
+
+
+def spelled(text: str) -> str:
+    """Text with bytes that were no UTF-8, and halves of pairs, as escapes: no table takes them as they are."""
+    return SURROGATES.sub(_spelled, text)
+
+
+def _spelled(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
 
 
 def split(piece: bytes) -> list[bytes]:

@@ -35,7 +35,6 @@ SCHEMA = pa.schema(
         *((name.replace("upstream", "server").replace("time", "us"), pa.int64()) for name in TIMES),
     ]
 )  # fmt: skip
-SURROGATES = re.compile("[\ud800-\udfff]")
 ATTEMPTS = re.compile(r"\s*,\s*|\s+:\s+")  # nginx: "a, b" tries in a group, "a : b" groups after a redirect
 
 
@@ -99,17 +98,11 @@ def _value(name: str, value: Any) -> Any:
         return None
     if kind is None:
         text = value if isinstance(value, str) else json.dumps(value)
-        return SURROGATES.sub(_spelled, text)
+        return lines.spelled(text)
     number = float(value)
     if not -(2**53) < number < 2**53:
         raise ValueError(name)
     return number if kind == pa.float64() else int(number)
-
-
-def _spelled(found: re.Match[str]) -> str:
-    """A byte that was no UTF-8, or half a pair, as an escape."""
-    code = ord(found[0])
-    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
 
 
 def _derived(raw: Any, offset: int) -> Any:

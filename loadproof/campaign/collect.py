@@ -10,11 +10,10 @@ from analysis import report as reports
 from analysis import results as analysis_results
 from loadproof.control import fetch
 from loadproof.control.fleet import Fleet
-from loadproof.errors import LoadproofError, LocalDisk, RecordUnreadable
+from loadproof.errors import HostUnreachable, LinkLost, LoadproofError, LocalDisk, RecordUnreadable
 from loadproof.plan.actions import hosts_of
 from loadproof.plan.values import Inventory
 from loadproof.runfolder import record
-from loadproof.runfolder.formats import MANIFEST
 from loadproof.runfolder.paths import RunFolder, TrialPaths
 
 
@@ -36,9 +35,9 @@ def fetch_and_analyse(
         first = failed[0]
         first.kept = f"what the other hosts gave, in {folder.path}"
         if not isinstance(first, LocalDisk):  # that one says what to do first
-            first.next = (
-                f"./inv fetch-results --run {folder.id}; ./inv report --run {folder.id} analyses what is here"
-            )
+            again = f"./inv fetch-results --run {folder.id}"
+            remedy = f"{first.next}; then " if first.next and "fetch-results" not in first.next else ""
+            first.next = f"{remedy}{again}; ./inv report --run {folder.id} analyses what is here"
         raise first
     return analyse([folder], folder.path.parent)
 
@@ -50,8 +49,9 @@ def _fetch(fleet: Fleet, paths: TrialPaths, say: Callable[[str], None]) -> list[
     for host, outcome in fetch.fetch(fleet, trial, paths, hosts_of(trial)).items():
         if not isinstance(outcome, LoadproofError):
             continue
-        if (paths.raw(host) / MANIFEST).exists():
-            say(f"{paths.name}: {host} gave no answer; its files are here already, verified")
+        unheard = isinstance(outcome, HostUnreachable | LinkLost | fetch.NotSealed)
+        if unheard and fetch.all_here(paths.raw(host)):
+            say(f"{paths.name}: {host} gave nothing; its files are here already, verified")
         elif isinstance(outcome, fetch.NotSealed):
             say(f"{paths.name}: {host} has sealed nothing of this trial")
         else:
@@ -62,14 +62,28 @@ def _fetch(fleet: Fleet, paths: TrialPaths, say: Callable[[str], None]) -> list[
 def analyse(folders: Sequence[RunFolder], results: Path) -> tuple[Mapping[str, Any], Path]:
     """results.json and report.html of one run, or of several in a new folder that names its sources."""
     for folder in folders:
-        if not any(paths.hosts for paths in folder.trials) and not folder.results.exists():
-            raise RecordUnreadable(
-                "nothing was fetched yet",
-                where=f"run {folder.id}",
-                kept=str(folder.path),
-                next=f"./inv fetch-results --run {folder.id}, or ./inv attach --run {folder.id} if it never ended",
-            )
+        sources = analysis_results.sources_of(folder)
+        if not any(paths.hosts for source in sources for paths in source.trials):
+            raise _nothing_raw(folder, sources)
     if len(folders) == 1:
         judged = analysis_results.judge(folders[0])
         return judged.results, reports.write(judged)
     return reports.together([folder.path for folder in folders], results)
+
+
+def _nothing_raw(folder: RunFolder, sources: Sequence[RunFolder]) -> RecordUnreadable:
+    """Without raw files an analysis would only overwrite what an earlier one found."""
+    where, fetch = f"run {folder.id}", f"./inv fetch-results --run {sources[0].id}"
+    if folder.results.exists():
+        return RecordUnreadable(
+            "its raw files are gone: nothing can be analysed again",
+            where=where,
+            kept=f"results.json, tables and report as they are, in {folder.path}",
+            next=f"{fetch}, if its hosts still have them",
+        )
+    return RecordUnreadable(
+        "nothing was fetched yet",
+        where=where,
+        kept=str(folder.path),
+        next=f"{fetch}, or ./inv attach --run {sources[0].id} if it never ended",
+    )

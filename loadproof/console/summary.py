@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from loadproof.console.text import escape, number, table
+from loadproof.console.text import WIDTH, escape, number, table
 from loadproof.runfolder import shown
+
+NAMES_WIDTH = 26  # of the column with the names of figures
+FIGURE_WIDTH = 17  # of the widest figure: 12,345 (100.0 %)
+LABEL_WIDTH = 40  # a longer one is broken over lines
 
 
 def summary(results: Mapping[str, Any]) -> str:
     """The arms side by side, errors by class, CPU per server; what is missing, and what may be concluded."""
     arms: list[Mapping[str, Any]] = list(results["arms"])
-    lines = [f"run {escape(results['run'])}", "", _figures(arms)]
+    lines = [f"run {escape(results['run'])}"]
+    for some in _side_by_side(arms):
+        lines += ["", _figures(some)]
     lines += ["", _servers(arms)]
     errors = _errors(arms)
     if errors:
@@ -20,6 +26,20 @@ def summary(results: Mapping[str, Any]) -> str:
     lines += [f"incomplete: {escape(text)}" for text in results.get("incomplete", ())]
     lines += ["", *(escape(text) for _, text in results["sentences"])]
     return "\n".join(lines)
+
+
+def _side_by_side(arms: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
+    """The arms in groups that fit beside each other without breaking a figure."""
+    groups: list[list[Mapping[str, Any]]] = [[]]
+    left = WIDTH - NAMES_WIDTH
+    for arm in arms:
+        needed = max(FIGURE_WIDTH, min(len(arm["label"]), LABEL_WIDTH)) + 3
+        if groups[-1] and needed > left:
+            groups.append([])
+            left = WIDTH - NAMES_WIDTH
+        groups[-1].append(arm)
+        left -= needed
+    return groups
 
 
 def _figures(arms: Sequence[Mapping[str, Any]]) -> str:

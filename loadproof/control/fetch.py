@@ -6,6 +6,7 @@ Of each host only what is not here yet travels, in one compressed archive; every
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tarfile
 from collections.abc import Iterable, Mapping
@@ -102,6 +103,15 @@ def is_entry(entry: Any) -> bool:
 def is_here(path: Path, entry: Mapping[str, Any]) -> bool:
     """Whether a file is here already with the size and hash that the manifest says."""
     return path.is_file() and path.stat().st_size == entry["size"] and digest(path) == entry["sha256"]
+
+
+def all_here(folder: Path) -> bool:
+    """Whether every file that the manifest of a fetched folder names is in it, with its size and hash."""
+    try:
+        files = json.loads((folder / MANIFEST).read_text())["files"]
+        return all(is_entry(entry) and is_here(folder / entry["path"], entry) for entry in files)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def digest(path: Path) -> str:

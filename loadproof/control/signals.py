@@ -125,8 +125,13 @@ def handled(run: str = "") -> Iterator[Signals]:
 
 
 @contextmanager
-def ending(word: str) -> Iterator[None]:
-    """For the time of a word: the three signals end it with an Interrupted; what the caller ignores stays ignored."""
+def ending(
+    word: str,
+    kept: str = "what was done until then",
+    next: str = "the same command again: it goes on from there",
+) -> Iterator[None]:
+    """For the time of a word, or of a part that is kept and goes on in its own way: the three signals end it with an
+    Interrupted; what the caller ignores stays ignored."""
     came: list[str] = []
 
     def arrived(number: int, frame: FrameType | None) -> None:
@@ -147,10 +152,11 @@ def ending(word: str) -> Iterator[None]:
         raise Interrupted(
             f"{came[0] if came else 'Ctrl-C'}: stopped on the way",
             where=f"inv {word}",
-            kept="what was done until then",
-            next="the same command again: it goes on from there",
+            kept=kept,
+            next=next,
         ) from None
     finally:
         # after a signal they stay: the next Ctrl-C leaves without waiting for threads that still speak to hosts
         for number, handler in before.items() if not came else ():
-            signal.signal(number, handler)
+            if signal.getsignal(number) is arrived:
+                signal.signal(number, handler)

@@ -21,7 +21,7 @@ _PLATFORM = re.compile(
     r"cp3(1[1-9]|[2-9][0-9])-(x86_64|aarch64|armv7l|ppc64le|s390x|riscv64)(-glibc2\.[0-9]{1,2})?"
 )
 _RUN_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:

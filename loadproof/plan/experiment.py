@@ -87,7 +87,8 @@ def from_flags(flags: Mapping[str, str | None]) -> Experiment:
 
     Raises BadInput with all problems at once.
     """
-    return _merge((Given("default", DEFAULTS, {}), _flags(flags)), parsers())
+    known = parsers() | {"servers": words.trial_servers}  # a bench is one trial
+    return _merge((Given("default", DEFAULTS, {}), _flags(flags)), known)
 
 
 def demo(flags: Mapping[str, str | None] | None = None) -> Experiment:

@@ -67,11 +67,14 @@ def servers(text: str) -> tuple[int, ...]:
     return levels
 
 
+def trial_servers(text: str) -> tuple[int, ...]:
+    """The one level of a single trial: "2"."""
+    return (int(whole(1, 1000)(text)),)
+
+
 def server_count(text: str) -> tuple[int, ...]:
     """One number of servers, or "all"."""
-    if text == "all":
-        return (0,)
-    return (int(whole(1, 1000)(text)),)
+    return (0,) if text == "all" else trial_servers(text)
 
 
 def percent(text: str) -> float:

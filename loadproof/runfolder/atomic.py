@@ -41,7 +41,9 @@ def write_text(path: Path, text: str, mode: int = 0o644) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Replace `path` by a JSON document, indented for people, keys as they come."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    # words and file names that are not UTF-8 come as half surrogate pairs, which JSON can spell and UTF-8 cannot
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def link(path: Path, target: str) -> None:

@@ -32,11 +32,11 @@ def test_defaults() -> None:
 
 
 def test_flags_win_and_say_so() -> None:
-    flags = {"servers": "1,2", "processes": "10", "threads": "100", "ramp": "process", "interval": "5s", "think": "150ms",
+    flags = {"servers": "2", "processes": "10", "threads": "100", "ramp": "process", "interval": "5s", "think": "150ms",
              "timeout": "2s", "cpu-limit": "7%", "variant": "global_async", "rows": "5", "seed": "7", "name": "thousand",
              "note": "after the change", "limiter": "quota", "duration": "10m", "warm": "0"}  # fmt: skip
     found = experiment.from_flags(flags)
-    assert (found.servers, found.load.users, found.load.hold_s) == ((1, 2), 1000, 600 - 45 - 5)
+    assert (found.servers, found.load.users, found.load.hold_s) == ((2,), 1000, 600 - 45 - 5)
     assert (found.load.think_s, found.load.timeout_s, found.limit) == (0.15, 2.0, Limit("quota", 7.0))
     assert (found.variant, found.rows, found.seed, found.warm_requests) == ("global_async", 5, 7, 0)
     origins = dict(found.origins)
@@ -94,7 +94,8 @@ def test_all_problems_at_once_with_the_nearest_word() -> None:
         ({"threads": "5"}, "--threads: --threads needs --processes"),
         ({"processes": "5"}, "--processes: --processes needs --threads"),
         ({"hold": "30s", "duration": "10m"}, "--duration: --hold and --duration were both given; --duration replaces --hold"),
-        ({"servers": "2,2"}, "--servers: '2,2': each number of servers once"),
+        ({"servers": "1,2"}, "--servers: '1,2' is no whole number from 1 to 1000"),
+        ({"note": "gr\udcf6sse"}, "--note: 'gr\\udcf6sse' has control characters"),
         ({"vusers": "0"}, "--vusers: '0' is no whole number from 1 to 100000"),
         ({"cpu_limit": "5.5"}, "--cpu-limit: cpulimit reads whole percents only, 5.5 would silently become 5: "
                                "say a whole number, or --limiter quota"),

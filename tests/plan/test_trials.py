@@ -14,7 +14,7 @@ IDS = {1: "one", 2: "two", 3: "three", 0: "all"}
 
 
 def test_arms_in_the_order_given(tmp_path: Path) -> None:
-    asked = experiment.from_flags({"servers": "2,1", "note": "x"})
+    asked = experiment.demo({"servers": "2,1", "vusers": "100", "note": "x"})
     first, second = trials.trials(asked, inventory(tmp_path), "RUN", IDS)
     assert (first.id, first.arm, first.apps, first.idle_apps) == (
         "01",
@@ -51,7 +51,7 @@ def test_workers_are_spread_in_turn(tmp_path: Path) -> None:
 
 
 def test_more_servers_than_there_are(tmp_path: Path) -> None:
-    asked = experiment.from_flags({"servers": "1,4"})
+    asked = experiment.demo({"servers": "1,4"})
     with pytest.raises(BadInput) as caught:
         trials.trials(asked, inventory(tmp_path), "RUN", IDS)
     assert str(caught.value.problems[0]) == (
