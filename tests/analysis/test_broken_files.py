@@ -334,3 +334,14 @@ def test_reserved_ids_are_outside_every_figure(two_arms: RunFolder) -> None:
     assert (formats.worker_of(found.app["id"].to_numpy()) >= 0xFFF0).sum() == 200
     made = json.loads(two_arms.results.read_text())["arms"][0]["whole_run"]
     assert made["requests"] + made["cut"] == found.requests.num_rows
+
+
+def test_a_name_that_is_no_text(copy: RunFolder) -> None:
+    """Half a surrogate pair is JSON, and no UTF-8."""
+    path = copy.trials[0].raw("load1") / "names-1.json"
+    names = json.loads(path.read_text())
+    path.write_text(json.dumps([f"\ud800{name}" for name in names]))
+    judgement = results.judge(copy)
+    column = judgement.members[0].judged.tables.requests["name"].unify_dictionaries().combine_chunks()
+    assert any(name.startswith("\\ud800") for name in column.dictionary.to_pylist())
+    assert judgement.results["arms"][0]["requests"]

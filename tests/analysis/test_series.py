@@ -7,9 +7,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from analysis import results, series
+from analysis import drawing, report, results, series
 from loadproof.runfolder import formats
 from loadproof.runfolder.paths import RunFolder
 from tests.analysis import synthetic
@@ -104,3 +105,23 @@ def test_an_arm_shorter_than_a_bin_draws_nothing(tmp_path: Path) -> None:
     ]
     found = series.series(arms)
     assert found.width_s == 2 and set(found.rates["arm"]) == {"long"}
+
+
+def test_many_servers_over_a_long_time_are_drawn(copy: RunFolder) -> None:
+    """9 servers x 600 s: more rows than Altair takes by itself."""
+    few = drawn(copy)
+    rows = [("servers=9", f"app{host}", second + 0.5, 5.0) for host in range(9) for second in range(600)]
+    many = dataclasses.replace(few, cpu=pd.DataFrame(rows, columns=list(few.cpu.columns)))
+    (cpu,) = [one for one in drawing.draw(many) if one.name == "cpu"]
+    assert cpu.svg.startswith("<svg") and cpu.vega
+
+
+def test_a_picture_of_an_earlier_analysis_does_not_stay(copy: RunFolder) -> None:
+    report.render(copy.path)
+    kept = {path.name for path in (copy.path / "charts").iterdir()}
+    assert kept == {"tps.svg", "tps.png", "mtt.svg", "mtt.png"}
+    (copy.path / "charts" / "old.svg").write_text("<svg/>")
+    for paths in copy.trials:  # nobody knows what the clients saw: nothing is left to draw of them
+        (paths.raw("load1") / "requests-1.rows").unlink()
+    report.render(copy.path)
+    assert list((copy.path / "charts").iterdir()) == []

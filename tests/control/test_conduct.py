@@ -19,7 +19,7 @@ import pytest
 from loadproof.control import conduct, signals
 from loadproof.control.conduct import Hooks, Live
 from loadproof.control.remote import Finished
-from loadproof.errors import HostUnreachable, LoadproofError, LocalDisk, Refused, StepFailed
+from loadproof.errors import HostUnreachable, Interrupted, LoadproofError, LocalDisk, Refused, StepFailed
 from loadproof.plan.values import Host, Inventory, Limit, Load, TrialPlan
 
 LOAD = Load(
@@ -268,6 +268,18 @@ def test_ctrl_c_before_there_is_a_run_says_where() -> None:
         os.kill(os.getpid(), signal.SIGINT)
     assert "before any host was changed" in caught.value.where
     assert all((caught.value.kept, caught.value.next))
+
+
+def test_a_part_of_a_word_says_its_own_way_back() -> None:
+    with (
+        pytest.raises(Interrupted) as caught,
+        signals.ending("demo"),
+        signals.ending("demo", kept="run X, sealed", next="./inv fetch-results --run X"),
+    ):
+        os.kill(os.getpid(), signal.SIGINT)
+    assert (caught.value.kept, caught.value.next) == ("run X, sealed", "./inv fetch-results --run X")
+    # the handler stays, so that the next Ctrl-C leaves at once
+    assert signal.getsignal(signal.SIGINT) not in (signal.SIG_DFL, signal.default_int_handler)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
