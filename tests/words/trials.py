@@ -134,7 +134,14 @@ def bench(words: Words, *flags: str) -> Run:
     said = inv(words, "bench", *SHORT, *flags)
     assert said.code == 0, said
     run = newest(words)
-    assert f"sealed on the hosts: run {run.id}" in said.err, said
+    # users over time before anything starts, what is seen while it runs, a summary, the next command
+    parts = [
+        "inventory: ", "load: 6 users = 2 processes x 3 threads", "window begins", "trial 01 (1 of 1)", "elapsed    users",
+        "CPU app1", f"sealed on the hosts: run {run.id}", "seen live", "next: ./inv fetch-results",
+    ]  # fmt: skip
+    places = [said.err.find(part) for part in parts]
+    assert -1 not in places and places == sorted(places), (places, said)
+    assert LIVE.search(said.err), said
     return run
 
 
