@@ -8,7 +8,7 @@ from typing import Any
 
 from analysis import about
 from analysis.results import Judgement
-from analysis.words import NONE, number
+from analysis.words import NONE, THIN, number
 from loadproof.runfolder import shown
 
 Arm = Mapping[str, Any]
@@ -85,7 +85,9 @@ def window(arm: Arm) -> str:
     frame = arm["window"]
     if frame is None:
         return NONE
-    return f"{frame['from_s']:.1f} – {frame['to_s']:.1f} s" + (", short" if frame["short"] else "")
+    return f"{frame['from_s']:.1f}{THIN}–{THIN}{frame['to_s']:.1f}{THIN}s" + (
+        ", short" if frame["short"] else ""
+    )
 
 
 def failed(arm: Arm) -> str:
