@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -91,9 +92,14 @@ def nginx_words() -> list[str] | None:
 
 
 class Backend(BaseHTTPRequestHandler):
-    """Says what it was asked with."""
+    """Says what it was asked with; /dies: only that there would be an answer."""
 
     def do_GET(self) -> None:
+        if self.path == "/dies":
+            self.send_response(200)
+            self.send_header("Content-Length", "25")
+            self.end_headers()
+            return
         body = json.dumps({"headers": dict(self.headers), "version": self.request_version}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
@@ -202,3 +208,20 @@ def test_under_a_real_nginx(proxy: Proxy) -> None:
     assert {row["upstream_addr"] for row in logged if row["status"] == "502"} == {f"127.0.0.1:{proxy.dead}"}
     assert all(isinstance(row["msec"], float) and isinstance(row["connection"], int) for row in logged)
     assert {row["completion"] for row in logged} == {"OK"}
+
+
+def test_an_answer_that_breaks_off_after_its_head(proxy: Proxy) -> None:
+    """The client is hung up on; the access log calls it a complete 200 without a body, only the error log knows better."""
+    outcomes = set()
+    for number in range(8):  # each of nginx's workers may begin with the backend that is not there
+        try:
+            outcomes.add(get(f"http://127.0.0.1:{proxy.port}/dies", X_Loadproof_Id=f"{number:016x}")[0])
+        except http.client.IncompleteRead as error:
+            assert error.partial == b""
+            outcomes.add("hung up")
+    assert outcomes == {502, "hung up"}
+    until(lambda: len(rows(proxy)) == 8)
+    broken = [row for row in rows(proxy) if row["status"] == "200"]
+    assert {(row["completion"], row["bytes"], row["upstream_status"]) for row in broken} == {("OK", 0, "200")}
+    said = (proxy.folder / "error.log").read_text()
+    assert said.count("prematurely closed connection while reading upstream") == len(broken)
