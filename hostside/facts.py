@@ -120,6 +120,30 @@ def folder_fact(path: str) -> dict[str, Any] | None:
     return {"mode": status.st_mode & 0o7777, "owner": owner_of(status)}
 
 
+def altered(tree: str) -> list[str]:
+    """What was changed in a shipped tree since, files first: install.py leaves it without times (`timeless`)."""
+    files, folders, waiting = list[str](), list[str](), [tree]
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                folder = entry.is_dir(follow_symlinks=False)
+                if folder:
+                    waiting.append(entry.path)
+                if entry.stat(follow_symlinks=False).st_mtime_ns and entry.path != f"{tree}/.complete":
+                    (folders if folder else files).append(os.path.relpath(entry.path, tree))
+    return sorted(files) + sorted(folders)
+
+
+def tree_facts(paths: list[str]) -> dict[str, Any]:
+    """Which trees are there as they were shipped, and what somebody changed in those that are not."""
+    complete = {path: os.path.exists(f"{path}/.complete") for path in paths}
+    changed = {path: found for path in paths if complete[path] and (found := altered(path))}
+    return {
+        "trees": {path: complete[path] and path not in changed for path in paths},
+        "altered": {path: {"first": found[0], "number": len(found)} for path, found in changed.items()},
+    }
+
+
 def find_program(name: str) -> str | None:
     """Absolute path of a program, also in the folders that only root's PATH has."""
     for folder in dict.fromkeys((os.environ.get("PATH", "") + ":" + PATH).split(":")):
@@ -355,9 +379,9 @@ def machine_facts() -> dict[str, Any]:
 def facts(question: dict[str, Any]) -> dict[str, Any]:
     """The whole answer."""
     programs = {name: find_program(name) for name in question.get("programs", [])}
-    answer = machine_facts() | {
+    answer = machine_facts() | tree_facts(question.get("trees", []))
+    answer |= {
         "files": {path: file_fact(path) for path in question.get("files", [])},
-        "trees": {path: os.path.exists(f"{path}/.complete") for path in question.get("trees", [])},
         "programs": programs,
         "versions": versions(programs),
         "units": unit_facts(question.get("units", [])),

@@ -230,15 +230,32 @@ def refuse_ways_out(tree: str) -> None:
                 )
 
 
+def timeless(tree: str) -> None:
+    """Set every time of change below a tree to 0, so that facts.py sees whatever is changed there afterwards."""
+    for folder, folders, files in os.walk(tree):
+        for name in (*folders, *files):
+            os.utime(os.path.join(folder, name), (0, 0), follow_symlinks=False)
+
+
+def remove_tree(path: str) -> None:
+    """Its mark first: half a tree must not look like one."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{path}/.complete")
+    shutil.rmtree(path, ignore_errors=True)
+
+
 def do_tree(step: Step) -> bool:
-    """A folder shipped whole: unpacked beside its place, compiled, marked complete, renamed."""
+    """A folder shipped whole: unpacked beside its place, compiled, marked complete, renamed.
+
+    One that is there stays, unless the step says `again`: it was changed by somebody else.
+    """
     path, archive = plain(step["path"]), plain(step["archive"])
-    if os.path.exists(f"{path}/.complete"):
+    if os.path.exists(f"{path}/.complete") and not step.get("again"):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(archive)
         return False
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    for left in [*glob.glob(f"{glob.escape(path)}.partial-*"), path]:
+    for left in glob.glob(f"{glob.escape(path)}.partial-*"):
         shutil.rmtree(left, ignore_errors=True)
     partial = f"{path}.partial-{os.getpid()}"
     os.mkdir(partial, 0o755)
@@ -250,8 +267,10 @@ def do_tree(step: Step) -> bool:
             exited, said = attempt([sys.executable, "-I", "-m", "compileall", "-q", "-j0", partial], 300)
             if exited not in (0, 1):
                 raise Failed(f"compile {path}", exited, said)
+        timeless(partial)
         with open(f"{partial}/.complete", "w") as file:
             os.fsync(file.fileno())
+        remove_tree(path)
         os.rename(partial, path)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
@@ -277,9 +296,7 @@ def do_prune(step: Step) -> bool:
             older.setdefault(kind, []).append((os.stat(complete).st_mtime_ns, name))
     gone = [name for trees in older.values() for _, name in sorted(trees)[:-1]]
     for name in gone:
-        # Half a tree must not look like one.
-        os.unlink(f"{folder}/{name}/.complete")
-        shutil.rmtree(f"{folder}/{name}", ignore_errors=True)
+        remove_tree(f"{folder}/{name}")
     return bool(gone)
 
 

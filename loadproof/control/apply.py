@@ -298,7 +298,8 @@ def steps_of(change: Change, desired: HostDesired, facts: Mapping[str, Any]) -> 
         return [{"do": "file", "path": data.path, "mode": data.mode, "owner": data.owner, "base64": content}]
     if change.kind == "tree" and isinstance(data, TreeSpec):
         ready = trees.compiled(data) and (data.platform is None or facts.get("magic") == trees.MAGIC)
-        return [{"do": "tree", "path": data.path, "archive": incoming(data), "compile": not ready}]
+        step = {"do": "tree", "path": data.path, "archive": incoming(data), "compile": not ready}
+        return [step | {"again": True} if data.path in facts.get("altered", {}) else step]
     if change.kind == "package":
         return [{"do": "package", **package_of(change, desired)}]
     if change.kind == "folder":

@@ -132,7 +132,16 @@ def _text(spec: FileSpec) -> str | None:
 def _trees(facts: Facts, desired: HostDesired) -> Iterator[Change]:
     for spec in desired.trees:
         if not facts.get("trees", {}).get(spec.path):
-            yield Change("tree", spec.path, "shipped whole", data=spec)
+            yield Change("tree", spec.path, "shipped whole" + _altered(facts, spec.path), data=spec)
+
+
+def _altered(facts: Facts, path: str) -> str:
+    """Why a tree that is there is shipped again."""
+    found = facts.get("altered", {}).get(path)
+    if not found:
+        return ""
+    more = f" and {found['number'] - 1} more were" if found["number"] > 1 else " was"
+    return f" again: {found['first']}{more} changed on the host"
 
 
 def _reload(facts: Facts, moved: list[Change]) -> Iterator[Change]:

@@ -340,7 +340,13 @@ def test_packages_from_a_folder() -> None:
 def test_another_magic_number_compiles_on_the_host() -> None:
     change = Change("tree", TREE.path, data=TREE)
     (step,) = apply.steps_of(change, desired_of("a"), {"magic": "other"})
-    assert step["compile"] is True
+    assert step["compile"] is True and "again" not in step
+
+
+def test_a_tree_that_was_changed_on_the_host_is_replaced() -> None:
+    facts = {"altered": {TREE.path: {"first": "app/data.py", "number": 1}}}
+    (step,) = apply.steps_of(Change("tree", TREE.path, data=TREE), desired_of("a"), facts)
+    assert step["again"] is True
 
 
 @pytest.mark.parametrize("dead", [False, True])

@@ -10,6 +10,7 @@ import platform
 import socket
 import threading
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,37 @@ def test_files_trees_folders(tmp_path: Path) -> None:
     assert answer["folders"][str(tree)]["mode"] == 0o750 and answer["folders"][str(file)] is None
     (tree / ".complete").touch()
     assert facts(question)["trees"] == {str(tree): True}
+
+
+ALTERATIONS: dict[str, tuple[Callable[[Path], object], str, int]] = {
+    "nothing": (lambda tree: None, "", 0),
+    "read": (lambda tree: (tree / "pkg" / "mod.py").read_text(), "", 0),
+    "a file written": (lambda tree: (tree / "pkg" / "mod.py").write_text("x = 2"), "pkg/mod.py", 1),
+    "a file of the same size": (lambda tree: (tree / "pkg" / "mod.py").write_text("x = 3\n"), "pkg/mod.py", 1),
+    "a file more": (lambda tree: (tree / "pkg" / "more.py").touch(), "pkg/more.py", 2),
+    "a file less": (lambda tree: (tree / "pkg" / "mod.py").unlink(), "pkg", 1),
+    "a folder less": (lambda tree: (tree / "pkg" / "deep").rmdir(), "pkg", 1),
+    "a folder more": (lambda tree: (tree / "pkg" / "new").mkdir(), "pkg", 2),
+    "as editors do": (
+        lambda tree: (tree / "pkg" / ".mod.swp").touch() or (tree / "pkg" / ".mod.swp").rename(tree / "pkg" / "mod.py"),
+        "pkg/mod.py", 2,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ALTERATIONS)
+def test_a_tree_that_was_changed_is_none_of_ours(tmp_path: Path, what: str) -> None:
+    alter, first, number = ALTERATIONS[what]
+    tree = tmp_path / "tree"
+    (tree / "pkg" / "deep").mkdir(parents=True)
+    (tree / "pkg" / "mod.py").write_text("x = 1\n")
+    (tree / "link").symlink_to("pkg")
+    load_program("install").timeless(str(tree))
+    (tree / ".complete").touch()
+    alter(tree)
+    answer = facts({"trees": [str(tree)]})
+    assert answer["trees"] == {str(tree): not number}
+    assert answer["altered"] == ({str(tree): {"first": first, "number": number}} if number else {})
 
 
 def test_ports_name_who_listens() -> None:

@@ -122,6 +122,28 @@ def test_a_tree_is_unpacked_compiled_and_marked(root: Path, kind: str) -> None:
     assert (path / "pkg" / "__pycache__" / f"mod.{tag}.pyc").exists()
     assert os.listdir(root / "trees") == ["app-1"] and not sent.exists()
     assert install(step)["done"][0]["changed"] is False
+    asked = {"trees": [str(path)]}
+    assert load_program("facts").facts(asked)["trees"] == {str(path): True}, "with the bytecode made here"
+
+
+def test_a_tree_that_somebody_changed_is_replaced_when_it_is_asked_for(root: Path) -> None:
+    members: dict[str, bytes | str] = {"pkg/mod.py": b"x = 1\n"}
+    path = root / "trees" / "app-1"
+    step = {"do": "tree", "path": str(path), "archive": str(root / "t.tar.zst"), "compile": False}
+    archive(root / "t.tar.zst", members)
+    install(step)
+    (path / "pkg" / "mod.py").write_text("x = 2\n")
+    (path / "pkg" / "more.py").touch()
+    archive(root / "t.tar.zst", members)
+    assert install(step)["done"][0]["changed"] is False
+    assert (path / "pkg" / "mod.py").read_text() == "x = 2\n", "what is not said to be wrong is left alone"
+    archive(root / "t.tar.zst", members).write_bytes(b"no archive")
+    assert install(step | {"again": True})["failed"]
+    assert (path / ".complete").exists(), "it is there until the new one is"
+    archive(root / "t.tar.zst", members)
+    assert install(step | {"again": True})["done"][0]["changed"] is True
+    assert (path / "pkg" / "mod.py").read_text() == "x = 1\n"
+    assert sorted(os.listdir(path / "pkg")) == ["mod.py"]
 
 
 def test_older_trees_go_but_for_one_of_each_kind(root: Path) -> None:

@@ -181,6 +181,20 @@ def test_a_new_tree_restarts_what_depends_on_it(hosts: Callable[[str], HostDesir
         assert said(facts, host) == [("tree", tree.path), ("restart", APP)]
 
 
+@pytest.mark.parametrize(
+    ("number", "why"), [(1, "app/data.py was changed"), (7, "app/data.py and 6 more were changed")]
+)
+def test_a_tree_that_was_changed_says_why_it_travels(
+    hosts: Callable[[str], HostDesired], number: int, why: str
+) -> None:
+    host, facts = hosts("app1"), copy.deepcopy(done(hosts("app1")))
+    path = host.trees[0].path
+    facts["trees"][path] = False
+    facts["altered"] = {path: {"first": "app/data.py", "number": number}}
+    assert said(facts, host) == [("tree", path), ("restart", APP)]
+    assert room.changes(facts, host)[0].detail == f"shipped whole again: {why} on the host"
+
+
 def test_changes_say_what_and_carry_what_they_came_from(hosts: Callable[[str], HostDesired]) -> None:
     host = hosts("app1")
     facts = copy.deepcopy(done(host))

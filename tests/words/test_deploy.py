@@ -77,6 +77,19 @@ def test_a_hand_edit_is_shown_and_then_repaired(words: Words, shell: Shell) -> N
     assert config_hash(shell) == right
 
 
+def test_a_hand_edit_in_a_tree_is_found_too(words: Words, shell: Shell) -> None:
+    """Nobody measures one server whose app somebody patched in place against one that is as deployed."""
+    file = "$(ls -d /opt/loadproof/trees/app-*)/app/data.py"
+    right = shell.run("app2", f"cat {file}")
+    shell.run("app2", f"echo '# by hand' >> {file}")
+    said = words.inv("deploy", "--check", "--diff")
+    assert said.code == 0 and said.recap["app2"][0] == "would change" and said.recap["app1"][0] == "ok", said
+    assert "app/data.py was changed on the host" in said.out, said
+    good(words.inv("deploy"), app2="changed")
+    assert shell.run("app2", f"cat {file}") == right
+    good(words.inv("deploy"))
+
+
 def test_a_configuration_that_runs_but_is_not_the_file(words: Words, shell: Shell) -> None:
     """An nginx started with another file than the one on disk is no nginx of ours: it is restarted."""
     right = config_hash(shell)

@@ -30,7 +30,10 @@ def script(host: dict[str, Any]) -> str:
         lines.append(
             f'[ "$(stat -c %a:%U:%G {shlex.quote(item["path"])})" = {item["mode"].lstrip("0")}:{owner} ]'
         )
-    lines += [f"[ -e {shlex.quote(tree['path'])}/.complete ]" for tree in host["trees"]]
+    for tree in host["trees"]:
+        path = shlex.quote(tree["path"])
+        lines.append(f"[ -e {path}/.complete ]")
+        lines.append(f'[ -z "$(find {path} -mindepth 1 ! -path {path}/.complete -newermt @0 -print -quit)" ]')
     lines += [
         f"[ -n \"$(dpkg-query -W -f '${{Status}}' {shlex.quote(package)})\" ]" for package in host["packages"]
     ]
