@@ -185,3 +185,32 @@ def test_the_package_for_venv_is_asked_for_on_a_terminal_only(clone: Clone) -> N
     shutil.rmtree(clone.folder / ".venv")
     assert clone.inv("runs").stdout == "[runs]\n", "nobody is there to ask"
     assert "install -y -qq --no-upgrade" in (clone.told / "apt-get").read_text()
+
+
+def test_through_a_link_it_is_the_clones(clone: Clone, tmp_path: Path) -> None:
+    """Another project's .venv beside the link is not ours to touch."""
+    other = tmp_path / "other"
+    (other / ".venv").mkdir(parents=True)
+    (other / ".venv" / "precious").touch()
+    (other / "inv").symlink_to(clone.folder / "inv")
+    done = subprocess.run(
+        ["./inv", "runs"], cwd=other, env=clone.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )  # fmt: skip
+    assert done.stdout == "[runs]\n" and (clone.folder / ".venv" / "base").exists()
+    assert sorted(path.name for path in other.rglob("*")) == [".venv", "inv", "precious"]
+
+
+def test_an_environment_of_somebody_else_is_kept(clone: Clone) -> None:
+    precious = clone.folder / ".venv" / "precious"
+    precious.parent.mkdir()
+    precious.touch()
+    done = clone.inv("runs")
+    assert done.returncode == 3 and precious.exists() and clone.made() == 0
+    assert "was not made by ./inv" in done.stderr and "next:  move it away" in done.stderr
+
+
+def test_a_copy_of_the_launcher_alone_does_nothing(clone: Clone) -> None:
+    (clone.folder / "locks" / "control.lock").unlink()
+    done = clone.inv("runs")
+    assert done.returncode == 3 and "no whole clone" in done.stderr
+    assert not (clone.folder / ".venv").exists() and not (clone.folder / ".cache").exists()
