@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.load import Tables
-from analysis.measures.columns import Clients, Ints, coded, counted, ids, ints
+from analysis.measures.columns import Clients, Ints, coded, ids, ints, planned
 from loadproof.plan.values import Inventory, TrialPlan
 
 
@@ -58,7 +58,7 @@ def _app(tables: Tables, plan: TrialPlan) -> tuple[NDArray[np.uint64], Ints]:
     host, labels = coded(tables.app, "host")
     index = np.array([plan.apps.index(name) if name in plan.apps else -1 for name in labels] or [-1])
     order = np.lexsort((ints(tables.app, "read_us"), of))
-    order = order[counted(of)[order]]
+    order = order[planned(of, plan)[order]]
     return of[order], index[host[order]] if len(labels) else np.zeros(0, np.int64)
 
 

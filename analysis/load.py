@@ -30,7 +30,7 @@ from loadproof.runfolder import atomic
 from loadproof.runfolder.formats import MANIFEST
 from loadproof.runfolder.paths import TrialPaths
 
-FORMAT = 2  # goes up when a column changes its meaning
+FORMAT = 3  # goes up when a column changes its meaning
 KINDS = ("requests", "users", "workers", "proxy", "app", "cpu")
 NOTE_KEY = b"loadproof"
 SCHEMAS = {
@@ -91,7 +91,7 @@ def _source(paths: TrialPaths, clock: Clocks) -> str:
                 files.append((f"{host}/{item.name}", seen.st_size, seen.st_mtime_ns))
                 if item.name == MANIFEST:  # it holds the hash of every other file
                     files.append((hashlib.sha256(item.read_bytes()).hexdigest(), 0, 0))
-    made = [FORMAT, str(paths.path.resolve()), files, sorted(clock.offsets.items())]
+    made = [FORMAT, str(paths.path.resolve()), files, sorted(clock.offsets.items()), sorted(clock.placed)]
     return hashlib.sha256(json.dumps(made).encode()).hexdigest()
 
 

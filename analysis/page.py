@@ -31,6 +31,7 @@ def context(judgement: Judgement) -> dict[str, Any]:
         "sentences": judgement.results["sentences"],
         "whole": whole(arms),
         "errors": by_class(arms),
+        "errors_known": all(shown.errors_known(arm) for arm in arms),
         "errors_by_server": by_server(arms),
         "servers": servers(arms),
         "delivery": delivery(arms),
@@ -123,7 +124,7 @@ def by_class(arms: Sequence[Arm]) -> list[tuple[str, list[tuple[str, str]]]]:
     """(class, per arm (in the window, in the whole run))."""
     classes: dict[str, int] = {}
     for arm in arms:
-        for name, count in (arm["whole_run"]["errors"] or {}).items():
+        for name, count in shown.most_errors(arm).items():
             classes[name] = classes.get(name, 0) + count
 
     def cell(errors: Mapping[str, int] | None, name: str) -> str:
@@ -137,12 +138,12 @@ def by_class(arms: Sequence[Arm]) -> list[tuple[str, list[tuple[str, str]]]]:
 
 
 def by_server(arms: Sequence[Arm]) -> list[tuple[str, str, str, str]]:
-    """(arm, server, class, count) in the window."""
+    """(arm, server, class, count) in the window; without class and count where they are not known."""
     return [
-        (arm["label"], server["host"], name, number(count))
+        (arm["label"], server["host"], name or NONE, number(count))
         for arm in arms
         for server in arm["servers"]
-        for name, count in (server["errors"] or {}).items()
+        for name, count in ({"": None} if server["errors"] is None else server["errors"]).items()
     ]
 
 

@@ -79,9 +79,16 @@ def sources_of(folder: RunFolder) -> tuple[RunFolder, ...]:
 def _members(
     source: RunFolder, into: RunFolder, several: bool, rebuild: bool
 ) -> tuple[list[Member], list[str]]:
-    inventory, said = _inventory(source)
-    if not source.trials:
+    inventory, planned, said = _recorded(source)
+    here = {paths.name for paths in source.trials}
+    if not here:
         said = [f"{source.id}: holds no trial any more: its arms are missing"]
+    else:
+        said += [
+            f"{source.id} {name}: its folder is missing; nothing of it is here"
+            for name in planned
+            if name not in here
+        ]
     found = []
     for paths in source.trials:
         try:
@@ -99,11 +106,13 @@ def _members(
     return found, said
 
 
-def _inventory(folder: RunFolder) -> tuple[Inventory | None, list[str]]:
+def _recorded(folder: RunFolder) -> tuple[Inventory | None, tuple[str, ...], list[str]]:
+    """The inventory of a run and the folders of its trials; or why they are unknown."""
     try:
-        return record.read_run(folder).inventory, []
+        found = record.read_run(folder)
+        return found.inventory, found.trials, []
     except RecordUnreadable as error:
-        return None, [f"{folder.id}: {error.what}; addresses of hosts are unknown"]
+        return None, (), [f"{folder.id}: {error.what}; addresses of hosts are unknown"]
 
 
 def build(

@@ -15,6 +15,7 @@ from analysis.measures import cpu
 from analysis.measures import window as windows
 from analysis.measures.columns import Clients, Ints, coded, ints
 from analysis.trial import Judged
+from analysis.words import visible
 
 MOST_BINS = 600
 WIDTHS = (1, 2, 5, 10, 20, 30, 60)
@@ -32,15 +33,19 @@ class Series:
     )  # arm, second, tps (by completion), mtt_ms (by start; None where none succeeded or some were cut)
     users: pd.DataFrame  # arm, second, users
     errors: pd.DataFrame  # arm, second, error, per_second (by completion)
-    cpu: pd.DataFrame  # arm, server, second, percent
+    cpu: pd.DataFrame  # arm, server, second, percent (None where samples have a gap)
     limits: pd.DataFrame  # percent
     holds: pd.DataFrame  # arm, from_s, to_s
 
 
 def series(members: Sequence[tuple[str, Judged]]) -> Series:
     """The series of labelled trials; those without a second 0, without requests, or without the rows of a Locust worker
-    have none."""
-    known = [(label, judged, found) for label, judged in members if (found := _stretch(judged)) is not None]
+    have none. Texts are spelled out as on the page: what draws them ends the process at a control character."""
+    known = [
+        (visible(label), judged, found)
+        for label, judged in members
+        if (found := _stretch(judged)) is not None
+    ]
     longest = max((end - begin) / 1e6 for _, _, (begin, end) in known) if known else 1.0
     width = next((one for one in WIDTHS if longest / one <= MOST_BINS), WIDTHS[-1])
 
@@ -116,21 +121,21 @@ def _errors(label: str, judged: Judged, zero: int, end: int, width: int) -> Iter
         counts = np.histogram(requests.end_us[requests.is_class(name)], edges)[0]
         if counts.any():
             for index, count in enumerate(counts):
-                yield label, (index + 0.5) * width, name, float(count) / width
+                yield label, (index + 0.5) * width, visible(name), float(count) / width
 
 
 def _cpu(label: str, judged: Judged, zero: int, end: int, width: int) -> Iterator[tuple[Any, ...]]:
     edges = _edges(zero, end, width)
     for host in judged.plan.apps:
         at, used = cpu.series(judged.tables, host)
-        if len(at) < 2 or not cpu.seen(judged.tables, host, zero, end):
+        if len(at) < 2 or host not in judged.placed or not cpu.seen(judged.tables, host, zero, end):
             continue
         gaps = cpu.gaps(at)
         curve = np.interp(edges - zero, at - zero, used)
         for index, (left, right) in enumerate(pairwise(edges)):
-            if left >= at[0] and right <= at[-1] and not any(a < right and b > left for a, b in gaps):
-                percent = float(curve[index + 1] - curve[index]) / (width * 1e9) * 100
-                yield label, host, (index + 0.5) * width, percent
+            known = left >= at[0] and right <= at[-1] and not any(a < right and b > left for a, b in gaps)
+            percent = float(curve[index + 1] - curve[index]) / (width * 1e9) * 100 if known else None
+            yield label, visible(host), (index + 0.5) * width, percent
 
 
 def _holds(label: str, judged: Judged, zero: int, end: int, width: int) -> Iterator[tuple[Any, ...]]:

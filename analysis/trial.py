@@ -56,6 +56,7 @@ class Judged:
     hold: Window | None
     figures: dict[str, Any]
     incomplete: tuple[str, ...]
+    placed: frozenset[str]  # app hosts whose clocks are known against those of the load hosts
 
 
 def judge(
@@ -73,16 +74,21 @@ def judge(
     server = attribution.servers(requests.id, tables, plan, names)
     known, said = delivery.known(tables, plan, requests, names)
     told, untold = attribution.knows_servers(tables, names, known, requests, server)
-    gone = delivery.undelivered(tables, plan, requests, known)
-    pipes = delivery.broken_pipes(tables, plan, known)
+    clock = clocks(paths, load.hosts_of(plan))
+    placed = frozenset(clock.beside(plan.loads, plan.apps))
+    doubted, odd_ids = delivery.strangers(tables, plan, requests)
+    certain = {host: known[host] and host not in doubted for host in plan.apps}
+    gone = delivery.undelivered(tables, plan, requests, certain, placed)
+    pipes = delivery.broken_pipes(tables, plan, known, placed)
     figures = measured.figures(requests, hold)
     mine = [
         _done(requests, hold, server, index) if told[host] else None for index, host in enumerate(plan.apps)
     ]
-    cpu_s, odd = _cpu(tables, plan, hold, mine)
+    cpu_s, odd = _cpu(tables, plan, hold, mine, placed)
     notes += (*untold, *odd)
+    zero = windows.zero(tables) if windows.complete(tables, plan) else None
     servers = [
-        _server(host, index, plan, requests, hold, mine[index], cpu_s[index], gone, pipes)
+        _server(host, index, plan, requests, hold, zero, mine[index], cpu_s[index], gone, pipes)
         for index, host in enumerate(plan.apps)
     ]
     unattributed = _count(_done(requests, hold, server, -1) if all(told.values()) else None)
@@ -96,11 +102,11 @@ def judge(
         "servers": servers,
         "whole_run": _whole_run(tables, plan, requests, gone, pipes),
     }
-    notes += said
+    notes += (*said, *odd_ids)
     if paths.hosts:
         stretch = (hold.from_us, hold.to_us) if hold else None
-        notes += limiter.notes(paths, plan, stretch, clocks(paths, load.hosts_of(plan)).of)
-    return Judged(plan, tables, requests, hold, found, (*tables.notes, *notes, *journal.notes(paths)))
+        notes += limiter.notes(paths, plan, dict.fromkeys(placed, stretch), clock.of)
+    return Judged(plan, tables, requests, hold, found, (*tables.notes, *notes, *journal.notes(paths)), placed)
 
 
 def _done(requests: Clients, hold: Window | None, server: Ints, index: int) -> Mask | None:
@@ -116,11 +122,15 @@ def _count(mask: Mask | None) -> int | None:
 
 
 def _cpu(
-    tables: Tables, plan: TrialPlan, hold: Window | None, mine: Sequence[Mask | None]
+    tables: Tables, plan: TrialPlan, hold: Window | None, mine: Sequence[Mask | None], placed: frozenset[str]
 ) -> tuple[list[float | None], tuple[str, ...]]:
     """CPU-seconds of each server in the window, and what is odd about them."""
+    unplaced = "undelivered, BrokenPipeError and CPU of the window are unknown there: by its clock nothing can be placed in it"
     found = [
-        cpu.seconds(tables, host, hold, _count(done)) for host, done in zip(plan.apps, mine, strict=True)
+        cpu.seconds(tables, host, hold, _count(done))
+        if host in placed
+        else (None, (f"{host}: {unplaced}",) if hold else ())
+        for host, done in zip(plan.apps, mine, strict=True)
     ]
     return [used for used, _ in found], tuple(text for _, said in found for text in said)
 
@@ -141,7 +151,7 @@ def _window(hold: Window | None, mtt_ms: float | None) -> dict[str, Any] | None:
 
 
 def _server(
-    host: str, index: int, plan: TrialPlan, requests: Clients, hold: Window | None, done: Mask | None,
+    host: str, index: int, plan: TrialPlan, requests: Clients, hold: Window | None, zero_us: int | None, done: Mask | None,
     cpu_s: float | None, gone: delivery.Undelivered, pipes: delivery.BrokenPipes,
 ) -> dict[str, Any]:  # fmt: skip
     return {
@@ -152,9 +162,7 @@ def _server(
         "limit_percent": plan.limit.percent if plan.limit.kind != "none" else None,
         "undelivered": gone.count(hold, index) if hold else None,
         "broken_pipe": pipes.count(hold, index) if hold else None,
-        "first_broken_pipe_s": pipes.first_s(hold.zero_us if hold else None, index)
-        if pipes.known[host]
-        else None,
+        "first_broken_pipe_s": pipes.first_s(zero_us, index),
         "errors": None if done is None else measured.errors(requests, done & ~requests.ok),
     }
 

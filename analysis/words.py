@@ -56,6 +56,6 @@ def visible(value: Any) -> Any:
 
 
 def _spelled(char: str) -> str:
-    if char in "\n\t\u202f" or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co"):
+    if char in "\n\t\u202f" or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co", "Cn"):
         return char
     return f"\\u{ord(char):04x}" if ord(char) > 0xFF else f"\\x{ord(char):02x}"

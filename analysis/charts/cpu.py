@@ -16,7 +16,7 @@ ORDER = 12
 
 def draw(series: Series) -> Any:
     """One line per server and arm, and the limit."""
-    if series.cpu.empty:
+    if series.cpu.empty or series.cpu["percent"].isna().all():
         return None
     servers = sorted(set(series.cpu["server"]))
     marks = {"color": parts.colour(series.arms), "strokeDash": parts.dash("server", servers)}

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.load import Tables
+from loadproof.plan.values import TrialPlan
 from loadproof.runfolder.formats import FIRST_RESERVED_WORKER, worker_of
 
 Ints = NDArray[np.int64]
@@ -49,6 +50,12 @@ def counted(of: NDArray[np.uint64]) -> Mask:
     """Ids that belong to the load: workers 1 to 0xFFEF. 0 is no valid id; from 0xFFF0 on: warm-up, health, probes."""
     workers = worker_of(of)
     mask: Mask = (workers >= 1) & (workers < FIRST_RESERVED_WORKER)
+    return mask
+
+
+def planned(of: NDArray[np.uint64], plan: TrialPlan) -> Mask:
+    """Ids that Locust workers of this trial may have given."""
+    mask: Mask = np.isin(worker_of(of), [worker for _, worker in plan.workers])
     return mask
 
 

@@ -7,8 +7,11 @@ import numpy as np
 from analysis.load import Tables
 from analysis.measures.columns import Ints, ints, is_text
 from analysis.measures.window import Window
+from analysis.readers.outcome import plural
 
-GAP_US = 2_000_000  # samples come every 0.5 s
+SAMPLE_S = 0.5  # samples come every 0.5 s
+GAP_US = 2_000_000
+UNSEEN = 0.05  # share of a window after last samples of processes that is worth a word
 
 
 def series(tables: Tables, host: str, column: str = "app_ns") -> tuple[Ints, Ints]:
@@ -36,9 +39,23 @@ def seconds(
     if requests != 0 and not seen(tables, host, window.from_us, window.to_us):
         return None, (f"{host}: no process of the app in any sample of the window; its CPU is unknown",)
     edges = np.interp([window.from_us - at[0], window.to_us - at[0]], at - at[0], used)
-    longest = max((end - begin for begin, end in inside), default=0) / 1e6
-    said = f"{host}: its samples have a gap of {longest:.1f} s in the window; processes that came and went in it are not seen"
-    return float(edges[1] - edges[0]) / 1e9, (said,) if inside else ()
+    said = []
+    if inside:
+        longest = max(end - begin for begin, end in inside) / 1e6
+        said.append(
+            f"{host}: its samples have a gap of {longest:.1f} s in the window; processes that came and went in it are not seen"
+        )
+    ended = _ended(tables, host, window)
+    if ended * SAMPLE_S > UNSEEN * window.length_s:
+        said.append(
+            f"{host}: {plural(ended, 'process', 'processes')} of the app ended in the window; what they used after their last sample, up to {SAMPLE_S} s each, is not in its CPU"
+        )
+    return float(edges[1] - edges[0]) / 1e9, tuple(said)
+
+
+def _ended(tables: Tables, host: str, window: Window) -> int:
+    at, ended = series(tables, host, "app_ended")
+    return int(ended[(at > window.from_us) & (at <= window.to_us)].sum())
 
 
 def gaps(at: Ints) -> list[tuple[int, int]]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from analysis.attribution import servers
 from analysis.load import Tables
-from analysis.measures.columns import Clients, Ints, Mask, coded, counted, ids, ints, is_text
+from analysis.measures.columns import Clients, Ints, Mask, coded, counted, ids, ints, is_text, planned
 from analysis.measures.window import Window, whole
 from analysis.readers.outcome import plural
 from loadproof.plan.values import TrialPlan
@@ -26,10 +26,11 @@ class Undelivered:
     at_us: Ints
     cut: Mask
     known: dict[str, bool]  # by server
+    placed: frozenset[str]  # servers of which can be said what they did in a window
 
     def count(self, window: Window | None, host: int | None = None) -> int | None:
         """How many in a window (in the whole run: without one), of one server or of all; None when it is unknown."""
-        return _count(self.known, self.server, self.at_us, window, host)
+        return _count(self, window, host)
 
 
 def known(
@@ -61,14 +62,40 @@ def known(
     return known, tuple(notes)
 
 
-def undelivered(tables: Tables, plan: TrialPlan, requests: Clients, apps: dict[str, bool]) -> Undelivered:
+def strangers(tables: Tables, plan: TrialPlan, requests: Clients) -> tuple[frozenset[str], tuple[str, ...]]:
+    """Servers with requests of which nobody knows whether they are the load's, and what is odd, in words. An id of no
+    worker of this trial is somebody else's. One of a worker whose rows are all there, and of which it has none, is
+    somebody else's too, or these rows are not all there in spite of everything that says so."""
+    of = ids(tables.app)
+    mine = planned(of, plan)
+    server = _servers(tables.app, plan)
+    others = counted(of) & ~mine
+    unwritten = mine & ~np.isin(of, requests.id) if whole(tables, plan) else np.zeros(len(of), bool)
+    doubted, notes = [], []
+    for index, name in enumerate(plan.apps):
+        if count := int(np.count_nonzero(others & (server == index))):
+            notes.append(
+                f"{name}: {plural(count, 'request')} with ids of no Locust worker of this trial: left out"
+            )
+        if count := int(np.count_nonzero(unwritten & (server == index))):
+            doubted.append(name)
+            notes.append(
+                f"{name}: {plural(count, 'request')} with ids that no Locust worker wrote down: its rows were lost, or somebody else sent them; undelivered is unknown there"
+            )
+    return frozenset(doubted), tuple(notes)
+
+
+def undelivered(
+    tables: Tables, plan: TrialPlan, requests: Clients, apps: dict[str, bool], placed: frozenset[str]
+) -> Undelivered:
     """Joins app and client rows on the id (one trial at a time, so the key is (trial, id)).
 
     A complete response is a client row without error, or with a complete 4xx/5xx (http_NNN), or one that the scenario
     rejected after reading it whole (scenario). Everything else, and no client row at all, is no complete response. The
     moment is the app's own, as for broken pipes: when it lost the connection, else handed the answer over, else read the
     request. An app with a backlog answers requests whose clients left long ago: that work is wasted when it is done.
-    Unknown for a server whose rows are not all there (`apps`), and for all when rows of a Locust worker are missing.
+    Unknown for a server whose rows are not all there (`apps`), and for all when rows of a Locust worker are missing; in a
+    window also where a server's clock is not known (`placed`).
     """
     of, host, read, ended = _app_rows(tables, plan)
     order = np.lexsort((read, of))
@@ -87,7 +114,7 @@ def undelivered(tables: Tables, plan: TrialPlan, requests: Clients, apps: dict[s
     cut = seen & requests.cut[row] if len(by_id) else seen
     clients_known = whole(tables, plan)
     known = {name: clients_known and apps[name] for name in plan.apps}
-    return Undelivered(of[~delivered], host[~delivered], ended[~delivered], cut[~delivered], known)
+    return Undelivered(of[~delivered], host[~delivered], ended[~delivered], cut[~delivered], known, placed)
 
 
 @dataclass(frozen=True)
@@ -97,40 +124,44 @@ class BrokenPipes:
     server: Ints
     at_us: Ints
     known: dict[str, bool]
+    placed: frozenset[str]
 
     def count(self, window: Window | None, host: int | None = None) -> int | None:
         """How many in a window (in the whole run: without one), of one server or of all; None when it is unknown."""
-        return _count(self.known, self.server, self.at_us, window, host)
+        return _count(self, window, host)
 
     def first_s(self, zero_us: int | None, host: int) -> float | None:
-        """The second of the first one of a server, over the whole run; None for none or no second 0."""
+        """The second of the first one of a server, over the whole run; None for none, no second 0, or when it is unknown."""
+        name = list(self.known)[host]
+        if not self.known[name] or name not in self.placed:
+            return None
         mine = self.at_us[self.server == host]
         return (int(mine.min()) - zero_us) / 1e6 if zero_us is not None and len(mine) else None
 
 
-def broken_pipes(tables: Tables, plan: TrialPlan, apps: dict[str, bool]) -> BrokenPipes:
-    """Taken from the apps' own rows; the moment is when the app lost the connection. Unknown as in `apps`."""
-    of = ids(tables.app)
-    mine = counted(of) & is_text(tables.app, "exception", "BrokenPipeError")
-    return BrokenPipes(_servers(tables.app, plan)[mine], ints(tables.app, "lost_us")[mine], apps)
+def broken_pipes(
+    tables: Tables, plan: TrialPlan, apps: dict[str, bool], placed: frozenset[str]
+) -> BrokenPipes:
+    """Taken from the apps' own rows; the moment is when the app lost the connection. Unknown as in `undelivered`, but
+    that the clients' rows do not matter."""
+    mine = planned(ids(tables.app), plan) & is_text(tables.app, "exception", "BrokenPipeError")
+    return BrokenPipes(_servers(tables.app, plan)[mine], ints(tables.app, "lost_us")[mine], apps, placed)
 
 
-def _count(
-    known: dict[str, bool], server: Ints, at_us: Ints, window: Window | None, host: int | None
-) -> int | None:
-    names = list(known)
-    if not all(known[name] for name in (names if host is None else [names[host]])):
+def _count(of: Undelivered | BrokenPipes, window: Window | None, host: int | None) -> int | None:
+    names = list(of.known) if host is None else [list(of.known)[host]]
+    if not all(of.known[name] and (window is None or name in of.placed) for name in names):
         return None
-    mine = np.ones(len(server), bool) if host is None else server == host
+    mine = np.ones(len(of.server), bool) if host is None else of.server == host
     if window is not None:
-        mine = mine & (at_us >= window.from_us) & (at_us < window.to_us)
+        mine = mine & (of.at_us >= window.from_us) & (of.at_us < window.to_us)
     return int(np.count_nonzero(mine))
 
 
 def _app_rows(tables: Tables, plan: TrialPlan) -> tuple[NDArray[np.uint64], Ints, Ints, Ints]:
     """Id, server, when it was read, and when it ended for the app."""
     of = ids(tables.app)
-    mine = counted(of)
+    mine = planned(of, plan)
     read, handed, lost = (ints(tables.app, name)[mine] for name in ("read_us", "handed_us", "lost_us"))
     ended = np.where(lost > 0, lost, np.where(handed > 0, handed, read))
     return of[mine], _servers(tables.app, plan)[mine], read, ended

@@ -67,7 +67,7 @@ def read(paths: TrialPaths, plan: TrialPlan, clocks: Clocks, seals: Seals) -> Ou
             notes.append(f"{host}: {path.name} is missing; figures of all clients are unknown without it")
             continue
         part = _part(path, host, worker, clocks.of(host), plan.load.end_s, seals.of(host))
-        if len(plan.loads) > 1 and host not in clocks.offsets:
+        if len(plan.loads) > 1 and host not in clocks.placed:
             part.evidence.say_hole(f"{host}: its clock is not known against those of the other load hosts")
         part.evidence.conclude(f"{host}: {path.name}")
         notes.extend(part.evidence.notes)

@@ -10,15 +10,25 @@ from loadproof.errors import RecordUnreadable
 from loadproof.runfolder import record
 from loadproof.runfolder.paths import TrialPaths
 
-MOVED_US = 50_000  # a clock that moved by more during a trial is named
+MOVED_US = 50_000  # a clock that moved by more during a trial, or is not known better, is named
+COARSE_US = 500_000  # a clock that is not known better places nothing in a window
+
+UNPLACED = "its times cannot be put beside those of other hosts"
 
 
 @dataclass(frozen=True)
 class Clocks:
-    """Microseconds to subtract from a host's times, by host; hosts without evidence have 0 and a note."""
+    """Microseconds to subtract from a host's times, by host; hosts without evidence have 0 and a note. `placed`: hosts
+    whose offset is known well enough to say what fell into a window of the load."""
 
     offsets: dict[str, int]
     notes: tuple[str, ...]
+    placed: frozenset[str] = frozenset()
+
+    def beside(self, loads: Iterable[str], hosts: Iterable[str]) -> tuple[str, ...]:
+        """Those of `hosts` of which can be said what they did in a window of the load that `loads` made."""
+        made = set(loads)
+        return tuple(host for host in hosts if made == {host} or {host, *made} <= self.placed)
 
     def of(self, host: str) -> int:
         """The offset of one host in µs."""
@@ -49,20 +59,27 @@ def clocks(paths: TrialPaths, hosts: Iterable[str]) -> Clocks:
         if measured is not None and isinstance(line.get("host"), str):
             seen.setdefault(line["host"], []).append(measured)
     offsets: dict[str, int] = {}
+    placed = []
     for host in dict.fromkeys(hosts):
         if host not in seen:
-            notes.append(f"{host}: no clock offset was measured; its times are taken as they are")
+            notes.append(f"{host}: no clock offset was measured; {UNPLACED}")
             continue
         moved_us = _moved_us(seen[host])
         before = [one for one in seen[host] if one.when == "before"] if moved_us else []
-        offsets[host] = min(before or seen[host], key=lambda one: one.half_us).offset_us
+        best = min(before or seen[host], key=lambda one: one.half_us)
+        offsets[host] = best.offset_us
+        if best.half_us <= COARSE_US:
+            placed.append(host)
+        if best.half_us > MOVED_US:
+            follows = f"; {UNPLACED}" if best.half_us > COARSE_US else ""
+            notes.append(f"{host}: its clock is only known to ± {best.half_us / 1e6:.2f} s{follows}")
         if moved_us:
             notes.append(
                 f"{host}: its clock moved by {moved_us / 1000:.0f} ms during the trial; rows and samples of files begun "
                 "before that are placed by the clock as it was, nginx's lines there may not be: order between hosts is "
                 "not certain"
             )
-    return Clocks(offsets, tuple(notes))
+    return Clocks(offsets, tuple(notes), frozenset(placed))
 
 
 def _moved_us(seen: list[Measured]) -> int:

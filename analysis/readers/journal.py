@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from analysis.readers.outcome import plural
 from loadproof.errors import RecordUnreadable
 from loadproof.runfolder import journal
 from loadproof.runfolder.paths import TrialPaths
 
+LOST = "journal.jsonl is not here; whether the trial was interrupted is unknown"
 LONGEST = 200  # characters of an error's first line
 
 
 def notes(paths: TrialPaths) -> tuple[str, ...]:
     """Sentences on a trial that was interrupted, a load that did not end well, requests still in flight after it."""
     try:
-        lines = journal.read(paths.journal).lines
+        found = journal.read(paths.journal)
     except RecordUnreadable:
-        return ()  # runs that others made may come without one: it holds no figures
-    return tuple(dict.fromkeys(text for line in lines if (text := _said(line))))
+        return (LOST,) if paths.hosts else ()
+    torn = (f"journal.jsonl: {plural(found.cut, 'unreadable line')}",) if found.cut else ()
+    return (*torn, *dict.fromkeys(text for line in found.lines if (text := _said(line))))
 
 
 def _said(line: Mapping[str, Any]) -> str:

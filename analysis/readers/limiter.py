@@ -19,10 +19,10 @@ Stretch = tuple[int, int]  # [from, to) in µs
 
 
 def notes(
-    paths: TrialPaths, plan: TrialPlan, window: Stretch | None, offset: Callable[[str], int]
+    paths: TrialPaths, plan: TrialPlan, windows: Mapping[str, Stretch | None], offset: Callable[[str], int]
 ) -> tuple[str, ...]:
-    """Sentences on limits that were not in force, were lost on the way, or did not cover the window (µs on the control
-    machine's clock; `offset` gives the µs that a host's clock is ahead of it)."""
+    """Sentences on limits that were not in force, were lost on the way, or did not cover the window of a host (µs on the
+    control machine's clock; none for a host whose clock is not known; `offset` gives the µs that a host's clock is ahead)."""
     if plan.limit.kind == "none":
         return ()
     found: list[str] = []
@@ -33,6 +33,7 @@ def notes(
         except OSError as error:
             found.append(f"{host}: limiter.jsonl: {error.strerror}; whether the limit held is unknown")
             continue
+        window = windows.get(host)
         found += malformed.note(f"{host}: limiter.jsonl")
         said = [
             *_told(events, window, offset(host)),
@@ -132,7 +133,7 @@ def _events(path: Path, malformed: lines.Malformed) -> Iterator[dict[str, Any]]:
         for line in lines.split(piece):
             try:
                 event = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 event = None
             if isinstance(event, dict):
                 yield event

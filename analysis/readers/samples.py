@@ -22,7 +22,7 @@ GROUPS = ("app_ns", "limit_ns", "proxy_ns", "sample_ns", "load_ns", "other_ns")
 HOST = ("user_us", "system_us", "idle_us", "iowait_us", "steal_us")
 MEMORY, DISK = ("total_kb", "available_kb"), ("free_kb", "total_kb")
 NAMES = (
-    "at_us", *GROUPS, "app_processes", *(f"host_{name}" for name in HOST), *(f"memory_{name}" for name in MEMORY),
+    "at_us", *GROUPS, "app_processes", "app_ended", *(f"host_{name}" for name in HOST), *(f"memory_{name}" for name in MEMORY),
     *(f"disk_{name}" for name in DISK),
 )  # fmt: skip
 SCHEMA = pa.schema([("host", TEXT), *((name, pa.int64()) for name in NAMES)])
@@ -30,7 +30,8 @@ SCHEMA = pa.schema([("host", TEXT), *((name, pa.int64()) for name in NAMES)])
 
 def read(paths: TrialPaths, hosts: Iterable[str], clocks: Clocks) -> Outcome:
     """One row per host and tick. `*_ns`: CPU used since the host's first tick by the processes of a unit, a process
-    being its pid and start time: an app that was restarted goes on where the old one ended. Present: hosts with ticks."""
+    being its pid and start time: an app that was restarted goes on where the old one ended. `app_ended`: how many of
+    the app's processes ended since the tick before; what they used after it nobody saw. Present: hosts with ticks."""
     tables, present, notes = [], [], []
     for host in dict.fromkeys(hosts):
         malformed = lines.Malformed()
@@ -106,6 +107,7 @@ def _columns(ticks: Iterator[dict[str, Any] | None], offset: int) -> dict[str, l
     used = dict.fromkeys(GROUPS, 0)
     known: dict[tuple[int, int], int] = {}
     anchor: tuple[int, int] | None = None
+    apps: set[tuple[int, int]] = set()
     last_ns = first = 0
     for tick in ticks:
         if tick is None:
@@ -115,18 +117,19 @@ def _columns(ticks: Iterator[dict[str, Any] | None], offset: int) -> dict[str, l
         if anchor is None or tick["monotonic_ns"] < last_ns:
             anchor = tick["realtime_us"], tick["monotonic_ns"]
         last_ns = tick["monotonic_ns"]
-        processes = 0
+        were, apps = apps, set()
         now: dict[tuple[int, int], int] = {}
         for pid, start, unit, cpu_ns in tick["processes"]:
             group = group_of(unit)
-            processes += group == "app_ns"
+            if group == "app_ns":
+                apps.add((pid, start))
             # what was there at the first tick may have used CPU long before; later ones began between two ticks
             before = known.get((pid, start), 0 if first else cpu_ns)
             used[group] += max(0, cpu_ns - before)
             now[pid, start] = cpu_ns
         known, first = {**known, **now}, 1
-        row = (anchor[0] + (last_ns - anchor[1]) // 1000 - offset, *(used[name] for name in GROUPS), processes,
-               *tick["cpu"], *tick["memory"], *tick["disk"])  # fmt: skip
+        row = (anchor[0] + (last_ns - anchor[1]) // 1000 - offset, *(used[name] for name in GROUPS), len(apps),
+               len(were - apps), *tick["cpu"], *tick["memory"], *tick["disk"])  # fmt: skip
         for name, value in zip(NAMES, row, strict=True):
             columns[name].append(value)
     return columns

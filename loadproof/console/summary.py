@@ -55,7 +55,8 @@ def _figures(arms: Sequence[Mapping[str, Any]]) -> str:
         frame = arm["window"] or {}
         if frame.get("from_s") is None:
             return "-"
-        return f"{frame['from_s']:.0f}-{frame['to_s']:.0f} s" + (" (short)" if frame.get("short") else "")
+        ends = (f"{round(frame[end], 1):g}" for end in ("from_s", "to_s"))
+        return f"{'-'.join(ends)} s" + (" (short)" if frame.get("short") else "")
 
     rows: list[tuple[str, list[str]]] = [
         ("window (hold)", [window(arm) for arm in arms]),
@@ -98,12 +99,15 @@ def _servers(arms: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _errors(arms: Sequence[Mapping[str, Any]]) -> str:
+    def count(errors: Mapping[str, int] | None, name: str) -> str:
+        return number(None if errors is None else errors.get(name, 0))
+
     rows = [
-        (arm["label"], name, number(count))
+        (arm["label"], name, count(arm["errors"], name), count(arm["whole_run"]["errors"], name))
         for arm in arms
-        for name, count in (arm["whole_run"]["errors"] or {}).items()
+        for name in shown.most_errors(arm)
     ]
-    return table(("arm", "error (whole run)", "count"), rows) if rows else ""
+    return table(("arm", "error", "in the window", "whole run"), rows) if rows else ""
 
 
 def runs(rows: Iterable[Sequence[object]]) -> str:

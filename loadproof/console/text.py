@@ -43,7 +43,10 @@ def table(
         right = bool(cells) and all(cell[:1].isdigit() or cell[:1] in "-+<≤" for cell in cells)
         last = index == len(header) - 1
         made.add_column(
-            title, justify="right" if right else "left", overflow="fold", no_wrap=cut and not last
+            Text(escape(title)),
+            justify="right" if right else "left",
+            overflow="fold",
+            no_wrap=cut and not last,
         )
     for line in cells_of:
         # with `cut` only the last column may give way: the others are not wrapped, and its own text is cut

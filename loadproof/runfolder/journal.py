@@ -73,7 +73,7 @@ def read(path: Path) -> Lines:
             continue
         try:
             value = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             cut += 1
             continue
         if isinstance(value, dict):

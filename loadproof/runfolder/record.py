@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -67,6 +68,8 @@ def _typed(hint: Any, data: Any) -> Any:
         return float(data)
     if hint in (int, float, str, bool) and not isinstance(data, hint):
         raise TypeError(f"{data!r} is no {hint.__name__}")
+    if isinstance(data, float) and not math.isfinite(data):
+        raise TypeError(f"{data!r} is no number")
     return data
 
 
@@ -76,7 +79,7 @@ def read_json(path: Path) -> dict[str, Any]:
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RecordUnreadable(f"{path.name}: {error.strerror}", where=str(path)) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecordUnreadable(f"{path.name} is no JSON: {error}", where=str(path)) from None
     if not isinstance(data, dict):
         raise RecordUnreadable(f"{path.name} is no JSON object", where=str(path))

@@ -26,3 +26,14 @@ def share(part: int | None, whole: int | None) -> str:
     if 99.9 < percent < 100:
         return "> 99.9 %"
     return f"{percent:.1f} %"
+
+
+def most_errors(arm: Mapping[str, Any]) -> Mapping[str, int]:
+    """Failures by class as far as they are known: of the whole run, else of the window."""
+    whole: Mapping[str, int] | None = arm["whole_run"]["errors"]
+    return (arm["errors"] or {}) if whole is None else whole
+
+
+def errors_known(arm: Mapping[str, Any]) -> bool:
+    """Whether every failure of an arm is known: only then "none" may be said."""
+    return arm["whole_run"]["errors"] is not None

@@ -16,6 +16,7 @@ import numpy as np
 
 from loadproof.plan.values import Experiment, Host, Inventory, Limit, Load, TrialPlan
 from loadproof.runfolder import formats, record
+from loadproof.runfolder.journal import Journal
 from loadproof.runfolder.paths import RunFolder, TrialPaths
 
 T0 = 1_795_000_000_000_000  # second 0 on the control machine's clock, µs since the epoch
@@ -156,6 +157,8 @@ class Raw:
                     "python": "3.11",
                 }
                 file.write(json.dumps({"when": when, "host": host, "facts": facts, "offset": offset}) + "\n")
+        with Journal(paths.journal) as journal:
+            journal.write("trial", "end")
         for host in hosts:
             paths.raw(host).mkdir(parents=True, exist_ok=True)
         self._rows(paths)

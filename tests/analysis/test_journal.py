@@ -29,7 +29,14 @@ def test_troubles_of_a_trial_are_told(copy: RunFolder) -> None:
         journal.write("trial", "interrupted", detail="interrupted by Ctrl-C\nand more of it")
     copy.trials[0].journal.write_bytes(copy.trials[0].journal.read_bytes() + b'[1]\n{"stage": 5}\n{"cut')
     assert results.analyse(copy.path)["incomplete"] == [
+        "01-servers-1: journal.jsonl: 2 unreadable lines",
         "01-servers-1: load1: Locust: the master is failed",
         "01-servers-1: app1: requests were still in flight when draining ended",
         "01-servers-1: the trial was interrupted: interrupted by Ctrl-C",
     ]
+
+
+def test_a_journal_that_is_gone_is_missed(copy: RunFolder) -> None:
+    copy.trials[0].journal.unlink()
+    (said,) = results.analyse(copy.path)["incomplete"]
+    assert said == "01-servers-1: journal.jsonl is not here; whether the trial was interrupted is unknown"

@@ -27,7 +27,7 @@ def said(folder: Path, *events: object) -> tuple[str, ...]:
     paths.raw("app1").mkdir(parents=True)
     lines = [event if isinstance(event, str) else json.dumps(event) for event in events]
     (paths.raw("app1") / "limiter.jsonl").write_text("\n".join(lines) + "\n")
-    return limiter.notes(paths, PLAN, None, lambda host: 0)
+    return limiter.notes(paths, PLAN, {}, lambda host: 0)
 
 
 @pytest.mark.parametrize(
@@ -62,10 +62,12 @@ def test_what_a_reader_has_to_know(tmp_path: Path, events: list[object], sentenc
 
 def test_a_missing_file_and_no_limit(tmp_path: Path) -> None:
     paths = TrialPaths(tmp_path)
-    assert limiter.notes(paths, PLAN, None, lambda host: 0) == (
+    assert limiter.notes(paths, PLAN, {}, lambda host: 0) == (
         "app1: limiter.jsonl: No such file or directory; whether the limit held is unknown",
     )
-    assert limiter.notes(paths, replace(PLAN, limit=Limit("none", 0.0)), (0, 9), lambda host: 0) == ()
+    assert (
+        limiter.notes(paths, replace(PLAN, limit=Limit("none", 0.0)), {"app1": (0, 9)}, lambda host: 0) == ()
+    )
 
 
 def at(second: float, event: str, **more: object) -> dict[str, object]:
@@ -145,7 +147,10 @@ def test_what_part_of_the_window_had_a_limit(
     text = "".join(json.dumps(event) + "\n" for event in events)
     (paths.raw("app1") / "limiter.jsonl").write_text(text)
     plan = replace(PLAN, limit=Limit(kind, 5.0))
-    assert list(limiter.notes(paths, plan, (13_000_000, 28_000_000), lambda host: 5_000_000)) == sentences
+    assert (
+        list(limiter.notes(paths, plan, {"app1": (13_000_000, 28_000_000)}, lambda host: 5_000_000))
+        == sentences
+    )
 
 
 def test_a_limiter_that_ended_in_the_hold_is_told(copy: RunFolder) -> None:

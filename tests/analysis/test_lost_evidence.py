@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from analysis import results
-from analysis.readers.clock import clocks
+from analysis.readers.clock import Clocks, clocks
 from loadproof.plan.values import TrialPlan
 from loadproof.runfolder import formats, record
 from loadproof.runfolder.paths import RunFolder
@@ -347,7 +347,96 @@ def test_load_hosts_whose_clocks_are_not_known_to_each_other(copy: RunFolder) ->
     assert_null(arm, CLIENTS)
 
 
+WINDOWED = ("undelivered", "broken_pipe", "efficiency")
+UNPLACED = "undelivered, BrokenPipeError and CPU of the window are unknown there"
+
+
+@pytest.mark.parametrize("how", ["none", "coarse"])
+def test_an_app_host_whose_clock_is_not_known(copy: RunFolder, how: str) -> None:
+    """Nothing of it can be placed in the window; what needs no time stands."""
+    before = json.loads(copy.results.read_text())["arms"][0]
+    coarse = {"best_us": 0, "half_trip_us": 3_000_000}
+
+    def lose(line: dict[str, Any]) -> dict[str, Any] | None:
+        if line["host"] != "app1":
+            return line
+        return {**line, "offset": coarse} if how == "coarse" else None
+
+    change_facts(copy, 0, lose)
+    arm, said = judged(copy, 0)
+    assert f"app1: {UNPLACED}" in said
+    assert {
+        "none": "app1: no clock offset was measured",
+        "coarse": "app1: its clock is only known to ± 3.00 s",
+    }[how] in said
+    assert "no limit for" not in said
+    assert_null(arm, WINDOWED)
+    (server,) = arm["servers"]
+    assert_null(server, ("undelivered", "broken_pipe", "cpu_percent", "cpu_s", "first_broken_pipe_s"))
+    assert arm["whole_run"]["broken_pipe"] > 0
+    for name in ("tps", "mtt_ms", "requests", "window", "whole_run"):
+        assert arm[name] == before[name], name
+    assert server["requests"] == before["servers"][0]["requests"]
+
+
+def test_a_clock_known_badly_is_said_and_used(copy: RunFolder) -> None:
+    before = json.loads(copy.results.read_text())["arms"]
+    change_facts(
+        copy, 0, lambda line: {**line, "offset": {**line["offset"], "half_trip_us": 120_000}} if line["host"] == "app1" else line
+    )  # fmt: skip
+    made = results.analyse(copy.path)
+    assert made["incomplete"] == ["01-servers-1: app1: its clock is only known to ± 0.12 s"]
+    assert made["arms"][1] == before[1]
+    assert made["arms"][0]["servers"][0]["undelivered"] is not None
+
+
+def test_one_host_for_load_and_app_needs_no_offset() -> None:
+    known = Clocks({}, (), frozenset({"app2", "load2"}))
+    assert known.beside(["app1"], ["app1", "app2"]) == ("app1",)
+    assert known.beside(["load1"], ["app1", "app2"]) == ()
+    assert known.beside(["load2"], ["app1", "app2"]) == ("app2",)
+
+
+# ids that nobody gave
+
+
+def strange(copy: RunFolder, trial: int, *ids: int) -> None:
+    """More requests that app1 read and answered, in the window."""
+    path = app_file(copy, trial)
+    rows = rows_of(path)
+    more = np.repeat(rows[rows["handed_us"] > 0][-1:], len(ids))
+    more["id"] = ids
+    keep(path, np.concatenate((rows, more)))
+    seal(path, copy, trial)
+
+
+def test_ids_of_no_worker_of_the_trial_are_left_out(copy: RunFolder) -> None:
+    before = json.loads(copy.results.read_text())["arms"][0]
+    strange(copy, 0, *((77 << 48) + number for number in range(5)))
+    arm, said = judged(copy, 0)
+    assert "app1: 5 requests with ids of no Locust worker of this trial: left out" in said
+    assert arm["undelivered"] == before["undelivered"] and arm["whole_run"] == before["whole_run"]
+    assert arm["servers"] == before["servers"]
+
+
+def test_an_id_that_its_worker_never_wrote_down_makes_delivery_unknown(copy: RunFolder) -> None:
+    before = json.loads(copy.results.read_text())["arms"][0]
+    strange(copy, 0, (1 << 48) + 999_999)
+    arm, said = judged(copy, 0)
+    assert "app1: 1 request with ids that no Locust worker wrote down" in said
+    assert_null(arm, ("undelivered",))
+    assert_null(arm["whole_run"], ("undelivered",))
+    assert arm["broken_pipe"] == before["broken_pipe"] and arm["tps"] == before["tps"]
+
+
 # sources
+
+
+def test_a_trial_whose_folder_is_gone_is_missed(copy: RunFolder) -> None:
+    shutil.rmtree(copy.trials[1].path)
+    made = results.analyse(copy.path)
+    assert [arm["label"] for arm in made["arms"]] == ["servers=1"]
+    assert made["incomplete"] == [f"{copy.id} 02-servers-2: its folder is missing; nothing of it is here"]
 
 
 def test_a_source_that_was_removed_is_said(two_arms: RunFolder, copy: RunFolder, tmp_path: Path) -> None:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import json
 import re
 import shutil
 import subprocess
 import tempfile
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 
 from analysis import charts, drawing, page, report, results, series, words
+from analysis.charts import _parts as parts
+from loadproof.console import summary
 from loadproof.runfolder.paths import RunFolder
 from tests.analysis import synthetic
 
@@ -113,6 +119,92 @@ def test_the_page_says_what_results_json_says(two_arms: RunFolder, shape: Shape)
         and "MTSD" in text
         and "198.18.0.12" in text
     )
+
+
+def errors_section(page: Path) -> str:
+    """The text of the part on errors."""
+    text = " ".join(part.strip() for part in Shape(page.read_text()).text)
+    return text.partition(" Errors ")[2].partition(" Servers ")[0]
+
+
+def cut_tail(copy: RunFolder, trial: int) -> None:
+    """The last rows of worker 1, as where it was killed."""
+    path = copy.trials[trial].raw("load1") / "requests-1.rows"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def test_failures_are_told_also_where_rows_are_missing(copy: RunFolder) -> None:
+    """What is known of the window is shown beside what is not known of the whole run."""
+    shutil.rmtree(copy.trials[1].path)
+    cut_tail(copy, 0)
+    text = errors_section(report.render(copy.path))
+    (arm,) = json.loads(copy.results.read_text())["arms"]
+    assert arm["errors"] and arm["whole_run"]["errors"] is None
+    for name, count in arm["errors"].items():
+        assert re.search(rf"{name} +{count} +\({words.NONE}\)", text), text
+    assert "No request failed" not in text
+    said = summary.summary(json.loads(copy.results.read_text()))
+    for name, count in arm["errors"].items():
+        assert re.search(rf"{name} +{count} +-", said), said
+
+
+def test_none_failed_is_only_said_where_it_is_known(tmp_path: Path) -> None:
+    raw = synthetic.simulate(synthetic.plan(), 2, 0.02, fail=0.0)
+    folder = synthetic.write_run(tmp_path, [raw])
+    assert "No request failed in any arm." in errors_section(report.render(folder.path))
+    (folder.trials[0].raw("load1") / "requests-1.rows").unlink()
+    text = errors_section(report.render(folder.path))
+    assert "No request failed" not in text and "whether any failed is not known" in text
+
+
+def test_a_lone_second_is_seen(tmp_path: Path) -> None:
+    """By hand: of the bins with an MTT those at 1.5 and 5.5 s stand alone, 7.5 and 8.5 s are a line."""
+    folder, _ = synthetic.one_arm(tmp_path)
+    drawn = series.series([(one.label, one.judged) for one in results.judge(folder).members])
+    lone = drawn.rates[parts.alone(drawn.rates, "mtt_ms")]
+    assert lone["second"].tolist() == [1.5, 5.5]
+    marks = [
+        layer
+        for layer in layers(charts.charts()["mtt"].draw(drawn).to_dict())
+        if layer["mark"]["type"] == "point"
+    ]
+    assert [mark["mark"].get("opacity") for mark in marks] == [1, None], (
+        "the second one is seen on hover only"
+    )
+    assert not parts.alone(drawn.rates, "tps").any()
+
+
+def layers(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    """The innermost layers of a chart."""
+    return [deep for one in spec["layer"] for deep in layers(one)] if "layer" in spec else [spec]
+
+
+def test_lines_of_different_arms_are_no_neighbours() -> None:
+    frame = pd.DataFrame(
+        [("a", 0.5, 1.0), ("a", 1.5, None), ("b", 0.5, None), ("b", 1.5, 2.0), ("b", 2.5, 2.0)],
+        columns=["arm", "second", "tps"],
+    )
+    assert parts.alone(frame, "tps").tolist() == [True, False, False, False, False]
+
+
+@pytest.mark.parametrize("evil", ["\x1b[31m", "\x00", "\ufffe", "\u202e", "<b>&\"'"])
+def test_charts_of_hostile_names_are_drawn(evil: str, tmp_path: Path) -> None:
+    """What draws them ends the whole process at a character that no picture may hold."""
+    raw = synthetic.Raw(synthetic.plan())
+    if evil != "\x00":  # it names a folder too
+        raw.plan = replace(raw.plan, arm=f"servers={evil}")
+    raw.names = ["", evil, evil]
+    for user in range(9):
+        raw.user(raw.plan.workers[user % 3][1], user, 0.0)
+    synthetic.by_hand(raw)
+    synthetic.quiet_samples(raw, {"app1": 0.05})
+    folder = synthetic.write_run(tmp_path, [raw])
+    text = html.unescape(report.render(folder.path).read_text())
+    assert f"other:{words.visible(evil)}" in text
+    pictures = [path.read_text() for path in (folder.path / "charts").glob("*.svg")]
+    assert len(pictures) == 2
+    if evil in raw.plan.arm:
+        assert all(words.visible(evil) in html.unescape(picture) for picture in pictures)
 
 
 def test_headline_charts_are_files_too(written: Path) -> None:

@@ -66,7 +66,8 @@ def test_gaps_in_samples(tmp_path: Path, begin: float, end: float, cpu_s: float 
 
 def test_no_chart_of_cpu_across_a_gap(tmp_path: Path) -> None:
     found = drawn(run(tmp_path, unsampled(9.0, 12.5)))
-    assert set(found.cpu["second"]) == {index + 0.5 for index in range(22)} - {9.5, 10.5, 11.5, 12.5}
+    assert set(found.cpu["second"]) == {index + 0.5 for index in range(22)}
+    assert set(found.cpu["second"][found.cpu["percent"].isna()]) == {9.5, 10.5, 11.5, 12.5}
 
 
 def test_an_app_that_no_sample_saw_has_no_cpu(tmp_path: Path) -> None:
@@ -82,6 +83,23 @@ def test_an_app_that_no_sample_saw_has_no_cpu(tmp_path: Path) -> None:
         "01-servers-1: app1: no process of the app in any sample of the window; its CPU is unknown"
     ]
     assert drawn(folder).cpu.empty
+
+
+@pytest.mark.parametrize(("ends", "told"), [(1, False), (2, True), (9, True)])
+def test_cpu_that_nobody_saw_is_told_when_there_may_be_much(tmp_path: Path, ends: int, told: bool) -> None:
+    """Processes of the app end between two samples: up to 0.5 s of each is not seen, of a window of 16 s."""
+
+    def ending(raw: synthetic.Raw) -> None:
+        for tick in raw.samples["app1"]:
+            at = (tick["realtime_us"] - raw.us("app1", 0)) / 1e6
+            age = max(0, min(ends, int(at - 7)))  # a new one at 8, 9, … s
+            for one in tick["processes"]:
+                if one["unit"] == "loadproof-app.service":
+                    one["pid"], one["start"] = one["pid"] + age, one["start"] + 100 * age
+
+    made = results.analyse(run(tmp_path, ending).path)
+    expected = f"01-servers-1: app1: {ends} processes of the app ended in the window; what they used after their last sample, up to 0.5 s each, is not in its CPU"
+    assert made["incomplete"] == ([expected] if told else [])
 
 
 @pytest.mark.parametrize(("end", "bins"), [(22.0, 22), (21.96, 22), (21.6, 21), (21.4, 21)])

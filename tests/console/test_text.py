@@ -76,3 +76,9 @@ def test_bad_input_lists_all_problems() -> None:
 )
 def test_the_next_command_can_be_typed(said: str, inventory: str, typed: str) -> None:
     assert text.command(said, inventory) == typed
+
+
+def test_headers_are_text_too() -> None:
+    """Labels of arms and names of runs stand there: no markup, no control characters."""
+    said = text.table(("", "servers=1 ([red]a)", "x\u202ey"), [("TPS", "1", "2")])
+    assert "servers=1 ([red]a)" in said and "x\\u202ey" in said

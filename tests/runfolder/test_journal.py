@@ -100,3 +100,9 @@ def test_a_full_disk_is_said_and_a_torn_line_does_not_spoil_the_next(tmp_path: P
         open_journal.write("load", "end")
     found = journal.read(path)
     assert ([line["event"] for line in found.lines], found.cut) == (["end"], 1)
+
+
+def test_a_line_nested_too_deeply_is_counted(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    path.write_text("[" * 100_000 + "\n" + '{"a": 1}\n')
+    assert journal.read(path) == journal.Lines(({"a": 1},), 1)

@@ -72,6 +72,8 @@ def test_keys_that_a_later_version_added_are_left_out(tmp_path: Path) -> None:
         ({"apps": "x"}, "no list"),
         ({"id": 1}, "no str"),
         ({"workers": [["a"]]}, "values"),
+        ({"planned_s": float("nan")}, "nan is no number"),
+        ({"planned_s": float("inf")}, "inf is no number"),
     ],
 )
 def test_another_shape_is_unreadable(tmp_path: Path, change: dict[str, object], said: str) -> None:
@@ -95,6 +97,9 @@ def test_a_missing_key_and_a_cut_file(tmp_path: Path) -> None:
         path.write_text(text[:cut])
         with pytest.raises(RecordUnreadable):
             record.read_plan(path)
+    path.write_text("[" * 100_000)
+    with pytest.raises(RecordUnreadable, match="no JSON"):
+        record.read_plan(path)
     with pytest.raises(RecordUnreadable, match="No such file") as caught:
         record.read_plan(tmp_path / "none")
     assert all((caught.value.where, caught.value.kept, caught.value.next))

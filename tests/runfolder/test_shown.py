@@ -25,3 +25,21 @@ def test_share(part: int | None, whole: int, text: str) -> None:
 @pytest.mark.parametrize(("value", "requests", "text"), [(1.0, 60, "n < 59"), (1.0, 61, ""), (None, 0, "")])
 def test_percentiles_need_their_number_of_successes(value: float | None, requests: int, text: str) -> None:
     assert shown.too_few({"p95_ms": value, "requests": requests, "failures": 2}, "p95_ms") == text
+
+
+@pytest.mark.parametrize(
+    ("window", "whole", "known", "most"),
+    [
+        ({"timeout": 1}, {"timeout": 2, "cut": 1}, True, {"timeout": 2, "cut": 1}),
+        (None, {"timeout": 2}, True, {"timeout": 2}),
+        ({"timeout": 1}, None, False, {"timeout": 1}),
+        ({}, {}, True, {}),
+        (None, None, False, {}),
+    ],
+)
+def test_errors_as_far_as_they_are_known(
+    window: dict[str, int] | None, whole: dict[str, int] | None, known: bool, most: dict[str, int]
+) -> None:
+    arm = {"errors": window, "whole_run": {"errors": whole}}
+    assert shown.errors_known(arm) is known
+    assert shown.most_errors(arm) == most
