@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from loadproof.plan.marked import Entry, Setting
 from loadproof.plan.ranges import expand
 
 SECTIONS = ("vars", "hosts", "children")
+_SUFFIXES = ("", ".yml", ".yaml", ".json")  # of files of variables, in Ansible's order
 _NAME_AND_PORT = re.compile(r"([^:]+|\[[0-9A-Fa-f:.]+\]):([0-9]+)")
 
 Variables = dict[str, Setting]
@@ -144,7 +145,7 @@ class _Beside:
     notes: list[str]
 
     def variables(self, kind: str, name: str) -> Variables:
-        """The variables of <kind>/<name>, <name>.yml, .yaml, .json, or of the files of a folder of that name."""
+        """The variables of <kind>/<name>, else <name>.yml, .yaml, .json; of all files where that is a folder."""
         found: Variables = {}
         for path in self._files(self.folder / kind, name):
             if path.read_bytes()[:14] == b"$ANSIBLE_VAULT":
@@ -157,17 +158,26 @@ class _Beside:
                 self.problems.append(Problem("variables are a mapping (name: value)", str(path)))
         return found
 
-    def _files(self, folder: Path, name: str) -> Iterable[Path]:
+    def _files(self, folder: Path, name: str) -> Iterator[Path]:
         # A host may be called anything until it is judged; it must not lead out of the folder.
         if "/" in name or name.startswith(".") or "\0" in name or len(name) > 200:
             return
-        for suffix in ("", ".yml", ".yaml", ".json"):
-            path = folder / f"{name}{suffix}"
-            if path.is_dir():
-                inside = (p for p in sorted(path.rglob("*")) if p.suffix in ("", ".yml", ".yaml", ".json"))
-                yield from (p for p in inside if p.is_file() and not p.name.startswith("."))
-            elif path.is_file():
-                yield path
+        # Ansible stops at the first that exists: a folder hides a file of its name with an ending.
+        paths = (folder / f"{name}{suffix}" for suffix in _SUFFIXES)
+        found = next((path for path in paths if path.exists()), None)
+        if found is not None:
+            yield from _inside(found) if found.is_dir() else [found]
+
+
+def _inside(folder: Path) -> Iterator[Path]:
+    """The files of a folder of variables, deeper ones in their place; what Ansible passes over is left out."""
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.name.endswith("~"):
+            continue
+        if path.is_dir() and not path.suffix:
+            yield from _inside(path)
+        elif path.is_file() and path.suffix in _SUFFIXES:
+            yield path
 
 
 def _depths(groups: Mapping[str, _Group]) -> dict[str, int]:
@@ -203,8 +213,10 @@ def _members(groups: Mapping[str, _Group], name: str) -> tuple[str, ...]:
 
 
 def _priority(setting: Setting | None) -> int:
-    text = setting.text if setting else None
-    return int(text) if text and text.isdecimal() else 1
+    try:
+        return int(setting.text or "") if setting else 1
+    except ValueError:
+        return 1
 
 
 def _declared(reading: _Reading, beside: _Beside, notes: list[str]) -> Declared:

@@ -63,7 +63,8 @@ databases:
 LAYERS = """\
 all: {vars: {ansible_user: from_all}}
 app: {hosts: {a1: , a2: {ansible_user: own}, a3: }, vars: {ansible_user: from_app, ansible_port: 1}}
-proxy: {hosts: {p: }}
+first: {hosts: {p: }, vars: {ansible_port: 2, ansible_group_priority: -1}}
+proxy: {hosts: {p: }, vars: {ansible_port: 3, ansible_group_priority: 0}}
 load: {hosts: {l: }}
 """
 BESIDE = {
@@ -72,6 +73,16 @@ BESIDE = {
     "group_vars/load/one.yml": "ansible_port: 11\n",
     "group_vars/load/two.yaml": "ansible_port: 22\n",
     "host_vars/a3.yaml": "ansible_user: host_vars\nansible_port: 33\n",
+    "group_vars/app.yml": "hidden: by the file app\n",
+    "group_vars/load.yml": "hidden: by the folder load\n",
+    "group_vars/load/deeper/still/more.json": '{"deeper": 1}',
+    **{
+        f"{folder}/{name}": "passed_over: true\n"
+        for folder in ("group_vars/load", "host_vars/a1")
+        for name in (".git/config", "old.bak/main.yml", "a~/main.yml", "b.yml/main.yml", "one~", "one.yml~", ".x.yml", "x.txt")
+    },
+    "host_vars/a1/main.yml": "ansible_port: 44\n",
+    "host_vars/a1.yaml": "hidden: by the folder a1\n",
 }
 
 
