@@ -60,6 +60,11 @@ def is_ipv4(text: str) -> bool:
     return _is_ip(text, 4)
 
 
+def is_ipv6(text: str) -> bool:
+    """Whether it is an IPv6 address."""
+    return _is_ip(text, 6)
+
+
 def host_name(text: str) -> str | None:
     """A host's name in the inventory: it becomes a folder's name."""
     if _is_ip(text, 4) or _labels(text, _ALIAS_LABEL):

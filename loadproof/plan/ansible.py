@@ -8,7 +8,6 @@ runs for INI files, folders and plugins. Nothing is evaluated: a `{{ … }}` sta
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,11 +17,10 @@ from loadproof.errors import Problem
 from loadproof.plan import marked
 from loadproof.plan.allowed import nearest
 from loadproof.plan.marked import Entry, Setting
-from loadproof.plan.ranges import expand
+from loadproof.plan.ranges import expand, split
 
 SECTIONS = ("vars", "hosts", "children")
 _SUFFIXES = ("", ".yml", ".yaml", ".json")  # of files of variables, in Ansible's order
-_NAME_AND_PORT = re.compile(r"([^:]+|\[[0-9A-Fa-f:.]+\]):([0-9]+)")
 
 Variables = dict[str, Setting]
 
@@ -112,9 +110,7 @@ def _within(section: Entry, reading: _Reading) -> list[Entry]:
 
 
 def _read_host(entry: Entry, group: _Group, reading: _Reading) -> None:
-    pattern, port = entry.key, None
-    if found := _NAME_AND_PORT.fullmatch(pattern):
-        pattern, port = found.groups()
+    pattern, port = split(entry.key)
     try:
         names = expand(pattern)
     except ValueError as error:
@@ -205,10 +201,17 @@ def _looped(groups: Mapping[str, _Group]) -> str | None:
 
 
 def _members(groups: Mapping[str, _Group], name: str) -> tuple[str, ...]:
-    """Hosts of a group, its own first, then its children's."""
-    found = dict(groups[name].hosts)
-    for child in groups[name].children:
-        found |= dict.fromkeys(_members(groups, child))
+    """Hosts of a group, its own first, then its children's, then those of their children, as `--list-hosts` has them.
+
+    Ansible has no fixed order among the groups of one depth below the children; here it is the one written.
+    """
+    found: dict[str, None] = {}
+    seen, level = {name}, [name]
+    while level:
+        found |= {host: None for group in level for host in groups[group].hosts}
+        below = dict.fromkeys(child for group in level for child in groups[group].children)
+        level = [group for group in below if group not in seen]
+        seen.update(level)
     return tuple(found)
 
 
