@@ -8,7 +8,7 @@ runs for INI files, folders and plugins. Nothing is evaluated: a `{{ … }}` sta
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from loadproof.plan import marked
 from loadproof.plan.allowed import nearest
 from loadproof.plan.marked import Entry, Setting
 from loadproof.plan.ranges import expand, split
+from loadproof.plan.values import ROLES
 
 SECTIONS = ("vars", "hosts", "children")
 _SUFFIXES = ("", ".yml", ".yaml", ".json")  # of files of variables, in Ansible's order
@@ -54,18 +55,31 @@ class _Reading:
     places: dict[str, str] = field(default_factory=dict)
 
 
-def read_yaml(path: Path, problems: list[Problem]) -> Declared:
-    """What a YAML inventory declares, the folders group_vars and host_vars beside it included."""
+def read_yaml(path: Path, problems: list[Problem], needed: Collection[str] = ROLES) -> Declared:
+    """What a YAML inventory declares, the folders group_vars and host_vars beside it included.
+
+    What stands at its top and is no mapping is passed over and noted, as Ansible does, unless it is the name of a group
+    of `needed` or one that other groups speak of.
+    """
     reading = _Reading(str(path), problems)
+    notes: list[str] = []
     root = marked.compose(path, reading.file, problems)
     if marked.is_mapping(root):
-        for entry in marked.entries(root, reading.file, problems):
-            _read_group(entry, reading, ())
+        tops = marked.entries(root, reading.file, problems)
+        # Last, when all groups that are spoken of are known.
+        for entry in sorted(tops, key=_is_no_group):
+            if _is_no_group(entry) and entry.key not in (*needed, *reading.groups):
+                notes.append(f"{entry.where}: {entry.key} is no group and was passed over")
+            else:
+                _read_group(entry, reading, ())
     elif not marked.is_null(root):
         problems.append(Problem("an inventory is a mapping of groups", marked.where(root, reading.file)))
-    notes: list[str] = []
     beside = _Beside(path.parent, problems, notes)
     return _declared(reading, beside, notes)
+
+
+def _is_no_group(entry: Entry) -> bool:
+    return not (marked.is_mapping(entry.node) or marked.is_null(entry.node))
 
 
 def _read_group(entry: Entry, reading: _Reading, above: tuple[str, ...]) -> None:
@@ -75,7 +89,7 @@ def _read_group(entry: Entry, reading: _Reading, above: tuple[str, ...]) -> None
     group = reading.groups.setdefault(entry.key, _Group(entry.key))
     if marked.is_null(entry.node):
         return
-    if not marked.is_mapping(entry.node):
+    if _is_no_group(entry):
         reading.problems.append(
             Problem(f"group {entry.key} is no mapping of vars, hosts, children", entry.where)
         )

@@ -44,8 +44,9 @@ def read(path: Path, groups: Mapping[str, str] | None = None) -> Inventory:
     problems: list[Problem] = []
     if not path.is_file() or not os.access(path, os.R_OK):
         raise BadInput([Problem("this inventory is no readable file", str(path))], next=_NEXT)
-    declared = ansible.read_yaml(path, problems)
-    return _inventory(declared, str(path), groups or {}, problems)
+    groups = groups or {}
+    declared = ansible.read_yaml(path, problems, [groups.get(role, role) for role in ROLES])
+    return _inventory(declared, str(path), groups, problems)
 
 
 def from_listing(json_text: str, path: Path, groups: Mapping[str, str] | None = None) -> Inventory:
@@ -92,7 +93,7 @@ def _roles(
         others = [group for group in declared.groups if group not in ("all", "ungrouped")]
         if declared.groups.get(name):
             found[role] = declared.groups[name]
-        elif name in declared.groups and role in NEEDED:
+        elif name in declared.groups and (role in NEEDED or role in groups):
             problems.append(Problem(f"group {name} has no hosts", path))
         elif role in groups:
             hint = allowed.did_you_mean(name, others)

@@ -130,6 +130,19 @@ app:
     assert (found.host("b").ssh_user, found.host("b").ssh_host) == ("u", "b.example")
 
 
+def test_what_is_no_group_and_not_ours_is_passed_over(tmp_path: Path) -> None:
+    text = "x-note: [1, 2]\ny: text\napp: {hosts: {a: }}\n" + REST
+    found = inventory(tmp_path, text)
+    assert found.notes == (
+        f"{tmp_path}/hosts.yml:1: x-note is no group and was passed over",
+        f"{tmp_path}/hosts.yml:2: y is no group and was passed over",
+    )
+    assert rejected(tmp_path, text, {"watch": "y"}) == [
+        ":2: group y is no mapping of vars, hosts, children",
+        ": group y has no hosts",
+    ]
+
+
 def test_known_variables_that_we_do_not_use_are_said(tmp_path: Path) -> None:
     found = inventory(tmp_path, "app: {hosts: {a: {ansible_password: x, ansible_become_user: y}}}\n" + REST)
     assert found.notes == (
@@ -233,6 +246,12 @@ def test_a_host_may_have_two_roles(tmp_path: Path) -> None:
          [":1: 'a[1:9999999999]' names more than 4096 hosts", ": group app has no hosts"]),
         ("app: {hosts: {a: }\n" + REST, [":2: this is no YAML: expected ',' or '}', but got '<scalar>'"]),
         ("- a\n", [":1: an inventory is a mapping of groups"]),
+        ("app: {hosts: {a: {x: " + "[" * 5000 + "]" * 5000 + "}}}\n" + REST, [": this is nested too deeply to be read"]),
+        ("app: {hosts: {a: &a {x: 1, <<: [&b {<<: *a}]}}}\n" + REST, [":1: << merges a mapping into itself"]),
+        ("app: {hosts: {a: &a {x: 1, <<: *a}, b: *a}}\n" + REST, [":1: << merges a mapping into itself"]),
+        ("app: {hosts: {a: }}\nwatch: [db1, db2]\n" + REST, [":2: group watch is no mapping of vars, hosts, children"]),
+        ("db: db1\nall: text\napp: {hosts: {a: }, children: {db: }}\n" + REST,
+         [":1: group db is no mapping of vars, hosts, children", ":2: group all is no mapping of vars, hosts, children"]),
         ("app:\n  hosts:\n    a: {ansible_hots: x, loadproof_adress: y, loadproof_user: z}\n" + REST,
          [":3: there is no ansible_hots; did you mean ansible_host?",
           ":3: there is no loadproof_adress; did you mean loadproof_address?",
