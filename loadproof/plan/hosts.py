@@ -18,6 +18,7 @@ from loadproof.plan.marked import Setting
 from loadproof.plan.values import DEFAULT_PORTS, MASTER_PORT, ROLES, STATUS_PORT, Host, Inventory, Role
 
 PYTHON = "/usr/bin/python3"
+SSH_PORT = 22  # where nothing is said
 NEEDED: tuple[Role, ...] = ("app", "proxy", "load")
 _SSH = ("ssh", "smart", "paramiko", "paramiko_ssh")
 _NEXT = "compare it with inventory/example.yml"
@@ -248,9 +249,8 @@ def _between(hosts: tuple[Host, ...], declared: Declared, problems: list[Problem
     loads = sum("load" in host.roles for host in hosts)
     for host in hosts:
         where = declared.places[host.name]
-        machine = (
-            ("local",) if host.connection == "local" else (host.ssh_host, host.ssh_port, host.ssh_common_args)
-        )
+        ssh = (host.ssh_host, host.ssh_port or SSH_PORT, host.ssh_common_args)
+        machine = ("local",) if host.connection == "local" else ssh
         if machine in machines:
             other = machines[machine].name
             what = f"{host.name} and {other} are one machine: use one name, in two groups"
