@@ -52,6 +52,9 @@ def test_an_error_has_four_parts() -> None:
 def test_bad_input_lists_all_problems() -> None:
     error = BadInput([Problem("no such key", "a.yml:3"), Problem("port 0", "a.yml:9")])
     assert "error: a.yml:3: no such key\n       a.yml:9: port 0\nwhere: " in text.error(error)
+    assert text.error(error).endswith(
+        "\nkept:  nothing was touched\nnext:  correct that, then the same command again"
+    )
     assert error.exit_code == 64
 
 
