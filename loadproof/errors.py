@@ -20,6 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 WHAT_WAS_GIVEN = "what was given, before any host was changed"
+AGAIN = "correct that, then the same command again"
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class BadInput(LoadproofError):
 
     def __init__(self, problems: list[Problem], *, where: str = "", next: str = "") -> None:
         what = "\n".join(str(problem) for problem in problems)
-        super().__init__(what, where=where or WHAT_WAS_GIVEN, kept="nothing was touched", next=next)
+        super().__init__(what, where=where or WHAT_WAS_GIVEN, kept="nothing was touched", next=next or AGAIN)
         self.problems = tuple(problems)
 
 

@@ -26,7 +26,11 @@ class Preview:
 
 
 def preview(experiment: Experiment, inventory: Inventory, root: Path) -> Preview:
-    """Decides as `bench` does; a host whose platform is neither declared nor known is taken for Python 3.11 on x86_64."""
+    """Decides as `bench` does; a host whose platform is neither declared nor known is taken for Python 3.11 on x86_64.
+
+    Raises BadInput for more servers than there are.
+    """
+    trials.enough_servers(experiment, inventory)
     remembered = probe.remembered(root)
     known = {
         host.name: probe.declared(host) if host.platform else remembered.get(probe.key(host))

@@ -66,11 +66,12 @@ def number(value: float | int | None, digits: int = 1, unit: str = "") -> str:
 
 
 def seconds(value: float) -> str:
-    """A length of time: 8 s, 1 min 30 s."""
-    if value < 120:
-        return f"{value:g} s"
-    minutes, rest = divmod(round(value), 60)
-    return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    """A length of time, to the microsecond: 8 s, 90.5 s, 2 min 30 s."""
+    minutes, rest = divmod(round(value, 6), 60) if value >= 120 else (0, value)
+    said = f"{rest:.6f}".rstrip("0").rstrip(".")
+    if not minutes:
+        return f"{said} s"
+    return f"{minutes:.0f} min" if said == "0" else f"{minutes:.0f} min {said} s"
 
 
 def error(problem: LoadproofError, inventory: str = "") -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import os
 import re
 from collections.abc import Iterable
 
@@ -28,6 +29,14 @@ def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """The known word most like `word`, or ""."""
     found = difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)
     return found[0] if found else ""
+
+
+def one_slip(word: str, meant: str) -> bool:
+    """Whether `word` is `meant` but for at most one letter: missing, too many, another, or two neighbours swapped."""
+    same = len(os.path.commonprefix((word, meant)))
+    rest, due = word[same:], meant[same:]
+    swapped = rest[1::-1] + rest[2:] == due
+    return swapped or due in (rest, rest[1:]) or rest[1:] == due[1:] or rest == due[1:]
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -60,24 +69,40 @@ def is_ipv4(text: str) -> bool:
     return _is_ip(text, 4)
 
 
+def is_ipv6(text: str) -> bool:
+    """Whether it is an IPv6 address."""
+    return _is_ip(text, 6)
+
+
+def _nowhere(text: str) -> str | None:
+    """The sentence for an IP address that no machine can have."""
+    try:
+        ip = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    if ip.is_unspecified or ip.is_multicast or text == "255.255.255.255":
+        return f"{shown(text)} is not the address of one machine"
+    return None
+
+
 def host_name(text: str) -> str | None:
     """A host's name in the inventory: it becomes a folder's name."""
     if _is_ip(text, 4) or _labels(text, _ALIAS_LABEL):
-        return None
+        return _nowhere(text)
     return f"{shown(text)} is no host name: letters, digits, '.', '-' and '_', not beginning with '-' or '.'"
 
 
 def ssh_host(text: str) -> str | None:
     """ansible_host: a name of RFC 1123, an alias of ssh's configuration, an IPv4 or an IPv6 address."""
     if _is_ip(text, 4) or _is_ip(text, 6) or _labels(text, _ALIAS_LABEL):
-        return None
+        return _nowhere(text)
     return f"{shown(text)} is neither a host name (RFC 1123) nor an IP address"
 
 
 def address(text: str) -> str | None:
     """loadproof_address: where traffic goes; a name of RFC 1123 or an IPv4 address."""
     if _is_ip(text, 4) or _labels(text, _LABEL):
-        return None
+        return _nowhere(text)
     if _is_ip(text, 6):
         return (
             f"{shown(text)} is an IPv6 address: traffic goes over IPv4 for now, say an IPv4 address or a name"

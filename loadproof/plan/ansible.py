@@ -8,8 +8,7 @@ runs for INI files, folders and plugins. Nothing is evaluated: a `{{ … }}` sta
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,11 @@ from loadproof.errors import Problem
 from loadproof.plan import marked
 from loadproof.plan.allowed import nearest
 from loadproof.plan.marked import Entry, Setting
-from loadproof.plan.ranges import expand
+from loadproof.plan.ranges import expand, split
+from loadproof.plan.values import ROLES
 
 SECTIONS = ("vars", "hosts", "children")
-_NAME_AND_PORT = re.compile(r"([^:]+|\[[0-9A-Fa-f:.]+\]):([0-9]+)")
+_SUFFIXES = ("", ".yml", ".yaml", ".json")  # of files of variables, in Ansible's order
 
 Variables = dict[str, Setting]
 
@@ -55,18 +55,31 @@ class _Reading:
     places: dict[str, str] = field(default_factory=dict)
 
 
-def read_yaml(path: Path, problems: list[Problem]) -> Declared:
-    """What a YAML inventory declares, the folders group_vars and host_vars beside it included."""
+def read_yaml(path: Path, problems: list[Problem], needed: Collection[str] = ROLES) -> Declared:
+    """What a YAML inventory declares, the folders group_vars and host_vars beside it included.
+
+    What stands at its top and is no mapping is passed over and noted, as Ansible does, unless it is the name of a group
+    of `needed` or one that other groups speak of.
+    """
     reading = _Reading(str(path), problems)
+    notes: list[str] = []
     root = marked.compose(path, reading.file, problems)
     if marked.is_mapping(root):
-        for entry in marked.entries(root, reading.file, problems):
-            _read_group(entry, reading, ())
+        tops = marked.entries(root, reading.file, problems)
+        # Last, when all groups that are spoken of are known.
+        for entry in sorted(tops, key=_is_no_group):
+            if _is_no_group(entry) and entry.key not in (*needed, *reading.groups):
+                notes.append(f"{entry.where}: {entry.key} is no group and was passed over")
+            else:
+                _read_group(entry, reading, ())
     elif not marked.is_null(root):
         problems.append(Problem("an inventory is a mapping of groups", marked.where(root, reading.file)))
-    notes: list[str] = []
     beside = _Beside(path.parent, problems, notes)
     return _declared(reading, beside, notes)
+
+
+def _is_no_group(entry: Entry) -> bool:
+    return not (marked.is_mapping(entry.node) or marked.is_null(entry.node))
 
 
 def _read_group(entry: Entry, reading: _Reading, above: tuple[str, ...]) -> None:
@@ -76,7 +89,7 @@ def _read_group(entry: Entry, reading: _Reading, above: tuple[str, ...]) -> None
     group = reading.groups.setdefault(entry.key, _Group(entry.key))
     if marked.is_null(entry.node):
         return
-    if not marked.is_mapping(entry.node):
+    if _is_no_group(entry):
         reading.problems.append(
             Problem(f"group {entry.key} is no mapping of vars, hosts, children", entry.where)
         )
@@ -111,9 +124,7 @@ def _within(section: Entry, reading: _Reading) -> list[Entry]:
 
 
 def _read_host(entry: Entry, group: _Group, reading: _Reading) -> None:
-    pattern, port = entry.key, None
-    if found := _NAME_AND_PORT.fullmatch(pattern):
-        pattern, port = found.groups()
+    pattern, port = split(entry.key)
     try:
         names = expand(pattern)
     except ValueError as error:
@@ -144,7 +155,7 @@ class _Beside:
     notes: list[str]
 
     def variables(self, kind: str, name: str) -> Variables:
-        """The variables of <kind>/<name>, <name>.yml, .yaml, .json, or of the files of a folder of that name."""
+        """The variables of <kind>/<name>, else <name>.yml, .yaml, .json; of all files where that is a folder."""
         found: Variables = {}
         for path in self._files(self.folder / kind, name):
             if path.read_bytes()[:14] == b"$ANSIBLE_VAULT":
@@ -157,17 +168,26 @@ class _Beside:
                 self.problems.append(Problem("variables are a mapping (name: value)", str(path)))
         return found
 
-    def _files(self, folder: Path, name: str) -> Iterable[Path]:
+    def _files(self, folder: Path, name: str) -> Iterator[Path]:
         # A host may be called anything until it is judged; it must not lead out of the folder.
         if "/" in name or name.startswith(".") or "\0" in name or len(name) > 200:
             return
-        for suffix in ("", ".yml", ".yaml", ".json"):
-            path = folder / f"{name}{suffix}"
-            if path.is_dir():
-                inside = (p for p in sorted(path.rglob("*")) if p.suffix in ("", ".yml", ".yaml", ".json"))
-                yield from (p for p in inside if p.is_file() and not p.name.startswith("."))
-            elif path.is_file():
-                yield path
+        # Ansible stops at the first that exists: a folder hides a file of its name with an ending.
+        paths = (folder / f"{name}{suffix}" for suffix in _SUFFIXES)
+        found = next((path for path in paths if path.exists()), None)
+        if found is not None:
+            yield from _inside(found) if found.is_dir() else [found]
+
+
+def _inside(folder: Path) -> Iterator[Path]:
+    """The files of a folder of variables, deeper ones in their place; what Ansible passes over is left out."""
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.name.endswith("~"):
+            continue
+        if path.is_dir() and not path.suffix:
+            yield from _inside(path)
+        elif path.is_file() and path.suffix in _SUFFIXES:
+            yield path
 
 
 def _depths(groups: Mapping[str, _Group]) -> dict[str, int]:
@@ -195,16 +215,25 @@ def _looped(groups: Mapping[str, _Group]) -> str | None:
 
 
 def _members(groups: Mapping[str, _Group], name: str) -> tuple[str, ...]:
-    """Hosts of a group, its own first, then its children's."""
-    found = dict(groups[name].hosts)
-    for child in groups[name].children:
-        found |= dict.fromkeys(_members(groups, child))
+    """Hosts of a group, its own first, then its children's, then those of their children, as `--list-hosts` has them.
+
+    Ansible has no fixed order among the groups of one depth below the children; here it is the one written.
+    """
+    found: dict[str, None] = {}
+    seen, level = {name}, [name]
+    while level:
+        found |= {host: None for group in level for host in groups[group].hosts}
+        below = dict.fromkeys(child for group in level for child in groups[group].children)
+        level = [group for group in below if group not in seen]
+        seen.update(level)
     return tuple(found)
 
 
 def _priority(setting: Setting | None) -> int:
-    text = setting.text if setting else None
-    return int(text) if text and text.isdecimal() else 1
+    try:
+        return int(setting.text or "") if setting else 1
+    except ValueError:
+        return 1
 
 
 def _declared(reading: _Reading, beside: _Beside, notes: list[str]) -> Declared:

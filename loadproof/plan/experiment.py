@@ -191,7 +191,7 @@ def _load(
     values: Mapping[str, Any], texts: Mapping[str, str], places: Mapping[str, str], problems: list[Problem]
 ) -> Load | None:
     """The load, or None and problems. Values that could not be read leave their defaults to the rest."""
-    said: tuple[str, ...] = ()
+    known: dict[str, Any] = {}
     processes, threads = values.get("processes", 1), values.get("threads", 1)
     if "vusers" in texts and ("processes" in texts or "threads" in texts):
         problems.append(
@@ -199,7 +199,7 @@ def _load(
         )
     elif "vusers" in values:
         processes, threads, sentence = vusers(values["vusers"])
-        said = (sentence,)
+        known = {"said": (sentence,), "users_where": places["vusers"]}
     elif "vusers" not in texts:
         for name, other in (("processes", "threads"), ("threads", "processes")):
             if name not in texts:
@@ -218,9 +218,9 @@ def _load(
         "step": "step",
         "scenario": "scenario",
     }
-    known = {field: values[name] for field, name in asked.items() if name in values}
+    known |= {field: values[name] for field, name in asked.items() if name in values}
     try:
-        return plan_load(Asked(processes=processes, threads=threads, said=said, **known))
+        return plan_load(Asked(processes=processes, threads=threads, **known))
     except BadInput as error:
         problems.extend(error.problems)
     return None

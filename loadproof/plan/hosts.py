@@ -18,6 +18,7 @@ from loadproof.plan.marked import Setting
 from loadproof.plan.values import DEFAULT_PORTS, MASTER_PORT, ROLES, STATUS_PORT, Host, Inventory, Role
 
 PYTHON = "/usr/bin/python3"
+SSH_PORT = 22  # where nothing is said
 NEEDED: tuple[Role, ...] = ("app", "proxy", "load")
 _SSH = ("ssh", "smart", "paramiko", "paramiko_ssh")
 _NEXT = "compare it with inventory/example.yml"
@@ -44,8 +45,9 @@ def read(path: Path, groups: Mapping[str, str] | None = None) -> Inventory:
     problems: list[Problem] = []
     if not path.is_file() or not os.access(path, os.R_OK):
         raise BadInput([Problem("this inventory is no readable file", str(path))], next=_NEXT)
-    declared = ansible.read_yaml(path, problems)
-    return _inventory(declared, str(path), groups or {}, problems)
+    groups = groups or {}
+    declared = ansible.read_yaml(path, problems, [groups.get(role, role) for role in ROLES])
+    return _inventory(declared, str(path), groups, problems)
 
 
 def from_listing(json_text: str, path: Path, groups: Mapping[str, str] | None = None) -> Inventory:
@@ -92,7 +94,7 @@ def _roles(
         others = [group for group in declared.groups if group not in ("all", "ungrouped")]
         if declared.groups.get(name):
             found[role] = declared.groups[name]
-        elif name in declared.groups and role in NEEDED:
+        elif name in declared.groups and (role in NEEDED or role in groups):
             problems.append(Problem(f"group {name} has no hosts", path))
         elif role in groups:
             hint = allowed.did_you_mean(name, others)
@@ -247,9 +249,8 @@ def _between(hosts: tuple[Host, ...], declared: Declared, problems: list[Problem
     loads = sum("load" in host.roles for host in hosts)
     for host in hosts:
         where = declared.places[host.name]
-        machine = (
-            ("local",) if host.connection == "local" else (host.ssh_host, host.ssh_port, host.ssh_common_args)
-        )
+        ssh = (host.ssh_host, host.ssh_port or SSH_PORT, host.ssh_common_args)
+        machine = ("local",) if host.connection == "local" else ssh
         if machine in machines:
             other = machines[machine].name
             what = f"{host.name} and {other} are one machine: use one name, in two groups"

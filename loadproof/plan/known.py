@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from loadproof.plan.allowed import nearest
+from loadproof.plan.allowed import nearest, one_slip
 
 # Ours, all optional.
 OURS = ("loadproof_address", "loadproof_port", "loadproof_python", "loadproof_platform")
@@ -66,19 +66,37 @@ FAMILIES = ("winrm_", "psrp_", "paramiko_", "httpapi_", "netconf_", "docker_", "
             "lxd_", "jail_", "chroot_", "network_", "persistent_", "become_", "local_", "eth", "en", "wlan", "br")  # fmt: skip
 
 
+_USED = frozenset(alias for row in ALIASES.values() for alias in row)
+
+
 def misspelt(name: str) -> str:
     """The sentence that is due for a variable that nobody knows, or "" for a fine or a foreign one."""
-    if name.startswith("loadproof_") and name not in OURS:
+    if name in OURS or name in _USED or name in SAID or name in IGNORED:
+        return ""
+    if name.startswith("loadproof_"):
         near = nearest(name.removeprefix("loadproof_"), [key.removeprefix("loadproof_") for key in OURS], 0.0)
         return f"there is no {name}; did you mean loadproof_{near}?"
     if not name.startswith("ansible_"):
-        return ""
-    used = {alias for row in ALIASES.values() for alias in row}
+        meant = _with_its_prefix(name)
+        return f"there is no {name}; did you mean {meant}?" if meant else ""
     word = name.removeprefix("ansible_")
-    if name in used or name in SAID or name in IGNORED or word.endswith("_interpreter"):
+    if word.endswith("_interpreter"):
         return ""
     # The common beginning would make everything look alike, so the rest is compared.
-    near = nearest(word, [key.removeprefix("ansible_") for key in (*used, *SAID, *IGNORED)], 0.7)
-    if not near or (word.startswith(FAMILIES) and f"ansible_{near}" not in used):
+    near = nearest(word, [key.removeprefix("ansible_") for key in (*_USED, *SAID, *IGNORED)], 0.7)
+    if not near or (word.startswith(FAMILIES) and f"ansible_{near}" not in _USED):
         return ""
     return f"there is no {name}; did you mean ansible_{near}?"
+
+
+def _with_its_prefix(name: str) -> str:
+    """The key that a variable is when one slip in its beginning, or its hyphens, are put right; "" for a foreign one.
+
+    Only what we use, and to the letter but for that slip: http_port and my_ansible_user are somebody else's.
+    """
+    plain = name.replace("-", "_")
+    for key in sorted({*OURS, *_USED}):
+        first, line, word = key.partition("_")
+        if plain.endswith(word) and one_slip(plain.removesuffix(word), first + line):
+            return key
+    return ""

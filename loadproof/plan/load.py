@@ -57,6 +57,7 @@ class Asked:
     timeout_s: float = 10.0
     scenario: str = "items"
     said: tuple[str, ...] = ()
+    users_where: str = "--processes and --threads"  # what gave the number of users
 
 
 DEFAULT_HOLD_S = 30.0
@@ -122,7 +123,7 @@ def _problems(asked: Asked) -> list[Problem]:
     if asked.processes * asked.threads > MOST_USERS:
         users = asked.processes * asked.threads
         problems.append(
-            Problem(f"{users} users are more than {MOST_USERS}, which nginx is set up for", "--vusers")
+            Problem(f"{users} users are more than {MOST_USERS}, which nginx is set up for", asked.users_where)
         )
     if asked.interval_s <= 0:
         problems.append(

@@ -45,6 +45,8 @@ def compose(path: Path, shown: str, problems: list[Problem]) -> Any:
         mark = error.problem_mark
         line = f":{mark.line + 1}" if mark is not None else ""
         problems.append(Problem(f"this is no YAML: {error.problem or error.context}", f"{shown}{line}"))
+    except RecursionError:
+        problems.append(Problem("this is nested too deeply to be read", shown))
     except YAMLError as error:
         problems.append(Problem(f"this is no YAML: {' '.join(str(error).split())}", shown))
     return None
@@ -70,23 +72,36 @@ def text_of(node: Any) -> str | None:
     return str(node.value) if isinstance(node, ScalarNode) and node.tag != _NULL else None
 
 
-def entries(node: Any, shown: str, problems: list[Problem]) -> list[Entry]:
-    """The entries of a mapping in order, merge keys (<<) resolved; a key that stands twice is a problem."""
+def entries(node: Any, shown: str, problems: list[Problem], above: tuple[Any, ...] = ()) -> list[Entry]:
+    """The entries of a mapping in order, merge keys (<<) resolved.
+
+    A key that stands twice is a problem, and so is a merge of a mapping into itself; `above`: the mappings that this
+    one is merged into.
+    """
     found: dict[str, Entry] = {}
     merged: dict[str, Entry] = {}
     for key, value in node.value:
         if key.tag == _MERGE:
             for source in value.value if isinstance(value, SequenceNode) else [value]:
-                if isinstance(source, MappingNode) and source is not node:
-                    for entry in entries(source, shown, []):
+                if any(source is target for target in (node, *above)):
+                    _once(Problem("<< merges a mapping into itself", where(key, shown)), problems)
+                elif isinstance(source, MappingNode):
+                    for entry in entries(source, shown, problems, (node, *above)):
                         merged.setdefault(entry.key, entry)
             continue
         name = str(key.value) if isinstance(key, ScalarNode) else repr(key.value)
         if name in found:
-            problems.append(Problem(f"{name} stands twice, first at {found[name].where}", where(key, shown)))
+            what = f"{name} stands twice, first at {found[name].where}"
+            _once(Problem(what, where(key, shown)), problems)
             continue
         found[name] = Entry(name, where(key, shown), value)
     return [*found.values(), *(entry for name, entry in merged.items() if name not in found)]
+
+
+def _once(problem: Problem, problems: list[Problem]) -> None:
+    # A mapping is read where it stands and wherever it is merged.
+    if problem not in problems:
+        problems.append(problem)
 
 
 def setting(entry: Entry) -> Setting:

@@ -1,14 +1,25 @@
-"""Ansible's host patterns: app[01:03] is app01, app02 and app03."""
+"""Ansible's host patterns: app[01:03] is app01, app02 and app03; app[01:03]:2222 is the same with a port."""
 
 from __future__ import annotations
 
 import re
 import string
 
-from loadproof.plan.allowed import shown
+from loadproof.plan.allowed import is_ipv6, shown
 
 MOST_HOSTS = 4096  # one range may name so many; app[1:999999999] is a mistake
 _RANGE = re.compile(r"([^\[\]]*)\[([^\[\]]*)\](.*)")
+_NAME_AND_PORT = re.compile(r"((?:[^:\[\]]|\[[^\[\]]*\])+):([0-9]+)")
+_ADDRESS_AND_PORT = re.compile(r"\[(.+)\]:([0-9]+)")
+_ONE_RANGE = re.compile(r"\[[^\[\]]*\]")
+
+
+def split(key: str) -> tuple[str, str | None]:
+    """The pattern and the port of a host's key; brackets around an IPv6 address only set it off from its port."""
+    found = _ADDRESS_AND_PORT.fullmatch(key)
+    if found is None or not is_ipv6(_ONE_RANGE.sub("0", found[1])):
+        found = _NAME_AND_PORT.fullmatch(key)
+    return (found[1], found[2]) if found else (key, None)
 
 
 def expand(pattern: str) -> list[str]:

@@ -47,6 +47,14 @@ def test_a_plan_uses_what_an_earlier_probe_found(monkeypatch: pytest.MonkeyPatch
     assert "assumed" not in show.plan(made, files=False)
 
 
+def test_a_plan_for_more_servers_than_there_are_says_what_bench_says() -> None:
+    with pytest.raises(
+        BadInput, match=r"--servers: 3 servers asked, but .* made.yml has 1 host \(app1\)"
+    ) as caught:
+        preview.preview(experiment.from_flags({"servers": "3"}), HOSTS, ROOT)
+    assert "lab.up --app" in caught.value.next
+
+
 def test_what_hosts_said_is_made_safe_before_it_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     import tasks
 

@@ -29,8 +29,11 @@ def test_table_keeps_brackets_and_aligns_numbers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "said"), [(8.0, "8 s"), (90.0, "90 s"), (150.0, "2 min 30 s"), (600.0, "10 min")]
-)
+    ("value", "said"),
+    [(0.0, "0 s"), (0.8, "0.8 s"), (8.0, "8 s"), (20.0, "20 s"), (90.0, "90 s"), (110.000001, "110.000001 s"),
+     (139.7, "2 min 19.7 s"), (150.0, "2 min 30 s"), (179.9999999, "3 min"), (300.5, "5 min 0.5 s"), (600.0, "10 min"),
+     (3647.75, "60 min 47.75 s")],
+)  # fmt: skip
 def test_seconds(value: float, said: str) -> None:
     assert text.seconds(value) == said
 
@@ -49,6 +52,9 @@ def test_an_error_has_four_parts() -> None:
 def test_bad_input_lists_all_problems() -> None:
     error = BadInput([Problem("no such key", "a.yml:3"), Problem("port 0", "a.yml:9")])
     assert "error: a.yml:3: no such key\n       a.yml:9: port 0\nwhere: " in text.error(error)
+    assert text.error(error).endswith(
+        "\nkept:  nothing was touched\nnext:  correct that, then the same command again"
+    )
     assert error.exit_code == 64
 
 

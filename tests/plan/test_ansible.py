@@ -11,7 +11,7 @@ import pytest
 from filelock import FileLock
 
 from loadproof.plan import ansible, hosts
-from loadproof.plan.ranges import expand
+from loadproof.plan.ranges import expand, split
 from loadproof.plan.values import ROLES
 from tests.plan.inventories import ROOT
 
@@ -59,11 +59,14 @@ watch:
   children: {databases: }
 databases:
   hosts: db1
+routers:
+  hosts: {"[fe80::5]:2222": , "[fe80::[8:9]]:2222": , fe80::a: , "r[1:2]h[a:b]:2222": , "10.1.0.[1:3]:2222": {}}
 """
 LAYERS = """\
 all: {vars: {ansible_user: from_all}}
 app: {hosts: {a1: , a2: {ansible_user: own}, a3: }, vars: {ansible_user: from_app, ansible_port: 1}}
-proxy: {hosts: {p: }}
+first: {hosts: {p: }, vars: {ansible_port: 2, ansible_group_priority: -1}}
+proxy: {hosts: {p: }, vars: {ansible_port: 3, ansible_group_priority: 0}}
 load: {hosts: {l: }}
 """
 BESIDE = {
@@ -72,6 +75,25 @@ BESIDE = {
     "group_vars/load/one.yml": "ansible_port: 11\n",
     "group_vars/load/two.yaml": "ansible_port: 22\n",
     "host_vars/a3.yaml": "ansible_user: host_vars\nansible_port: 33\n",
+    "group_vars/app.yml": "hidden: by the file app\n",
+    "group_vars/load.yml": "hidden: by the folder load\n",
+    "group_vars/load/deeper/still/more.json": '{"deeper": 1}',
+    **{
+        f"{folder}/{name}": "passed_over: true\n"
+        for folder in ("group_vars/load", "host_vars/a1")
+        for name in (
+            ".git/config",
+            "old.bak/main.yml",
+            "a~/main.yml",
+            "b.yml/main.yml",
+            "one~",
+            "one.yml~",
+            ".x.yml",
+            "x.txt",
+        )
+    },
+    "host_vars/a1/main.yml": "ansible_port: 44\n",
+    "host_vars/a1.yaml": "hidden: by the folder a1\n",
 }
 
 
@@ -122,6 +144,24 @@ def test_both_readers_agree(tmp_path: Path, ansible_inventory: Path, case: str) 
     assert len(ours_read.hosts) >= 3
 
 
+def test_servers_come_in_the_order_of_list_hosts(tmp_path: Path, ansible_inventory: Path) -> None:
+    path = tmp_path / "hosts.yml"
+    path.write_text(
+        """\
+app:
+  children:
+    old: {children: {oldest: {hosts: {h5: , h1: }}, new: }, hosts: {h2: }}
+    new: {hosts: {h3: , h2: }}
+  hosts: {h4: }
+"""
+    )
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "LC_ALL": "C.UTF-8"}
+    words = [ansible_inventory.with_name("ansible"), "-i", path, "app", "--list-hosts"]
+    ran = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=120)
+    theirs = ran.stdout.split()[2:]  # "hosts (5):" stands first
+    assert list(ansible.read_yaml(path, []).groups["app"]) == theirs == ["h4", "h2", "h3", "h5", "h1"]
+
+
 def test_ini_is_read_through_ansible(tmp_path: Path, ansible_inventory: Path) -> None:
     path = tmp_path / "hosts"
     path.write_text(
@@ -149,6 +189,25 @@ def test_ini_is_read_through_ansible(tmp_path: Path, ansible_inventory: Path) ->
 )
 def test_ranges(pattern: str, names: list[str]) -> None:
     assert expand(pattern) == names
+
+
+@pytest.mark.parametrize(
+    ("key", "pattern", "port"),
+    [
+        ("a", "a", None),
+        ("a:22", "a", "22"),
+        ("10.0.0.[1:3]", "10.0.0.[1:3]", None),
+        ("10.0.0.[1:3]:2222", "10.0.0.[1:3]", "2222"),
+        ("[a:c]1:22", "[a:c]1", "22"),
+        ("fe80::5", "fe80::5", None),
+        ("[fe80::5]:2222", "fe80::5", "2222"),
+        ("[fe80::[5:9]]:2222", "fe80::[5:9]", "2222"),
+        ("[fe80::5]", "[fe80::5]", None),
+        ("a:b", "a:b", None),
+    ],
+)
+def test_keys_with_ports(key: str, pattern: str, port: str | None) -> None:
+    assert split(key) == (pattern, port)
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,9 @@ def test_all_problems_at_once_with_the_nearest_word() -> None:
         ({"hold": "30s", "duration": "10m"}, "--duration: --hold and --duration were both given; --duration replaces --hold"),
         ({"servers": "1,2"}, "--servers: '1,2' is no whole number from 1 to 1000"),
         ({"note": "gr\udcf6sse"}, "--note: 'gr\\udcf6sse' has control characters"),
+        ({"vusers": "5000"}, "--vusers: 5000 users are more than 4096, which nginx is set up for"),
+        ({"processes": "100", "threads": "100"},
+         "--processes and --threads: 10000 users are more than 4096, which nginx is set up for"),
         ({"vusers": "0"}, "--vusers: '0' is no whole number from 1 to 100000"),
         ({"cpu_limit": "5.5"}, "--cpu-limit: cpulimit reads whole percents only, 5.5 would silently become 5: "
                                "say a whole number, or --limiter quota"),

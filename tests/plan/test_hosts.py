@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from loadproof.errors import BadInput
-from loadproof.plan import hosts
+from loadproof.plan import hosts, known
 from tests.plan.inventories import FOUR, ROOT, inventory, rejected
 
 REST = "proxy: {hosts: {p: }}\nload: {hosts: {l: }}\n"
@@ -130,6 +130,52 @@ app:
     assert (found.host("b").ssh_user, found.host("b").ssh_host) == ("u", "b.example")
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("loadprof_address", "loadproof_address"),
+        ("loadprooof_address", "loadproof_address"),
+        ("loadproof-port", "loadproof_port"),
+        ("loadproofpython", "loadproof_python"),
+        ("anisble_port", "ansible_port"),
+        ("ansibel_ssh_host", "ansible_ssh_host"),
+        ("Ansible_user", "ansible_user"),
+        ("nsible_user", "ansible_user"),
+        ("ansible-ssh-private-key-file", "ansible_ssh_private_key_file"),
+    ],
+)
+def test_a_key_of_ours_with_a_slip_in_its_beginning(tmp_path: Path, name: str, meant: str) -> None:
+    problems = rejected(tmp_path, f"app: {{hosts: {{a: {{{name}: '1'}}}}}}\n{REST}")
+    assert problems == [f":1: there is no {name}; did you mean {meant}?"]
+
+
+FOREIGN = [
+    "host", "port", "user", "address", "python", "platform", "connection", "http_port", "app_port", "ssh_port",
+    "ssh_user", "ssh_host", "db_user", "listen_address", "bind-address", "my_ansible_user", "real_ansible_host",
+    "_ansible_port_", "old_ansible_port", "visible_host", "sensible_port", "loadbalancer_port", "loadproxy_address",
+    "loadprofile_port", "load_address", "proof_address", "ansibles", "anisble", "loadproof", "ANSIBLE_USER",
+    "ANSIBLE_HOST_KEY_CHECKING",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_foreign_names_are_nobodys_slip(name: str) -> None:
+    assert known.misspelt(name) == ""
+
+
+def test_what_is_no_group_and_not_ours_is_passed_over(tmp_path: Path) -> None:
+    text = "x-note: [1, 2]\ny: text\napp: {hosts: {a: }}\n" + REST
+    found = inventory(tmp_path, text)
+    assert found.notes == (
+        f"{tmp_path}/hosts.yml:1: x-note is no group and was passed over",
+        f"{tmp_path}/hosts.yml:2: y is no group and was passed over",
+    )
+    assert rejected(tmp_path, text, {"watch": "y"}) == [
+        ":2: group y is no mapping of vars, hosts, children",
+        ": group y has no hosts",
+    ]
+
+
 def test_known_variables_that_we_do_not_use_are_said(tmp_path: Path) -> None:
     found = inventory(tmp_path, "app: {hosts: {a: {ansible_password: x, ansible_become_user: y}}}\n" + REST)
     assert found.notes == (
@@ -233,6 +279,12 @@ def test_a_host_may_have_two_roles(tmp_path: Path) -> None:
          [":1: 'a[1:9999999999]' names more than 4096 hosts", ": group app has no hosts"]),
         ("app: {hosts: {a: }\n" + REST, [":2: this is no YAML: expected ',' or '}', but got '<scalar>'"]),
         ("- a\n", [":1: an inventory is a mapping of groups"]),
+        ("app: {hosts: {a: {x: " + "[" * 5000 + "]" * 5000 + "}}}\n" + REST, [": this is nested too deeply to be read"]),
+        ("app: {hosts: {a: &a {x: 1, <<: [&b {<<: *a}]}}}\n" + REST, [":1: << merges a mapping into itself"]),
+        ("app: {hosts: {a: &a {x: 1, <<: *a}, b: *a}}\n" + REST, [":1: << merges a mapping into itself"]),
+        ("app: {hosts: {a: }}\nwatch: [db1, db2]\n" + REST, [":2: group watch is no mapping of vars, hosts, children"]),
+        ("db: db1\nall: text\napp: {hosts: {a: }, children: {db: }}\n" + REST,
+         [":1: group db is no mapping of vars, hosts, children", ":2: group all is no mapping of vars, hosts, children"]),
         ("app:\n  hosts:\n    a: {ansible_hots: x, loadproof_adress: y, loadproof_user: z}\n" + REST,
          [":3: there is no ansible_hots; did you mean ansible_host?",
           ":3: there is no loadproof_adress; did you mean loadproof_address?",
@@ -250,6 +302,15 @@ def test_a_host_may_have_two_roles(tmp_path: Path) -> None:
         ("app: {hosts: {a: {ansible_host: h}, b: {ansible_host: h}}}\n" + REST,
          [":1: b and a are one machine: use one name, in two groups",
           ":1: b (app) and a (app) both serve h:8000: set loadproof_address or loadproof_port"]),
+        ("app: {hosts: {a: {ansible_host: h, ansible_port: 22, loadproof_address: x}, b: {ansible_host: h}}}\n" + REST,
+         [":1: b and a are one machine: use one name, in two groups"]),
+        ("app: {hosts: {a: {loadproof_address: 0.0.0.0}, b: {ansible_host: 224.0.0.1, loadproof_address: b}, 255.255.255.255: }}\n"
+         + REST,
+         [":1: loadproof_address: '0.0.0.0' is not the address of one machine",
+          ":1: ansible_host: '224.0.0.1' is not the address of one machine",
+          ":1: '255.255.255.255' is not the address of one machine"]),
+        ("app: {hosts: {a: {ansible_host: '::', loadproof_address: a}}}\n" + REST,
+         [":1: ansible_host: '::' is not the address of one machine"]),
         ("app: {hosts: {a: {ansible_host: 127.0.0.1, ansible_port: 2201}}}\n" + REST,
          [":1: traffic to a would go to 127.0.0.1, which is another machine on each host: set loadproof_address"]),
         ("app: {hosts: {a: {ansible_host: '::1'}, my_alias: }}\n" + REST,

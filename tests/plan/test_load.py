@@ -81,7 +81,7 @@ def test_all_problems_at_once() -> None:
         "--processes", "--threads", "--step", "--interval", "--timeout", "--duration",
     ]  # fmt: skip
     assert refused(processes=10, threads=1000) == [
-        "--vusers: 10000 users are more than 4096, which nginx is set up for"
+        "--processes and --threads: 10000 users are more than 4096, which nginx is set up for"
     ]
     assert refused(processes=1000, threads=1) == ["--processes: 1000 Locust workers are more than 512"]
     assert refused(processes=4, threads=1000, step=1)[0].startswith("--step: a ramp of more than 1000 steps")
