@@ -46,7 +46,7 @@ class SshSettings:
     identity_files: tuple[str, ...]
     identities_only: bool
     agent: bool
-    known_hosts: tuple[str, ...]
+    known_hosts: tuple[str, ...]  # the user's own first, /dev/null for none
     key_alias: str  # HostKeyAlias, or ""
     strict: str  # StrictHostKeyChecking as set; we are always strict
     connect_s: float
@@ -180,7 +180,7 @@ def parse(name: str, text: str, words: tuple[str, ...]) -> SshSettings:
         identity_files=files,
         identities_only=one("identitiesonly", "no") in ("yes", "true"),
         agent=found.get("identityagent", [""])[0] != "none" and bool(os.environ.get("SSH_AUTH_SOCK")),
-        known_hosts=(*paths(one("userknownhostsfile")), *paths(one("globalknownhostsfile"))),
+        known_hosts=(*paths(one("userknownhostsfile", os.devnull)), *paths(one("globalknownhostsfile"))),
         key_alias=one("hostkeyalias"),
         strict=one("stricthostkeychecking", "ask"),
         connect_s=float(timeout) if timeout.isdigit() and int(timeout) else CONNECT_S,

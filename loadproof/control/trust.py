@@ -12,7 +12,7 @@ from pathlib import Path
 
 import paramiko
 
-from loadproof.control import hostkeys, known_hosts, link, tokens
+from loadproof.control import hostkeys, known_hosts, link
 from loadproof.control.fleet import each, good
 from loadproof.control.sshconfig import SshSettings, hop, resolve
 from loadproof.control.trouble import trouble
@@ -80,7 +80,7 @@ def offer(settings: SshSettings, jumps: link.Jumps) -> OfferedKey:
     trusted = [line for line in policy.candidates if line.marker == ""]
     old = min(trusted, key=lambda line: line.kind != key.get_name(), default=None)
     known = "new" if problem else "known"
-    file = settings.known_hosts[0] if settings.known_hosts else tokens.at_home("~/.ssh/known_hosts")
+    file = settings.known_hosts[0]
     if "revoked" in problem:
         known = problem
     elif problem and old is not None:
@@ -150,7 +150,7 @@ def append(path: Path, line: str) -> None:
     """Add one line to a known_hosts file, made private when it is new; others may append at the same time."""
     if str(path) == os.devnull:
         raise Refused(
-            "UserKnownHostsFile is /dev/null: no key can be remembered",
+            "UserKnownHostsFile is none or /dev/null: no key can be remembered",
             where=f"this machine, {path}",
             kept="the keys that were added before",
             next="name a file in that ssh option, then inv trust",

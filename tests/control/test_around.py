@@ -57,8 +57,19 @@ def test_ansible_inventory_that_fails(tmp_path: Path, monkeypatch: pytest.Monkey
     program(tmp_path / "bin", script)
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     (tmp_path / "hosts.ini").write_text("[app]\n")
-    with pytest.raises(BadInput, match="ansible-inventory cannot read it"):
+    with pytest.raises(BadInput, match="ansible-inventory cannot read it") as caught:
         inventory.read(tmp_path / "hosts.ini")
+    assert caught.value.next == f"ansible-inventory -i {tmp_path}/hosts.ini --list"
+
+
+def test_ansible_inventory_that_never_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(tmp_path / "bin", "exec sleep 60")
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    monkeypatch.setattr(inventory, "WITHIN_S", 0.2)
+    (tmp_path / "hosts.ini").write_text("[app]\n")
+    with pytest.raises(BadInput, match="no answer in 0 s") as caught:
+        inventory.read(tmp_path / "hosts.ini")
+    assert caught.value.next == f"ansible-inventory -i {tmp_path}/hosts.ini --list"
 
 
 def test_no_ansible_inventory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,14 +296,15 @@ def test_trust_makes_the_file_and_its_folder_private(shared: Server, tmp_path: P
     assert target.parent.stat().st_mode & 0o777 == 0o700
 
 
-@pytest.mark.parametrize("target", ["/proc/nope/known_hosts", "/dev/null", "/dev/null/x", "/dev"])
+@pytest.mark.parametrize("target", ["/proc/nope/known_hosts", "/dev/null", "/dev/null/x", "/dev", "none"])
 def test_a_file_that_takes_no_key_is_named_in_four_parts(shared: Server, target: str) -> None:
     shared.know("nothing\n")
     offered, _ = trust.collect(Inventory("x", (shared.host(UserKnownHostsFile=target),)))
     with pytest.raises(LoadproofError) as caught:
         trust.remember(offered)
     error = caught.value
-    assert error.exit_code == 3 and target in error.what and target in error.where
+    path = "/dev/null" if target == "none" else target
+    assert error.exit_code == 3 and target in error.what and path in error.where
     assert error.kept and "UserKnownHostsFile" in error.next + error.what and "inv trust" in error.next
 
 
