@@ -76,3 +76,22 @@ def test_bad_input_lists_all_problems() -> None:
 )
 def test_the_next_command_can_be_typed(said: str, inventory: str, typed: str) -> None:
     assert text.command(said, inventory) == typed
+
+
+@pytest.mark.parametrize(
+    ("inventory", "typed"),
+    [
+        ("", "./inv trust --group app=web --yes"),
+        ("my.yml", "./inv trust -i my.yml --group app=web --yes"),
+    ],
+)
+def test_the_next_command_has_the_groups_too(inventory: str, typed: str) -> None:
+    assert text.command("inv trust --yes", inventory, "app=web") == typed
+    assert (
+        text.command("inv deploy -i x, or inv lab.up", inventory, "app=web")
+        == "./inv deploy -i x, or ./inv lab.up"
+    )
+    error = StepFailed("app1", "x", 1, "", next="inv trust --yes")
+    assert text.error(error, inventory, "app=web, load='x'").endswith(
+        """--group 'app=web, load='"'"'x'"'"'' --yes"""
+    )
