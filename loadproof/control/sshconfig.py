@@ -6,9 +6,11 @@ by OpenSSH itself, is the only source of settings. An option that cannot be hono
 
 from __future__ import annotations
 
+import functools
 import os
 import shlex
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from paramiko import Transport
@@ -147,26 +149,13 @@ def parse(name: str, text: str, words: tuple[str, ...]) -> SshSettings:
         value = found.get(key, [default])[0]
         return default if value == "none" else value
 
-    user, hostname, port = (
-        one("user", tokens.me().pw_name),
-        one("hostname", words[-1]),
-        int(one("port", "22")),
-    )
+    user, hostname = one("user", tokens.me().pw_name), one("hostname", words[-1])
+    port = int(one("port", "22"))
     known = tokens.values(words[-1], one("hostkeyalias"), hostname, user, port)
     problems = cannot_honour(name, found)
-
-    def expanded(option: str, value: str, allowed: str) -> str:
-        try:
-            return tokens.expand(value, known, allowed)
-        except ValueError as error:
-            what = f"ssh option {option} {value} cannot be honoured: {error}"
-            problems.append(Problem(what, f"host {name}"))
-            return value
-
-    jump = expanded("proxyjump", one("proxyjump"), tokens.WAY)
-    command = expanded("proxycommand", one("proxycommand"), tokens.WAY)
-    identities = [value for value in found.get("identityfile", []) if value != "none"]
-    files = tuple(expanded("identityfile", value, tokens.FILE) for value in identities)
+    replaced = functools.partial(without_tokens, found, known, problems, f"host {name}")
+    jump, command = replaced("proxyjump", tokens.WAY), replaced("proxycommand", tokens.WAY)
+    identities = replaced("identityfile", tokens.FILE)
     if problems:
         raise BadInput(
             problems, next="change that option for this host, in ~/.ssh/config or its inventory keys"
@@ -177,21 +166,35 @@ def parse(name: str, text: str, words: tuple[str, ...]) -> SshSettings:
         hostname=hostname,
         port=port,
         user=user,
-        identity_files=files,
+        identity_files=identities,
         identities_only=one("identitiesonly", "no") in ("yes", "true"),
         agent=found.get("identityagent", [""])[0] != "none" and bool(os.environ.get("SSH_AUTH_SOCK")),
         known_hosts=(*paths(one("userknownhostsfile", os.devnull)), *paths(one("globalknownhostsfile"))),
         key_alias=one("hostkeyalias"),
         strict=one("stricthostkeychecking", "ask"),
         connect_s=float(timeout) if timeout.isdigit() and int(timeout) else CONNECT_S,
-        jumps=tuple(part.strip() for part in jump.split(",") if part.strip()),
-        proxy_command=command,
+        jumps=tuple(part.strip() for part in ",".join(jump).split(",") if part.strip()),
+        proxy_command="".join(command),
         family=one("addressfamily", "any"),
         bind_address=one("bindaddress"),
         compression=one("compression", "no") in ("yes", "true"),
         disabled=tuple(disabled(found).items()),
         words=words,
     )
+
+
+def without_tokens(
+    found: dict[str, list[str]], known: Mapping[str, str], problems: list[Problem], where: str, option: str,
+    allowed: str,
+) -> tuple[str, ...]:  # fmt: skip
+    """The values of an option with all their tokens replaced; one more problem for each where that cannot be done."""
+    values: list[str] = []
+    for value in found.get(option, []):
+        try:
+            values += [tokens.expand(value, known, allowed)] if value not in ("", "none") else []
+        except ValueError as error:
+            problems.append(Problem(f"ssh option {option} {value} cannot be honoured: {error}", where))
+    return tuple(values)
 
 
 def paths(text: str) -> tuple[str, ...]:

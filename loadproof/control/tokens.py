@@ -11,7 +11,8 @@ from collections.abc import Mapping
 # %C is no token of ours: what it is a hash of differs between versions of OpenSSH.
 FILE = "dhikLlnpru"  # those that IdentityFile may have
 WAY = "hnpr"  # those that ProxyCommand and ProxyJump may have
-_TOKEN = re.compile(r"%(.?)|\$\{([^}]*)(\}?)", re.DOTALL)
+_TOKEN = re.compile(r"%(.?)", re.DOTALL)
+_TOKEN_OR_NAME = re.compile(r"%(.?)|\$\{([^}]*)\}?", re.DOTALL)
 
 
 def me() -> pwd.struct_passwd:
@@ -50,17 +51,15 @@ def expand(value: str, known: Mapping[str, str], allowed: str) -> str:
     """
 
     def replaced(found: re.Match[str]) -> str:
-        token, name, end = found.groups()
-        if token is None and allowed == WAY:
-            return found[0]
-        if token is None:
-            if not end or name not in os.environ:
-                raise ValueError(f"there is no {found[0]} here")
-            return os.environ[name]
+        text, token = found[0], found[1]
+        if token is None and text.endswith("}") and found[2] in os.environ:
+            return os.environ[found[2]]
         if token == "%":
             return "%"
         if not token or token not in allowed:
-            raise ValueError(f"no token {found[0]} is known here")
+            raise ValueError(f"{text} stands for nothing here")
         return known[token]
 
-    return _TOKEN.sub(replaced, at_home(value) if allowed == FILE else value)
+    if allowed == FILE:
+        return _TOKEN_OR_NAME.sub(replaced, at_home(value))
+    return _TOKEN.sub(replaced, value)
