@@ -11,7 +11,7 @@ import shlex
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,8 @@ from invoke.main import program
 from invoke.tasks import task
 
 if TYPE_CHECKING:
+    from invoke.parser.context import ParserContext
+
     from loadproof.campaign.bench import Watcher as WatcherType
     from loadproof.control.conduct import Live
     from loadproof.plan.values import Inventory, TrialPlan
@@ -57,25 +59,25 @@ INVENTORY_HELP = {
     "group": "map a group of ours to one of yours: app=web,load=generators",
 }
 LOAD_HELP = {
-    "servers": "how many app hosts serve, the first ones of the group",
-    "vusers": "virtual users, turned into processes x threads by nGrinder's rule",
+    "servers": "how many app hosts serve, the first ones of the group (default 1; deploy: all)",
+    "vusers": "virtual users, turned into processes x threads by nGrinder's rule (default 100)",
     "processes": "Locust workers, instead of --vusers",
     "threads": "users in each worker, instead of --vusers",
-    "ramp": "what a step adds to: users, thread (of each process) or process",
-    "initial": "users of the first step",
-    "step": "users added at each step",
-    "interval": "time between steps: 5s",
-    "settle": "time after the last step before the window begins: 5s",
-    "hold": "length of the window: 30s",
-    "duration": "length of the whole load, instead of --hold: 10m",
-    "think": "time a user waits between requests: 150ms",
-    "timeout": "one deadline over connect, send and the whole answer: 10s",
-    "cpu_limit": "percent of one CPU for each server's app",
-    "limiter": "cpulimit, quota or none",
-    "variant": "of the app: plain, local, local_async, global, global_async",
-    "scenario": "what the users do",
-    "rows": "rows of the data file",
-    "name": "name of the run",
+    "ramp": "what a step adds to: users, thread (of each process) or process (default users)",
+    "initial": "users of the first step (default: as step)",
+    "step": "users added at each step (default: an eleventh of all)",
+    "interval": "time between steps (default 5s)",
+    "settle": "time after the last step before the window begins (default 5s)",
+    "hold": "length of the window (default 30s)",
+    "duration": "length of the whole load, instead of --hold: 10m, for example",
+    "think": "time a user waits between requests: 150ms, for example (default 0)",
+    "timeout": "one deadline over connect, send and the whole answer (default 10s)",
+    "cpu_limit": "percent of one CPU for each server's app (default 5)",
+    "limiter": "cpulimit, quota or none (default cpulimit)",
+    "variant": "of the app: plain, local, local_async, global, global_async (default plain)",
+    "scenario": "what the users do (default items)",
+    "rows": "rows of the data file (default 10000)",
+    "name": "name of the run (default bench)",
     "note": "a remark that stays with the run",
 }
 
@@ -88,6 +90,20 @@ def say(text: str = "") -> None:
         print(escape(text), file=sys.stderr, flush=True)
     except OSError:  # nobody reads it any more (`| head`, a closed terminal): what is being done goes on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
+def give(text: str) -> None:
+    """Data goes to stdout. Raises LocalDisk where that takes no more; whoever reads it may have seen enough."""
+    from loadproof.runfolder import disk
+
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        # the interpreter must not try again at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno in (errno.EPIPE, errno.EIO):  # `| head`: end as other programs do, without a word
+            raise Exit(code=141) from None
+        raise disk.output_trouble(error) from error
 
 
 def word(**options: Any) -> Callable[[Callable[..., None]], Any]:
@@ -108,22 +124,16 @@ def word(**options: Any) -> Callable[[Callable[..., None]], Any]:
                     # data and talk keep their order where both go into one file; what that cannot spell is escaped
                     stream.reconfigure(line_buffering=True, errors="backslashreplace")
             try:
+                refuse_unclear(getattr(program, "tasks", ()))
                 with signals.ending(named):
                     function(*args, **kwargs)
             except LoadproofError as error:
-                say(text.error(error, kwargs.get("inventory") or kwargs.get("i") or ""))
+                inventory = kwargs.get("inventory") or kwargs.get("i") or ""
+                say(text.error(error, inventory, kwargs.get("group") or ""))
                 raise Exit(code=error.exit_code) from error
             except (Exit, SystemExit):
                 raise
             except Exception as error:
-                if (
-                    isinstance(error, OSError)
-                    and error.errno in (errno.EPIPE, errno.EIO)
-                    and not error.filename
-                ):
-                    # whoever read our output has seen enough (`| head`): end as other programs do, without a word
-                    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                    raise Exit(code=141) from None
                 if problem := disk.trouble(error):
                     say(text.error(problem))
                     raise Exit(code=problem.exit_code) from error
@@ -146,9 +156,47 @@ def flags(values: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def refuse_unclear(words: Iterable[ParserContext]) -> None:
+    """Raises BadInput for a flag with nothing behind it, which would mean its default, and for two inventories."""
+    from loadproof.errors import BadInput, Problem
+
+    problems: list[Problem] = []
+    for one in words:
+        for argument in one.args.values():
+            values = argument.value if argument.kind is list else [argument.value]
+            if argument.got_value and any(isinstance(value, str) and not value.strip() for value in values):
+                flag = "-i" if argument.name == "i" else f"--{argument.name}"
+                problems.append(Problem("an empty value (of an unset variable?)", flag))
+        if all(name in one.args and one.args[name].got_value for name in ("i", "inventory")):
+            problems.append(Problem("two inventories: the one is as good as the other", "-i, --inventory"))
+    if problems:
+        raise BadInput(problems, next="leave the flag out, or give it a value, once; then the same command")
+
+
+def listed(flag: str, text: str) -> tuple[str, ...]:
+    """What stands between commas; nothing when the flag was not given. Raises BadInput where nothing stands."""
+    from loadproof.errors import BadInput, Problem
+
+    found = tuple(part.strip() for part in text.split(",")) if text else ()
+    if not all(found):
+        problem = Problem(f"{text!r}: nothing stands beside a comma", flag)
+        raise BadInput([problem], next=f"{flag} without that comma, or with what belongs there")
+    return found
+
+
 def groups(text: str) -> dict[str, str]:
-    """--group app=web,load=generators as a mapping; a word without = is left for the reader to reject."""
-    return {ours: theirs for ours, _, theirs in (part.partition("=") for part in text.split(",") if part)}
+    """--group app=web,load=generators as a mapping; a word without = is left for the reader to reject.
+
+    Raises BadInput for a group of ours that is mapped twice.
+    """
+    from loadproof.errors import BadInput, Problem
+
+    pairs = [part.partition("=") for part in listed("--group", text)]
+    names = [ours.strip() for ours, _, _ in pairs]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        problem = Problem(f"{text!r} maps {', '.join(twice)} twice", "--group")
+        raise BadInput([problem], next="--group with one of yours for each of ours")
+    return {ours.strip(): theirs.strip() for ours, _, theirs in pairs}
 
 
 def command_line() -> list[str]:
@@ -200,14 +248,14 @@ def open_inventory(
     return known
 
 
-def all_answered(answers: Mapping[str, Any], inventory: str) -> None:
+def all_answered(answers: Mapping[str, Any], inventory: str, group: str) -> None:
     """Ends with the error of every host that did not do what it was asked, if there is one."""
     from loadproof.console import text
     from loadproof.errors import LoadproofError
 
     errors = [answer for answer in answers.values() if isinstance(answer, LoadproofError)]
     for error in errors:
-        say(text.error(error, inventory))
+        say(text.error(error, inventory, group))
     if errors:
         raise Exit(code=errors[0].exit_code)
 
@@ -294,9 +342,9 @@ def finish(results: Mapping[str, Any], report: Path, as_json: bool) -> None:
     from loadproof.console import summary
 
     if as_json:
-        print(json.dumps(results, indent=2))
+        give(json.dumps(results, indent=2))
     else:
-        print(summary.summary(results))
+        give(summary.summary(results))
     say(f"\nreport: {report}")
 
 
@@ -351,23 +399,24 @@ def deploy(
     from loadproof.plan import experiment
 
     asked = experiment.deployment(flags({"servers": servers, "variant": variant, "rows": rows}))
-    only = tuple(name for name in hosts.split(",") if name)
+    only = listed("--hosts", hosts)
     known = open_inventory(
         inventory or i, group, bring_up=True, planned=lambda lab: deploys.possible(asked, lab, only)
     )
     outcomes = deploys.run(asked, known, ROOT, check, only, packages_from, diff)
     if check or diff:
-        print(show.details(outcomes, diff))
-    print(show.recap(outcomes, check))
+        give(show.details(outcomes, diff))
+    give(show.recap(outcomes, check))
     problems = deploys.causes(outcomes)
     for problem in problems:
-        say(text.error(problem, inventory or i))
+        say(text.error(problem, inventory or i, group))
     if problems:
         raise Exit(code=problems[0].exit_code)
     if check:
-        say(text.command("nothing was touched; next: inv deploy", inventory or i))
+        then = "nothing was touched; next: inv deploy"
     else:
-        say(text.command(f"next: inv bench --servers {min(2, len(known.group('app')))}", inventory or i))
+        then = f"next: inv bench --servers {min(2, len(known.group('app')))}"
+    say(text.command(then, inventory or i, group))
 
 
 @word(help={**INVENTORY_HELP, **LOAD_HELP})
@@ -453,7 +502,7 @@ def runs(context: Context) -> None:
     from loadproof.campaign import state
     from loadproof.console import summary
 
-    print(summary.runs(state.listing(RESULTS)))
+    give(summary.runs(state.listing(RESULTS)))
 
 
 @word(help=INVENTORY_HELP)
@@ -463,8 +512,8 @@ def status(context: Context, inventory: str = "", i: str = "", group: str = "") 
     from loadproof.console import hosts as show
 
     answers = fleet.facts(open_inventory(inventory or i, group))
-    print(show.status(answers))
-    all_answered(answers, inventory or i)
+    give(show.status(answers))
+    all_answered(answers, inventory or i, group)
 
 
 @word(help={**INVENTORY_HELP, "hosts": "only these hosts, comma separated"})
@@ -472,9 +521,9 @@ def facts(context: Context, inventory: str = "", i: str = "", group: str = "", h
     """Print what each host says of itself, as JSON."""
     from loadproof.campaign import hosts as fleet
 
-    only = tuple(name for name in hosts.split(",") if name)
+    only = listed("--hosts", hosts)
     found = fleet.facts(open_inventory(inventory or i, group), only)
-    print(
+    give(
         json.dumps(
             {
                 name: value if isinstance(value, dict) else {"error": value.what}
@@ -483,7 +532,7 @@ def facts(context: Context, inventory: str = "", i: str = "", group: str = "", h
             indent=2,
         )
     )
-    all_answered(found, inventory or i)
+    all_answered(found, inventory or i, group)
 
 
 @word(help={**INVENTORY_HELP, **LOAD_HELP, "files": "print the rendered files too"})
@@ -532,7 +581,7 @@ def plan(
     known = inventories.read(path, groups(group), traffic=True)
     for sentence in known.notes:
         say(f"note: {sentence}")
-    print(show.plan(preview.preview(asked, known, ROOT), files))
+    give(show.plan(preview.preview(asked, known, ROOT), files))
 
 
 @word(help={"run": RUN_HELP["run"]})
@@ -556,8 +605,8 @@ def stop(context: Context, inventory: str = "", i: str = "", group: str = "") ->
     from loadproof.console import hosts as show
 
     answers = fleet.stop(open_inventory(inventory or i, group))
-    print(show.done(answers))
-    all_answered(answers, inventory or i)
+    give(show.done(answers))
+    all_answered(answers, inventory or i, group)
 
 
 @word(
@@ -581,29 +630,36 @@ def clean(
 
     known = open_inventory(inventory or i, group)
     answers = fleet.clean(known, RESULTS, packages, discard)
-    print(show.done(answers))
-    all_answered(answers, inventory or i)
+    give(show.done(answers))
+    all_answered(answers, inventory or i, group)
 
 
 @word(help={**INVENTORY_HELP, "yes": "do not ask"})
 def trust(context: Context, inventory: str = "", i: str = "", group: str = "", yes: bool = False) -> None:
     """Show the ssh host keys of all hosts and, after a yes, remember them."""
     from loadproof.console import hosts as show
+    from loadproof.console import text
     from loadproof.control import trust as trusting
     from loadproof.errors import Refused
 
     known = open_inventory(inventory or i, group)
-    found, silent = trusting.collect(known)
-    print(show.keys(found))
-    if not yes and not sys.stdin.isatty():
-        raise Refused(
-            "nobody is here to look at the fingerprints", kept="nothing was touched", next="./inv trust --yes"
+    found, failed = trusting.collect(known)
+    give(show.keys(found))
+    failed |= trusting.refused(found)
+    new = [key.host for key in found if key.known == "new"]
+    if new and not yes and not sys.stdin.isatty():
+        failed[""] = Refused(
+            "nobody is here to look at the fingerprints",
+            where=f"host {', '.join(new)}",
+            kept="nothing was touched",
+            next="inv trust --yes",
         )
-    if found and not yes and not agreed("Are these the keys of your hosts?", by_default=False):
+        all_answered(failed, inventory or i, group)
+    if new and not yes and not agreed("Are these the keys of your hosts?", by_default=False):
         raise Exit("nothing was touched", code=4)
     for line in trusting.remember(found):
-        say(line)
-    all_answered(silent, inventory or i)
+        say(text.command(line, inventory or i, group))
+    all_answered(failed, inventory or i, group)
 
 
 @word(help=INVENTORY_HELP)
@@ -613,7 +669,7 @@ def doctor(context: Context, inventory: str = "", i: str = "", group: str = "") 
     from loadproof.console import hosts as show
 
     findings = fleet.doctor(open_inventory(inventory or i, group))
-    print(show.findings(findings))
+    give(show.findings(findings, inventory or i, group))
     if any(not finding.ok for finding in findings):
         raise Exit(code=3)
 
@@ -627,11 +683,13 @@ def lab_up_word(context: Context, app: str = "", load: str = "") -> None:
 def number(flag: str, text: str) -> int | None:
     """A count from a flag; None when it was not given."""
     from loadproof.errors import BadInput, Problem
+    from loadproof.plan import allowed
 
     if not text:
         return None
-    if not text.isdigit() or int(text) < 1:
-        raise BadInput([Problem(f"{text!r} is no number of hosts", flag)])
+    if not (text.isascii() and text.isdecimal() and len(text) < 10) or int(text) < 1:
+        problem = Problem(f"{allowed.shown(text)} is no number of hosts", flag)
+        raise BadInput([problem], next=f"{flag} with a whole number from 1")
     return int(text)
 
 
@@ -642,7 +700,7 @@ def lab_status(context: Context) -> None:
     from loadproof.console import hosts as show
 
     state = lab.status()
-    print(show.lab(state))
+    give(show.lab(state))
     raise Exit(code=0 if state.up else 3)
 
 

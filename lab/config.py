@@ -16,6 +16,7 @@ from loadproof.errors import BadInput, Problem, Refused
 LabRole = Literal["app", "proxy", "load"]
 
 NET = "198.18.77.0/24"  # RFC 2544 sets 198.18.0.0/15 aside for benchmark networks
+ANOTHER_NET = f"set LOADPROOF_LAB_NET to a network like {NET}, or leave it out"
 BRIDGE = "lp-br0"
 PREFIX = "lp-"
 OWNER = "/run/loadproof-lab.json"
@@ -82,7 +83,7 @@ class LabConfig:
                 Problem("a path with ',' or ':' cannot be a layer of an overlay", str(self.state))
             )
         if problems:
-            raise BadInput(problems)
+            raise BadInput(problems, next="name another one, or leave it out; a clone may be moved")
 
     @property
     def hosts(self) -> Path:
@@ -168,9 +169,11 @@ def parse_net(text: str) -> IPv4Network:
     try:
         net = IPv4Network(text)
     except ValueError as error:
-        raise BadInput([Problem(f"not a network: {error}", where="LOADPROOF_LAB_NET")]) from error
+        problem = Problem(f"not a network: {error}", where="LOADPROOF_LAB_NET")
+        raise BadInput([problem], next=ANOTHER_NET) from error
     if net.prefixlen > 24:
-        raise BadInput([Problem(f"{net} is too small: at least a /24", where="LOADPROOF_LAB_NET")])
+        problem = Problem(f"{net} is too small: at least a /24", where="LOADPROOF_LAB_NET")
+        raise BadInput([problem], next=ANOTHER_NET)
     return net
 
 
@@ -210,7 +213,7 @@ def refuse_counts(counts: Mapping[LabRole, int], have: Mapping[LabRole, tuple[La
         if not 1 <= count <= limits[role]
     ]
     if problems:
-        raise BadInput(problems)
+        raise BadInput(problems, next=f"inv lab.up --app {DEFAULT_APP} --load {DEFAULT_LOAD}, for example")
     for role, count in counts.items():
         if count < len(have[role]):
             last = have[role][-1].name

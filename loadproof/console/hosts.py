@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from loadproof.console.text import escape, table
+from loadproof.console.text import command, escape, table
 from loadproof.errors import LoadproofError
 from loadproof.plan.blockers import RUNNING, holder
 
@@ -85,15 +85,18 @@ def first_line(text: str) -> str:
     return text.splitlines()[0] if text else ""
 
 
-def findings(rows: Iterable[Finding]) -> str:
-    """The doctor's findings; a remedy follows each that is not well."""
+def findings(rows: Iterable[Finding], inventory: str = "", group: str = "") -> str:
+    """The doctor's findings; a remedy follows each that is not well, with what was given with -i and --group."""
     lines = [
         table(
             ("host", "asked", "", "said"),
             [(row.host, row.asked, "ok" if row.ok else "NOT OK", row.said) for row in rows],
         )
     ]
-    lines += [f"{escape(row.host)}: {escape(row.remedy)}" for row in rows if not row.ok and row.remedy]
+    remedies = [
+        (row.host, command(row.remedy, inventory, group)) for row in rows if not row.ok and row.remedy
+    ]
+    lines += [f"{escape(host)}: {escape(remedy)}" for host, remedy in remedies]
     return "\n".join(lines)
 
 

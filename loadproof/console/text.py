@@ -74,25 +74,31 @@ def seconds(value: float) -> str:
     return f"{minutes:.0f} min" if said == "0" else f"{minutes:.0f} min {said} s"
 
 
-def error(problem: LoadproofError, inventory: str = "") -> str:
+def error(problem: LoadproofError, inventory: str = "", group: str = "") -> str:
     """What happened, where, what was kept, the next command; further lines of a part stand under its first.
 
-    `inventory`: the one that was named with -i, if any; the next command names it too.
+    `inventory` and `group`: what was given with -i and --group, if anything; the next command has them too.
     """
-    parts = (("error", problem.what), ("where", problem.where), ("kept", problem.kept))
-    lines = [_part(name, text) for name, text in (*parts, ("next", command(problem.next, inventory))) if text]
-    return "\n".join(lines)
+    parts = (
+        ("error", problem.what),
+        ("where", problem.where),
+        ("kept", problem.kept),
+        ("next", command(problem.next, inventory, group)),
+    )
+    return "\n".join(_part(name, text) for name, text in parts if text)
 
 
 def _part(name: str, text: str) -> str:
     return f"{name + ':':<6} " + escape(text).strip("\n").replace("\n", "\n       ")
 
 
-def command(text: str, inventory: str = "") -> str:
+def command(text: str, inventory: str = "", group: str = "") -> str:
     """A next command as it can be typed in a clone: ./inv before each word, and the inventory where it takes one."""
+    hosts = f" -i {shlex.quote(inventory)}" if inventory else ""
+    hosts += f" --group {shlex.quote(group)}" if group else ""
 
     def typed(found: re.Match[str]) -> str:
-        takes = inventory and found[1] in _WITH_INVENTORY and not found[2]
-        return f"./inv {found[1]}" + (f" -i {shlex.quote(inventory)}" if takes else found[2] or "")
+        named = found[2] or (hosts if found[1] in _WITH_INVENTORY else "")
+        return f"./inv {found[1]}{named}"
 
     return _WORD.sub(typed, text)

@@ -25,6 +25,11 @@ class KnownHostsPolicy(paramiko.MissingHostKeyPolicy):
     def __init__(self, name: str, candidates: tuple[known_hosts.Known, ...]) -> None:
         self.name, self.candidates = name, candidates
 
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of keys that are trusted."""
+        return frozenset(line.kind for line in self.candidates if line.marker == "")
+
     def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
         """Raise HostKeyRefused unless the key is known."""
         what = known_hosts.host_key_problem(self.name, self.candidates, key.get_name(), key.asbytes())
@@ -32,16 +37,15 @@ class KnownHostsPolicy(paramiko.MissingHostKeyPolicy):
             raise HostKeyRefused(what, key.get_name(), key.asbytes())
 
 
-def host_key_policy(settings: SshSettings) -> tuple[tuple[known_hosts.Known, ...], KnownHostsPolicy]:
-    """The lines of known_hosts that speak of the host, and the policy that holds a key against them."""
+def host_key_policy(settings: SshSettings) -> KnownHostsPolicy:
+    """The policy that holds a key against the lines of known_hosts that speak of the host."""
     known = known_hosts.read(settings.known_hosts)
     name = key_name(settings)
     candidates = known_hosts.about(known, name)
     if not candidates and settings.port != 22 and not settings.key_alias:
         # as OpenSSH: a key known for the host without its port is good, but another one is merely unknown
-        plain = known_hosts.about(known, settings.hostname)
-        return plain, KnownHostsPolicy(name, plain)
-    return candidates, KnownHostsPolicy(name, candidates)
+        return KnownHostsPolicy(name, known_hosts.about(known, settings.hostname))
+    return KnownHostsPolicy(name, candidates)
 
 
 def key_name(settings: SshSettings) -> str:
@@ -49,14 +53,17 @@ def key_name(settings: SshSettings) -> str:
     return settings.key_alias or known_hosts.name_of(settings.hostname, settings.port)
 
 
-def preferring(kinds: set[str]) -> Callable[..., paramiko.Transport]:
-    """Make transports that ask for a host key of a kind we know, where the server has several."""
-    algorithms = {"rsa-sha2-512", "rsa-sha2-256"} | kinds if "ssh-rsa" in kinds else kinds
+def transports(settings: SshSettings, policy: KnownHostsPolicy) -> Callable[..., paramiko.Transport]:
+    """Make transports that use the algorithms of the settings, and ask for a host key of a kind we know, where the
+    server has several."""
+    kinds = policy.kinds
+    known = kinds | {"rsa-sha2-512", "rsa-sha2-256"} if "ssh-rsa" in kinds else kinds
+    disabled = {kind: list(names) for kind, names in settings.disabled}
 
     def make(sock: Any, **options: Any) -> paramiko.Transport:
-        transport = paramiko.Transport(sock, **options)
+        transport = paramiko.Transport(sock, **options | {"disabled_algorithms": disabled})
         security = transport.get_security_options()
-        security.key_types = sorted(security.key_types, key=lambda kind: kind not in algorithms)
+        security.key_types = sorted(security.key_types, key=lambda kind: kind not in known)
         return transport
 
     return make

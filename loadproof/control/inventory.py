@@ -12,6 +12,7 @@ from pathlib import Path
 from loadproof.control import sshconfig
 from loadproof.errors import BadInput, LoadproofError, Problem
 from loadproof.plan import allowed, hosts
+from loadproof.plan.shell import quote
 from loadproof.plan.values import Host, Inventory
 
 WITHIN_S = 120.0  # a plugin may ask a cloud
@@ -83,9 +84,11 @@ def _ipv4(name: str) -> str:
 
 def listing(path: Path) -> str:
     """What `ansible-inventory -i PATH --list` prints. Raises BadInput when it is not there, or fails."""
+    words = ["ansible-inventory", "-i", str(path), "--list"]
+    by_hand = quote(*words)
     try:
         ran = subprocess.run(
-            ["ansible-inventory", "-i", str(path), "--list"],
+            words,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -99,12 +102,11 @@ def listing(path: Path) -> str:
         )
         raise BadInput([problem], next="install ansible-core, or write the inventory as YAML") from None
     except subprocess.TimeoutExpired:
-        raise BadInput(
-            [Problem(f"ansible-inventory gave no answer in {WITHIN_S:.0f} s", str(path))]
-        ) from None
+        problem = Problem(f"ansible-inventory gave no answer in {WITHIN_S:.0f} s", str(path))
+        raise BadInput([problem], next=by_hand) from None
     # an inventory that cannot be parsed is a warning to Ansible, and an empty answer
     broken = "Unable to parse" in ran.stderr or "No inventory was parsed" in ran.stderr
     if ran.returncode or broken:
         said = ran.stderr.strip() or f"exit {ran.returncode}"
-        raise BadInput([Problem(f"ansible-inventory cannot read it: {said}", str(path))])
+        raise BadInput([Problem(f"ansible-inventory cannot read it: {said}", str(path))], next=by_hand)
     return ran.stdout

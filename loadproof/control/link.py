@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
 
 import paramiko
 from fabric import Config, Connection
 
-from loadproof.control.hostkeys import HostKeyRefused, host_key_policy, preferring
+from loadproof.control.hostkeys import HostKeyRefused, host_key_policy, transports
+from loadproof.control.proxy import ProxySocket
 from loadproof.control.sshconfig import SshSettings, hop
 from loadproof.control.trouble import trouble
 from loadproof.errors import LoadproofError
 
 PING = "keepalive@openssh.com"
+
+# What a connection says of its end comes to the person as an error of ours, once.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
+logging.getLogger("paramiko").propagate = False
+
+
+Stream = socket.socket | paramiko.Channel
 
 
 class Jumps:
@@ -39,9 +46,8 @@ class Jumps:
             held = self._open.get(key)
             if held is not None and held[0].is_connected:
                 return held[0]
-            settings = hop(name, hops[-1], config_args)
-            before = settings.jumps if len(hops) == 1 else hops[:-1]
-            connection = open_connection(settings.alias, settings, self, before)
+            settings = hop(name, hops, config_args)
+            connection = open_connection(settings.alias, settings, self)
             watchdog = Watchdog(connection.transport, settings.connect_s)
             watchdog.always()
             self._open[key] = (connection, watchdog)
@@ -122,21 +128,18 @@ class Watchdog:
         self._transport.close()
 
 
-def open_connection(
-    name: str, settings: SshSettings, jumps: Jumps, through: tuple[str, ...] | None = None
-) -> Connection:
+def open_connection(name: str, settings: SshSettings, jumps: Jumps) -> Connection:
     """Connect and log in. Raises HostUnreachable (ConnectionDropped when it may pass by itself)."""
-    through = settings.jumps if through is None else through
     deadline = time.monotonic() + settings.connect_s
     connection = Connection(
         settings.hostname, user=settings.user, port=settings.port, gateway=False, forward_agent=False,
         config=Config(lazy=True, ssh_config=paramiko.SSHConfig()), connect_timeout=int(settings.connect_s),
     )  # fmt: skip
-    sock: Any = None
-    candidates, policy = host_key_policy(settings)
+    sock: Stream | None = None
+    policy = host_key_policy(settings)
     connection.client.set_missing_host_key_policy(policy)
     try:
-        sock = open_socket(name, settings, jumps, through)
+        sock = open_socket(settings, jumps)
         left = max(1.0, deadline - time.monotonic())
         connection.connect_kwargs = {
             "sock": sock,
@@ -147,8 +150,7 @@ def open_connection(
             "banner_timeout": left,
             "auth_timeout": settings.connect_s,
             "channel_timeout": settings.connect_s,
-            "disabled_algorithms": {kind: list(names) for kind, names in settings.disabled},
-            "transport_factory": preferring({entry.kind for entry in candidates}),
+            "transport_factory": transports(settings, policy),
         }
         connection.open()
     except BaseException as error:
@@ -158,11 +160,15 @@ def open_connection(
             sock.close()
         if isinstance(error, LoadproofError) or not isinstance(error, Exception):
             raise
-        if not isinstance(error, (HostKeyRefused, paramiko.AuthenticationException)):
-            # paramiko calls a peer that says nothing by several names
-            error = TimeoutError() if time.monotonic() >= deadline - 0.1 else error
-        raise trouble(name, settings, error) from None
+        raise trouble(name, settings, named(error, deadline), proxy_end(sock)) from None
     return connection
+
+
+def named(error: Exception, deadline: float) -> Exception:
+    """A TimeoutError from the deadline (time.monotonic()) on: paramiko calls a peer that says nothing by several names."""
+    if isinstance(error, (HostKeyRefused, paramiko.AuthenticationException)):
+        return error
+    return TimeoutError() if time.monotonic() >= deadline - 0.1 else error
 
 
 def has_plain_key(settings: SshSettings) -> bool:
@@ -174,27 +180,20 @@ def has_plain_key(settings: SshSettings) -> bool:
     return False
 
 
-def open_socket(name: str, settings: SshSettings, jumps: Jumps, through: tuple[str, ...]) -> Any:
+def open_socket(settings: SshSettings, jumps: Jumps) -> Stream:
     """The byte stream to the host's sshd: through jump hosts, a ProxyCommand, or TCP."""
-    if through:
-        jump = jumps.through(name, through, settings.config_args)
-        return jump.transport.open_channel(
+    if settings.jumps:
+        jump = jumps.through(settings.alias, settings.jumps, settings.config_args)
+        channel: paramiko.Channel = jump.transport.open_channel(
             "direct-tcpip", (settings.hostname, settings.port), ("", 0), timeout=settings.connect_s
         )
-    if settings.proxy_command:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            process = subprocess.Popen(
-                ["/bin/sh", "-c", f"exec {settings.proxy_command}"],
-                stdin=theirs.fileno(),
-                stdout=theirs.fileno(),
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        # it ends when its input does; somebody must ask for its exit code
-        threading.Thread(target=process.wait, name="ssh proxy command", daemon=True).start()
-        return ours
-    return open_tcp(settings)
+        return channel
+    return ProxySocket(settings.proxy_command) if settings.proxy_command else open_tcp(settings)
+
+
+def proxy_end(stream: Stream | None) -> str:
+    """What became of the ProxyCommand behind a stream, "" where there is none."""
+    return stream.end() if isinstance(stream, ProxySocket) else ""
 
 
 def open_tcp(settings: SshSettings) -> socket.socket:

@@ -102,7 +102,7 @@ def declared(host: Host) -> Platform:
     glibc = library.split(".") if library else ["2", "28"]
     if not (python.startswith("cp") and major.isdigit() and minor.isdigit() and machine and len(glibc) == 2):
         problem = Problem(f"loadproof_platform {text!r}: wanted cp311-x86_64", f"host {host.name}")
-        raise BadInput([problem])
+        raise BadInput([problem], next="write it like that, or leave it out: then the host itself is asked")
     magic = "" if (major, minor) != ours()[:2] else ours()[2]
     return Platform(f"{major}.{minor}", machine, (int(glibc[0]), int(glibc[1])), magic, "declared")
 

@@ -6,17 +6,18 @@ by OpenSSH itself, is the only source of settings. An option that cannot be hono
 
 from __future__ import annotations
 
-import getpass
+import functools
 import os
 import shlex
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from paramiko import Transport
 
+from loadproof.control import tokens
 from loadproof.errors import BadInput, HostUnreachable, Problem
-from loadproof.plan.shell import ssh_path
+from loadproof.plan.shell import quote, ssh_path
 from loadproof.plan.values import Host
 
 CONNECT_S = 10.0
@@ -47,7 +48,7 @@ class SshSettings:
     identity_files: tuple[str, ...]
     identities_only: bool
     agent: bool
-    known_hosts: tuple[str, ...]
+    known_hosts: tuple[str, ...]  # the user's own first, /dev/null for none
     key_alias: str  # HostKeyAlias, or ""
     strict: str  # StrictHostKeyChecking as set; we are always strict
     connect_s: float
@@ -57,13 +58,22 @@ class SshSettings:
     bind_address: str
     compression: bool
     disabled: tuple[tuple[str, tuple[str, ...]], ...]  # paramiko's disabled_algorithms
-    config_args: tuple[str, ...]  # -F FILE, which OpenSSH hands on to jump hosts
+    words: tuple[str, ...]  # what ssh was given, options first, the name of the host last
 
     @property
     def by_hand(self) -> str:
-        """The command that a person may try to see the same trouble."""
-        where = "" if self.port == 22 else f"-p {self.port} "
-        return f"ssh {where}{self.user}@{self.hostname} true"
+        """The command that a person may try to see the same trouble: it goes the same way."""
+        return quote("ssh", *self.words, "true")
+
+    @property
+    def config_args(self) -> tuple[str, ...]:
+        """`-F FILE`, which OpenSSH hands on to jump hosts; empty without one."""
+        for number, word in enumerate(self.words[:-1]):
+            if word == "-F":
+                return ("-F", self.words[number + 1])
+            if word.startswith("-F"):
+                return ("-F", word[2:])
+        return ()
 
 
 def resolve(host: Host) -> SshSettings:
@@ -76,20 +86,21 @@ def ssh_words(host: Host) -> list[str]:
     """The inventory's connection keys as words of an ssh command line, without the host."""
     words: list[str] = []
     if host.ssh_port is not None:
-        words += ["-o", f"Port={host.ssh_port}"]
+        words += ["-p", str(host.ssh_port)]
     if host.ssh_user is not None:
-        words += ["-o", f"User={host.ssh_user}"]
+        words += ["-l", host.ssh_user]
     if host.identity_file is not None:
         words += ["-o", f"IdentityFile={ssh_path(host.identity_file)}"]
     try:
         return words + shlex.split(host.ssh_common_args)
     except ValueError as error:
-        raise BadInput([Problem(f"ansible_ssh_common_args: {error}", f"host {host.name}")]) from None
+        problem = Problem(f"ansible_ssh_common_args: {error}", f"host {host.name}")
+        raise BadInput([problem], next="close the quotes of its ansible_ssh_common_args") from None
 
 
-def hop(name: str, text: str, config_args: tuple[str, ...]) -> SshSettings:
-    """The settings of one ProxyJump hop, written [user@]host[:port] or ssh://…; `name` is the host behind it."""
-    text = text.removeprefix("ssh://").rstrip("/")
+def hop(name: str, hops: tuple[str, ...], config_args: tuple[str, ...]) -> SshSettings:
+    """The settings of the last of some ProxyJump hops, [user@]host[:port] or ssh://…; `name` is the host behind it."""
+    text = hops[-1].removeprefix("ssh://").rstrip("/")
     user, _, rest = text.rpartition("@")
     address, port = rest, ""
     if rest.startswith("["):
@@ -98,8 +109,9 @@ def hop(name: str, text: str, config_args: tuple[str, ...]) -> SshSettings:
     elif rest.count(":") == 1:
         address, _, port = rest.partition(":")
     words = list(config_args)
-    words += ["-o", f"Port={port}"] if port else []
-    words += ["-o", f"User={user}"] if user else []
+    words += ["-p", port] if port else []
+    words += ["-l", user] if user else []
+    words += ["-J", ",".join(hops[:-1])] if hops[:-1] else []
     return settings(f"{name} (jump host {address})", address, words)
 
 
@@ -121,22 +133,13 @@ def settings(name: str, address: str, words: list[str]) -> SshSettings:
         raise HostUnreachable(name, f"ssh -G {address} gave no answer within 10 s") from None
     if asked.returncode:
         said = asked.stderr.strip() or f"exit {asked.returncode}"
-        raise BadInput([Problem(f"ssh does not accept its configuration: {said}", f"host {name}")])
-    return parse(name, address, asked.stdout, config_args(words))
+        problem = Problem(f"ssh does not accept its configuration: {said}", f"host {name}")
+        raise BadInput([problem], next=quote("ssh", "-G", *words, address))
+    return parse(name, asked.stdout, (*words, address))
 
 
-def config_args(words: list[str]) -> tuple[str, ...]:
-    """The `-F FILE` of an ssh command line, which also governs jump hosts; empty without one."""
-    for number, word in enumerate(words):
-        if word == "-F" and number + 1 < len(words):
-            return ("-F", words[number + 1])
-        if word.startswith("-F") and len(word) > 2:
-            return ("-F", word[2:])
-    return ()
-
-
-def parse(name: str, address: str, text: str, config: tuple[str, ...] = ()) -> SshSettings:
-    """Read the output of `ssh -G`. Raises BadInput that names every option we cannot honour."""
+def parse(name: str, text: str, words: tuple[str, ...]) -> SshSettings:
+    """Read what `ssh -G` says to these words. Raises BadInput that names every option we cannot honour."""
     found: dict[str, list[str]] = {}
     for line in text.splitlines():
         key, _, value = line.partition(" ")
@@ -146,45 +149,58 @@ def parse(name: str, address: str, text: str, config: tuple[str, ...] = ()) -> S
         value = found.get(key, [default])[0]
         return default if value == "none" else value
 
-    user, hostname = one("user", getpass.getuser()), one("hostname", address)
+    user, hostname = one("user", tokens.me().pw_name), one("hostname", words[-1])
     port = int(one("port", "22"))
+    known = tokens.values(words[-1], one("hostkeyalias"), hostname, user, port)
     problems = cannot_honour(name, found)
+    replaced = functools.partial(without_tokens, found, known, problems, f"host {name}")
+    jump, command = replaced("proxyjump", tokens.WAY), replaced("proxycommand", tokens.WAY)
+    identities = replaced("identityfile", tokens.FILE)
     if problems:
         raise BadInput(
             problems, next="change that option for this host, in ~/.ssh/config or its inventory keys"
         )
-    jump = one("proxyjump")
     timeout = one("connecttimeout", "0")
     return SshSettings(
         alias=name,
         hostname=hostname,
         port=port,
         user=user,
-        identity_files=tuple(
-            expand(value, hostname, user, port) for value in found.get("identityfile", []) if value != "none"
-        ),
+        identity_files=identities,
         identities_only=one("identitiesonly", "no") in ("yes", "true"),
         agent=found.get("identityagent", [""])[0] != "none" and bool(os.environ.get("SSH_AUTH_SOCK")),
-        known_hosts=tuple(
-            path
-            for key in ("userknownhostsfile", "globalknownhostsfile")
-            for path in paths(expand(one(key), hostname, user, port))
-        ),
+        known_hosts=(*paths(one("userknownhostsfile", os.devnull)), *paths(one("globalknownhostsfile"))),
         key_alias=one("hostkeyalias"),
         strict=one("stricthostkeychecking", "ask"),
         connect_s=float(timeout) if timeout.isdigit() and int(timeout) else CONNECT_S,
-        jumps=tuple(part.strip() for part in jump.split(",") if part.strip()),
-        proxy_command=expand(one("proxycommand"), hostname, user, port),
+        jumps=tuple(part.strip() for part in ",".join(jump).split(",") if part.strip()),
+        proxy_command="".join(command),
         family=one("addressfamily", "any"),
         bind_address=one("bindaddress"),
         compression=one("compression", "no") in ("yes", "true"),
         disabled=tuple(disabled(found).items()),
-        config_args=config,
+        words=words,
     )
+
+
+def without_tokens(
+    found: dict[str, list[str]], known: Mapping[str, str], problems: list[Problem], where: str, option: str,
+    allowed: str,
+) -> tuple[str, ...]:  # fmt: skip
+    """The values of an option with all their tokens replaced; one more problem for each where that cannot be done."""
+    values: list[str] = []
+    for value in found.get(option, []):
+        try:
+            values += [tokens.expand(value, known, allowed)] if value not in ("", "none") else []
+        except ValueError as error:
+            problems.append(Problem(f"ssh option {option} {value} cannot be honoured: {error}", where))
+    return tuple(values)
 
 
 def paths(text: str) -> tuple[str, ...]:
     """The files of a list in `ssh -G`, which puts spaces between them and quotes none that has spaces itself.
+
+    Its tokens ssh has replaced already.
 
     A word that is no beginning of a path belongs to the one before it; so do others as long as that names a file.
     """
@@ -192,9 +208,11 @@ def paths(text: str) -> tuple[str, ...]:
     words = text.split(" ") if text else []
     while words:
         new = [at for at, word in enumerate(words) if at and word.startswith(("/", "~"))] + [len(words)]
-        there = [at for at in range(1, len(words) + 1) if Path(" ".join(words[:at])).expanduser().is_file()]
+        there = [
+            at for at in range(1, len(words) + 1) if os.path.isfile(tokens.at_home(" ".join(words[:at])))
+        ]
         end = max(there, default=new[0])
-        found.append(os.path.expanduser(" ".join(words[:end])))
+        found.append(tokens.at_home(" ".join(words[:end])))
         words = words[end:]
     return tuple(found)
 
@@ -254,24 +272,3 @@ def disabled(found: dict[str, list[str]]) -> dict[str, tuple[str, ...]]:
 def available(kind: str) -> tuple[str, ...]:
     """What paramiko offers by itself, in its order."""
     return tuple(getattr(Transport, f"_preferred_{kind}"))
-
-
-def expand(value: str, hostname: str, user: str, port: int) -> str:
-    """A path or command of ssh_config with `~` and its percent tokens replaced."""
-    home = str(Path.home())
-    tokens = {
-        "%": "%",
-        "d": home,
-        "h": hostname,
-        "n": hostname,
-        "r": user,
-        "p": str(port),
-        "u": getpass.getuser(),
-    }
-    text, rest = "", value
-    while "%" in rest:
-        before, _, rest = rest.partition("%")
-        text += before + tokens.get(rest[:1], "%" + rest[:1])
-        rest = rest[1:]
-    text += rest
-    return os.path.expanduser(text)

@@ -15,8 +15,8 @@ from loadproof.errors import HostUnreachable
 KEPT = "nothing was touched on this host"
 
 
-def trouble(name: str, settings: SshSettings, error: Exception) -> HostUnreachable:
-    """What a failed connection means to a person: one message per cause."""
+def trouble(name: str, settings: SshSettings, error: Exception, proxy: str = "") -> HostUnreachable:
+    """What a failed connection means to a person: one message per cause. `proxy`: how the ProxyCommand ended."""
     at = f"{settings.hostname}:{settings.port}"
     where = f"host {name} ({settings.user}@{at})"
     if isinstance(error, HostKeyRefused):
@@ -42,13 +42,19 @@ def trouble(name: str, settings: SshSettings, error: Exception) -> HostUnreachab
         what = f"nothing listens on {at}: connection refused"
         return ConnectionDropped(name, what, where=where, kept=KEPT, next=settings.by_hand)
     if isinstance(error, TimeoutError) or "timeout" in words(error).lower() or "timed out" in words(error):
-        what = f"no answer from {at} within {settings.connect_s:.0f} s"
+        what = f"no answer from {at} within {settings.connect_s:.0f} s{through(settings, proxy)}"
         return HostUnreachable(name, what, where=where, kept=KEPT, next=settings.by_hand)
     dropped = isinstance(error, (ConnectionResetError, EOFError)) or "banner" in words(error)
     kind = ConnectionDropped if dropped else HostUnreachable
-    return kind(
-        name, f"no ssh session with {at}: {words(error)}", where=where, kept=KEPT, next=settings.by_hand
-    )
+    what = f"no ssh session with {at}: {words(error)}{through(settings, proxy)}"
+    return kind(name, what, where=where, kept=KEPT, next=settings.by_hand)
+
+
+def through(settings: SshSettings, proxy: str) -> str:
+    """The ProxyCommand on the way to a host, and how it ended, for a message."""
+    if settings.jumps or not settings.proxy_command:
+        return ""
+    return f"\nthrough ProxyCommand {settings.proxy_command}" + (f": {proxy}" if proxy else "")
 
 
 def offered(settings: SshSettings) -> str:
@@ -59,4 +65,5 @@ def offered(settings: SshSettings) -> str:
 
 def words(error: BaseException) -> str:
     """An exception in words; some have none of their own."""
-    return str(error) or type(error).__name__
+    ended = "the other side ended it" if isinstance(error, EOFError) else type(error).__name__
+    return str(error) or ended

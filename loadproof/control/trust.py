@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import os
-import shlex
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,8 @@ from loadproof.control import hostkeys, known_hosts, link
 from loadproof.control.fleet import each, good
 from loadproof.control.sshconfig import SshSettings, hop, resolve
 from loadproof.control.trouble import trouble
-from loadproof.errors import LoadproofError, Refused
+from loadproof.errors import LoadproofError, LocalDisk, Refused
+from loadproof.plan.shell import quote
 from loadproof.plan.values import Host, Inventory
 
 
@@ -29,7 +30,12 @@ class OfferedKey:
     kind: str  # ssh-ed25519
     key: bytes
     known: str  # "known", "new", or why it must be looked at
-    file: str  # the known_hosts file it belongs into
+    file: str  # the known_hosts file it belongs into, or that has another key
+
+    @property
+    def refused(self) -> bool:
+        """Whether it is another key than the one that is known, or a revoked one."""
+        return self.known not in ("known", "new")
 
     @property
     def fingerprint(self) -> str:
@@ -59,60 +65,55 @@ def keys_of(host: Host, jumps: link.Jumps) -> tuple[OfferedKey, ...]:
     What is behind a jump host can be asked only once that one is trusted.
     """
     settings = resolve(host)
-    for number, text in enumerate(settings.jumps):
-        before = hop(host.name, text, settings.config_args)
-        offered = offer(before, jumps, settings.jumps[:number] or before.jumps)
+    for number in range(1, len(settings.jumps) + 1):
+        offered = offer(hop(host.name, settings.jumps[:number], settings.config_args), jumps)
         if offered.known != "known":
             return (offered,)
-    return (offer(settings, jumps, settings.jumps),)
+    return (offer(settings, jumps),)
 
 
-def offer(settings: SshSettings, jumps: link.Jumps, through: tuple[str, ...]) -> OfferedKey:
+def offer(settings: SshSettings, jumps: link.Jumps) -> OfferedKey:
     """The key that a host offers, held against known_hosts."""
-    try:
-        key = ask(settings, jumps, through)
-    except (paramiko.SSHException, OSError, EOFError) as error:
-        raise trouble(settings.alias, settings, error) from None
-    candidates, policy = hostkeys.host_key_policy(settings)
-    problem = known_hosts.host_key_problem(policy.name, candidates, key.get_name(), key.asbytes())
-    old = next((line for line in candidates if line.marker == ""), None)
+    policy = hostkeys.host_key_policy(settings)
+    key = ask(settings, jumps, hostkeys.transports(settings, policy))
+    problem = known_hosts.host_key_problem(policy.name, policy.candidates, key.get_name(), key.asbytes())
+    trusted = [line for line in policy.candidates if line.marker == ""]
+    old = min(trusted, key=lambda line: line.kind != key.get_name(), default=None)
     known = "new" if problem else "known"
+    file = settings.known_hosts[0]
     if "revoked" in problem:
         known = problem
     elif problem and old is not None:
         known = f"CHANGED: {old.where} has {known_hosts.fingerprint(old.key)}"
-    file = settings.known_hosts[0] if settings.known_hosts else str(Path.home() / ".ssh" / "known_hosts")
+        file = old.file
     return OfferedKey(settings.alias, policy.name, key.get_name(), key.asbytes(), known, file)
 
 
-def ask(settings: SshSettings, jumps: link.Jumps, through: tuple[str, ...]) -> paramiko.PKey:
+def ask(
+    settings: SshSettings, jumps: link.Jumps, transports: Callable[..., paramiko.Transport]
+) -> paramiko.PKey:
     """The host key that the other side proves to hold; the connection ends before any login."""
-    sock = link.open_socket(settings.alias, settings, jumps, through)
-    transport = paramiko.Transport(sock)
+    stream = transport = None
+    deadline = time.monotonic() + settings.connect_s
     try:
+        stream = link.open_socket(settings, jumps)
+        transport = transports(stream)
         transport.banner_timeout = settings.connect_s
         transport.start_client(timeout=settings.connect_s)
         return transport.get_remote_server_key()
+    except (paramiko.SSHException, OSError, EOFError) as error:
+        what = link.named(error, deadline)
+        raise trouble(settings.alias, settings, what, link.proxy_end(stream)) from None
     finally:
-        with suppress(Exception):
-            transport.close()
-        sock.close()
+        for opened in (transport, stream):
+            if opened is not None:
+                with suppress(Exception):
+                    opened.close()
 
 
 def remember(offered: Iterable[OfferedKey]) -> list[str]:
-    """Append the new keys to their known_hosts files; one sentence for each. Raises Refused for a changed key.
-
-    A changed key is never replaced here: whoever changed it must be found first, and the old line removed by hand.
-    """
-    keys = tuple(offered)
-    changed = [key for key in keys if key.known not in ("known", "new")]
-    if changed:
-        raise Refused(
-            "\n".join(f"{key.host}: offers {key.fingerprint}; {key.known}" for key in changed),
-            where=", ".join(key.host for key in changed),
-            kept="nothing was touched",
-            next=f"if you know why: ssh-keygen -R '{changed[0].name}' -f {shlex.quote(changed[0].file)}, then inv trust",
-        )
+    """Append the new keys to their known_hosts files; one sentence for each. Raises LocalDisk where that fails."""
+    keys = [key for key in offered if not key.refused]
     said: list[str] = []
     written: set[tuple[str, str, bytes]] = set()
     for key in keys:
@@ -128,12 +129,45 @@ def remember(offered: Iterable[OfferedKey]) -> list[str]:
     return said
 
 
+def refused(offered: Iterable[OfferedKey]) -> dict[str, LoadproofError]:
+    """An error for each host whose key is changed or revoked.
+
+    Such a key is never replaced here: whoever changed it must be found first, and the old line removed by hand.
+    """
+    return {
+        key.host: Refused(
+            f"{key.host}: offers {key.fingerprint}; {key.known}",
+            where=f"host {key.host}",
+            kept="the lines that known_hosts has of it",
+            next=f"if you know why: {quote('ssh-keygen', '-R', key.name, '-f', key.file)}, then inv trust",
+        )
+        for key in offered
+        if key.refused
+    }
+
+
 def append(path: Path, line: str) -> None:
     """Add one line to a known_hosts file, made private when it is new; others may append at the same time."""
     if str(path) == os.devnull:
         raise Refused(
-            "UserKnownHostsFile is /dev/null: no key can be remembered", next="change that ssh option"
+            "UserKnownHostsFile is none or /dev/null: no key can be remembered",
+            where=f"this machine, {path}",
+            kept="the keys that were added before",
+            next="name a file in that ssh option, then inv trust",
         )
+    try:
+        write(path, line.encode())
+    except OSError as error:
+        raise LocalDisk(
+            f"no key can be written into {path}: {error.strerror}",
+            where=f"this machine, {path}",
+            kept="the keys that were added before",
+            next="put that right, or name another file in the ssh option UserKnownHostsFile; then inv trust",
+        ) from error
+
+
+def write(path: Path, line: bytes) -> None:
+    """See `append`."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
     with os.fdopen(handle, "r+b") as file:
@@ -142,4 +176,4 @@ def append(path: Path, line: str) -> None:
         if size:
             file.seek(size - 1)
             lead = b"" if file.read(1) == b"\n" else b"\n"
-        file.write(lead + line.encode() + b"\n")
+        file.write(lead + line + b"\n")

@@ -33,12 +33,14 @@ def trouble(error: BaseException, path: Path | None = None) -> LocalDisk | None:
     if path is None and not error.filename and error.errno not in FULL:
         return None  # not of a file, as far as we know
     what = "cannot write" if path else "cannot read or write"
+    # of a file that nobody spoke of, only its name is known
+    elsewhere = "or name another folder in $LOADPROOF_RESULTS; " if path else ""
     path = path or Path(str(error.filename or "."))
     folder = next(one for one in (path, *path.absolute().parents) if one.is_dir())
     if error.errno in FULL:
         then = f"make room for {folder} (or raise its limit), then the same command again"
     elif error.errno in FORBIDDEN:
-        then = f"allow us to write in {folder}, or name another folder in $LOADPROOF_RESULTS; then the same command"
+        then = f"allow us to {what.removeprefix('cannot ')} in {folder}, {elsewhere}then the same command"
     else:
         then = f"look after the disk of {folder}"
     free = shutil.disk_usage(folder).free // 10**6
@@ -47,4 +49,14 @@ def trouble(error: BaseException, path: Path | None = None) -> LocalDisk | None:
         where=f"this machine, {folder}",
         kept="what was written before; the hosts keep what is theirs",
         next=then,
+    )
+
+
+def output_trouble(error: OSError) -> LocalDisk:
+    """Standard output cannot be written: the file it goes to is on a full disk, for example."""
+    return LocalDisk(
+        f"standard output could not be written: {error.strerror}",
+        where="this machine, where the output goes to",
+        kept="whatever was done until then; only its output is not whole",
+        next="let the output go to where there is room, then the same command",
     )

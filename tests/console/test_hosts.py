@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from loadproof.console import hosts
+from loadproof.control import doctor
 
 LOAD = "loadproof-load@.service"
 
@@ -23,6 +24,15 @@ def answer(**more: Any) -> dict[str, Any]:
 
 def load(*instances: str) -> dict[str, Any]:
     return {LOAD: {"active": "active", "instances": [f"loadproof-load@{name}.service" for name in instances]}}
+
+
+def test_a_remedy_can_be_typed() -> None:
+    rows = [
+        doctor.Finding("h1", "reachable", False, "no", "try: inv trust"),
+        doctor.Finding("h2", "Python", True, "ok", "inv trust"),
+    ]
+    said = hosts.findings(rows, "my.yml", "app=web").splitlines()
+    assert said[-1] == "h1: try: ./inv trust -i my.yml --group app=web"
 
 
 def row(**more: Any) -> str:

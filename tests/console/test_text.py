@@ -88,3 +88,22 @@ def test_headers_are_text_too() -> None:
     """Labels of arms and names of runs stand there: no markup, no control characters."""
     said = text.table(("", "servers=1 ([red]a)", "x\u202ey"), [("TPS", "1", "2")])
     assert "servers=1 ([red]a)" in said and "x\\u202ey" in said
+
+
+@pytest.mark.parametrize(
+    ("inventory", "typed"),
+    [
+        ("", "./inv trust --group app=web --yes"),
+        ("my.yml", "./inv trust -i my.yml --group app=web --yes"),
+    ],
+)
+def test_the_next_command_has_the_groups_too(inventory: str, typed: str) -> None:
+    assert text.command("inv trust --yes", inventory, "app=web") == typed
+    assert (
+        text.command("inv deploy -i x, or inv lab.up", inventory, "app=web")
+        == "./inv deploy -i x, or ./inv lab.up"
+    )
+    error = StepFailed("app1", "x", 1, "", next="inv trust --yes")
+    assert text.error(error, inventory, "app=web, load='x'").endswith(
+        """--group 'app=web, load='"'"'x'"'"'' --yes"""
+    )

@@ -44,15 +44,15 @@ class Server:
 
 
 @contextmanager
-def serving(folder: Path, sudo: str = SUDO_PASSES) -> Iterator[Server]:
-    """A server of its own; ended, even when it was stopped by SIGSTOP."""
+def serving(folder: Path, sudo: str = SUDO_PASSES, more_keys: tuple[Path, ...] = ()) -> Iterator[Server]:
+    """A server of its own, with further host keys if any; ended, even when it was stopped by SIGSTOP."""
     programs = folder / "bin"
     programs.mkdir(parents=True, exist_ok=True)
     (programs / "sudo").write_text(sudo)
     (programs / "sudo").chmod(0o755)
     environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
     process = subprocess.Popen(
-        [sys.executable, str(PROGRAM), str(folder)],
+        [sys.executable, str(PROGRAM), str(folder), *map(str, more_keys)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
     )  # fmt: skip
     assert process.stdin is not None and process.stdout is not None

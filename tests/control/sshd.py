@@ -1,6 +1,6 @@
 """An ssh server for tests, in a process of its own: commands really run, on this machine, as the tester.
 
-    python tests/control/sshd.py FOLDER
+    python tests/control/sshd.py FOLDER [MORE_HOST_KEYS …]
 
 makes FOLDER/{host_key,client_key,authorized}, prints the port, serves until its standard input ends.
 """
@@ -59,7 +59,7 @@ class Server(asyncssh.SSHServer):
         return True
 
 
-async def serve(folder: Path) -> None:
+async def serve(folder: Path, more_keys: list[Path]) -> None:
     """Listen on a free port of 127.0.0.1 until standard input ends."""
     for name in ("host_key", "client_key"):
         if not (folder / name).exists():
@@ -68,7 +68,7 @@ async def serve(folder: Path) -> None:
             key.write_public_key(str(folder / f"{name}.pub"))
     server = await asyncssh.create_server(
         Server, "127.0.0.1", 0,
-        server_host_keys=[str(folder / "host_key")],
+        server_host_keys=[str(path) for path in (folder / "host_key", *more_keys)],
         authorized_client_keys=str(folder / "client_key.pub"),
         process_factory=handle, encoding=None, line_editor=False,
     )  # fmt: skip
@@ -80,4 +80,5 @@ async def serve(folder: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
-    asyncio.run(serve(parser.parse_args().folder))
+    parser.add_argument("more_keys", type=Path, nargs="*")
+    asyncio.run(serve(**vars(parser.parse_args())))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 import os
@@ -16,7 +17,7 @@ from loadproof.control import doctor, inventory, provenance, trust
 from loadproof.control.fake import FakeRemote, Script
 from loadproof.control.fleet import Fleet
 from loadproof.control.ssh import SshRemote
-from loadproof.errors import BadInput, HostUnreachable, Refused
+from loadproof.errors import BadInput, HostUnreachable, LoadproofError, Refused
 from loadproof.plan.values import Host, Inventory
 from tests.control.servers import Server, serving
 
@@ -56,8 +57,19 @@ def test_ansible_inventory_that_fails(tmp_path: Path, monkeypatch: pytest.Monkey
     program(tmp_path / "bin", script)
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     (tmp_path / "hosts.ini").write_text("[app]\n")
-    with pytest.raises(BadInput, match="ansible-inventory cannot read it"):
+    with pytest.raises(BadInput, match="ansible-inventory cannot read it") as caught:
         inventory.read(tmp_path / "hosts.ini")
+    assert caught.value.next == f"ansible-inventory -i {tmp_path}/hosts.ini --list"
+
+
+def test_ansible_inventory_that_never_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(tmp_path / "bin", "exec sleep 60")
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    monkeypatch.setattr(inventory, "WITHIN_S", 0.2)
+    (tmp_path / "hosts.ini").write_text("[app]\n")
+    with pytest.raises(BadInput, match="no answer in 0 s") as caught:
+        inventory.read(tmp_path / "hosts.ini")
+    assert caught.value.next == f"ansible-inventory -i {tmp_path}/hosts.ini --list"
 
 
 def test_no_ansible_inventory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,17 +209,60 @@ def test_trust_shows_then_adds_then_knows(shared: Server) -> None:
     assert before.startswith("# no newline at the end\n[127.0.0.1]")
 
 
-def test_trust_never_replaces_a_changed_key(shared: Server, tmp_path: Path) -> None:
-    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "k")]
+def new_key(path: Path, kind: str = "ed25519") -> str:
+    """The public key of a key made now."""
+    command = ["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", str(path)]
     subprocess.run(command, check=True, capture_output=True)
-    shared.know(f"[127.0.0.1]:{shared.port} {(tmp_path / 'k.pub').read_text()}")
+    return path.with_suffix(".pub").read_text()
+
+
+def test_trust_never_replaces_a_changed_key_and_remembers_the_others(shared: Server, tmp_path: Path) -> None:
+    shared.know(f"[127.0.0.1]:{shared.port} {new_key(tmp_path / 'k')}")
     before = (shared.folder / "known_hosts").read_text()
-    offered, _ = trust.collect(Inventory("x", (shared.host(),)))
-    assert "CHANGED" in offered[0].known
-    with pytest.raises(Refused, match="CHANGED") as caught:
-        trust.remember(offered)
-    assert "ssh-keygen -R" in caught.value.next
-    assert (shared.folder / "known_hosts").read_text() == before
+    other = dataclasses.replace(shared.host(name="h2"), ssh_host="localhost")
+    offered, _ = trust.collect(Inventory("x", (shared.host(), other)))
+    assert [key.known.partition(":")[0] for key in offered] == ["CHANGED", "new"]
+    (error,) = trust.refused(offered).values()
+    assert isinstance(error, Refused) and "CHANGED" in error.what
+    assert all((error.where == "host h1", error.kept, "ssh-keygen -R" in error.next))
+    (said,) = trust.remember(offered)
+    assert said.startswith("h2: ")
+    text = (shared.folder / "known_hosts").read_text()
+    assert text.startswith(before) and text.count("\n") == 2
+
+
+def test_the_old_line_is_removed_from_the_file_that_has_it(shared: Server, tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    old.write_text(f"[127.0.0.1]:{shared.port} {new_key(tmp_path / 'k')}")
+    shared.know("nothing\n")
+    offered, _ = trust.collect(Inventory("x", (shared.host(GlobalKnownHostsFile=str(old)),)))
+    (error,) = trust.refused(offered).values()
+    assert f"-f {old}" in error.next
+
+
+@pytest.mark.parametrize("kind", ["ecdsa", "rsa"])
+def test_of_several_keys_the_one_that_is_known_is_asked_for(tmp_path: Path, kind: str) -> None:
+    key = new_key(tmp_path / "other", kind)
+    with serving(tmp_path, more_keys=(tmp_path / "other",)) as server:
+        server.know(f"[127.0.0.1]:{server.port} {key}")
+        ((offered,), _) = trust.collect(Inventory("x", (server.host(),)))
+        assert (offered.known, offered.key) == ("known", base64.b64decode(key.split()[1]))
+        server.know("nothing\n")
+        host = server.host(HostKeyAlgorithms=key.split()[0].replace("ssh-rsa", "rsa-sha2-512"))
+        ((offered,), _) = trust.collect(Inventory("x", (host,)))
+        assert (offered.known, offered.kind) == ("new", key.split()[0])
+
+
+def test_a_revoked_key_of_one_kind_does_not_hide_a_good_one(tmp_path: Path) -> None:
+    key = new_key(tmp_path / "other", "rsa")
+    with serving(tmp_path, more_keys=(tmp_path / "other",)) as server:
+        name = f"[127.0.0.1]:{server.port}"
+        server.know(f"@revoked {name} {(tmp_path / 'host_key.pub').read_text()}\n{name} {key}")
+        ((offered,), _) = trust.collect(Inventory("x", (server.host(),)))
+        assert offered.known == "known"
+        remote = SshRemote(server.host())
+        assert remote.run("true", 5).ok
+        remote.close()
 
 
 def test_an_unknown_jump_host_is_trusted_first(shared: Server, tmp_path: Path) -> None:
@@ -239,6 +294,29 @@ def test_trust_makes_the_file_and_its_folder_private(shared: Server, tmp_path: P
     trust.remember(offered)
     assert target.stat().st_mode & 0o777 == 0o600
     assert target.parent.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("target", ["/proc/nope/known_hosts", "/dev/null", "/dev/null/x", "/dev", "none"])
+def test_a_file_that_takes_no_key_is_named_in_four_parts(shared: Server, target: str) -> None:
+    shared.know("nothing\n")
+    offered, _ = trust.collect(Inventory("x", (shared.host(UserKnownHostsFile=target),)))
+    with pytest.raises(LoadproofError) as caught:
+        trust.remember(offered)
+    error = caught.value
+    path = "/dev/null" if target == "none" else target
+    assert error.exit_code == 3 and target in error.what and path in error.where
+    assert error.kept and "UserKnownHostsFile" in error.next + error.what and "inv trust" in error.next
+
+
+def test_a_silent_host_is_one_message(capfd: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        args = "-F none -o ConnectTimeout=1"
+        host = Host("h1", ("app",), "127.0.0.1", ssh_port=port, ssh_common_args=args)
+        found, errors = trust.collect(Inventory("x", (host,)))
+    assert not found
+    assert errors["h1"].what == f"no answer from 127.0.0.1:{port} within 1 s"
+    assert capfd.readouterr().err == ""
 
 
 # --- doctor ---

@@ -82,8 +82,9 @@ def test_declared_platforms(text: str, platform: Platform) -> None:
 
 @pytest.mark.parametrize("text", ["", "3.11", "cp311", "cp-x86_64", "311-x86_64", "cp311-x86_64-glibc2"])
 def test_what_is_no_platform(text: str) -> None:
-    with pytest.raises(BadInput, match="loadproof_platform"):
+    with pytest.raises(BadInput, match="loadproof_platform") as caught:
         probe.declared(Host("h1", ("app",), "h1", platform=text))
+    assert "leave it out" in caught.value.next
 
 
 def test_only_undeclared_hosts_are_asked_and_remembered(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from loadproof.control.remote import ConnectionDropped, Finished, connect
 from loadproof.control.retry import RetryingRemote
 from loadproof.control.ssh import SshRemote
 from loadproof.errors import BadInput, HostUnreachable, LinkLost, LoadproofError, StepFailed
+from loadproof.plan.shell import quote
 from loadproof.plan.values import Host
 from tests.control.servers import Server, serving
 
@@ -178,29 +179,87 @@ def test_a_peer_that_accepts_and_says_nothing(tmp_path: Path) -> None:
         ("Ciphers", "chacha20-poly1305@openssh.com"),
         ("IdentityAgent", "/tmp/agent.sock"),
         ("CertificateFile", "/tmp/key-cert.pub"),
+        ("IdentityFile", "/tmp/%C"),
+        ("IdentityFile", "/tmp/%q"),
+        ("IdentityFile", "${NO_SUCH_NAME}/key"),
+        ("ProxyCommand", "/bin/%k"),
+        ("ProxyJump", "%d"),
     ],
 )
 def test_an_option_that_cannot_be_honoured_is_named(server: Server, option: str, value: str) -> None:
     error = failure(server.host(**{option: value}))
     assert isinstance(error, BadInput)
-    assert option.lower() in error.what
-    assert "host h1" in error.what
+    assert f"ssh option {option.lower()}" in error.what and value in error.what
+    assert "host h1" in error.what and "that option" in error.next
 
 
 def test_an_option_that_ssh_rejects_is_shown(server: Server) -> None:
-    assert "ssh does not accept" in failure(server.host(NoSuchOption="1")).what
+    error = failure(server.host(NoSuchOption="1"))
+    assert "ssh does not accept" in error.what and error.where and error.kept
+    assert error.next.startswith("ssh -G ") and "NoSuchOption=1" in error.next
+
+
+def test_quotes_that_are_not_closed_are_shown(server: Server) -> None:
+    error = failure(Host(**{**vars(server.host()), "ssh_common_args": "-o 'User=x"}))
+    assert "ansible_ssh_common_args: No closing quotation" in error.what and "close the quotes" in error.next
+
+
+RELAY = """
+import os, socket, sys, threading
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+def up():
+    while b := os.read(0, 65536):
+        s.sendall(b)
+    os._exit(0)
+threading.Thread(target=up, daemon=True).start()
+while b := s.recv(65536):
+    os.write(1, b)
+"""
+
+
+def through(server: Server, command: str, *more: str) -> Host:
+    """The host, behind a ProxyCommand."""
+    host = server.host()
+    args = quote("-o", f"ProxyCommand={command}", *more)
+    return Host(**{**vars(host), "ssh_common_args": f"{host.ssh_common_args} {args}"})
 
 
 def test_a_proxy_command_is_used(server: Server) -> None:
-    relay = "import os,socket,sys,threading\ns=socket.create_connection((sys.argv[1],int(sys.argv[2])))\n"
-    relay += "def up():\n while b:=os.read(0,65536): s.sendall(b)\n"
-    relay += "threading.Thread(target=up,daemon=True).start()\n"
-    relay += "while b:=s.recv(65536): os.write(1,b)\n"
     program = server.folder / "relay.py"
-    program.write_text(relay)
-    host = server.host()
-    args = f"{host.ssh_common_args} -o 'ProxyCommand=python3 {program} %h %p'"
-    assert works(Host(**{**vars(host), "ssh_common_args": args})).stdout == "here\n"
+    program.write_text(RELAY)
+    assert works(through(server, f"python3 {program} %h %p")).stdout == "here\n"
+
+
+def test_a_proxy_command_gets_the_name_that_ssh_would_be_given(server: Server, tmp_path: Path) -> None:
+    program = tmp_path / "relay.py"
+    program.write_text(f"import sys\nopen('{tmp_path}/said', 'w').write(sys.argv[3]){RELAY}")
+    command = f"python3 {program} %h %p '%n %r 100%% $HOME ${{HOME}}'"
+    host = through(server, command, "-o", "HostName=127.0.0.1")
+    assert works(Host(**{**vars(host), "ssh_host": "Web_1"})).ok
+    assert (tmp_path / "said").read_text() == "Web_1 root 100% $HOME ${HOME}"
+
+
+def test_a_proxy_command_that_fails_is_named_with_its_last_words(server: Server) -> None:
+    command = "sh -c 'seq 90 >&2; echo no way out >&2; exit 7'"
+    error = failure(through(server, command))
+    assert isinstance(error, ConnectionDropped) and error.where and error.kept
+    assert f"through ProxyCommand {command}: exit 7\n87\n88\n89\n90\nno way out" in error.what
+
+
+def test_a_proxy_command_that_is_silent_is_named(server: Server) -> None:
+    error = failure(through(server, "sleep 30", "-o", "ConnectTimeout=1"))
+    assert error.what.startswith("no answer from") and "through ProxyCommand sleep 30" in error.what
+
+
+def test_the_command_to_try_by_hand_goes_the_same_way(server: Server, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    error = failure(through(server, f"sh -c 'echo passed >> {log}'"))
+    assert log.read_text() == "passed\n"
+    subprocess.run(["sh", "-c", error.next], stdin=subprocess.DEVNULL, capture_output=True)
+    assert log.read_text() == "passed\npassed\n"
+    assert error.next.startswith(f"ssh -p {server.port} -l root -o ") and error.next.endswith(
+        " 127.0.0.1 true"
+    )
 
 
 def test_include_and_host_alias_of_a_config_file(server: Server, tmp_path: Path) -> None:
@@ -240,6 +299,14 @@ def test_jump_hosts_are_opened_once_and_their_keys_checked(server: Server, own: 
     error = failure(host)
     assert "jump host" in error.where
     assert "is not known" in error.what
+
+
+def test_a_jump_host_is_tried_by_hand_through_those_before_it() -> None:
+    from loadproof.control.sshconfig import hop
+
+    last = hop("h1", ("one", "me@two:2222"), ("-F", "none"))
+    assert last.jumps == ("one",) and last.alias == "h1 (jump host two)"
+    assert last.by_hand == "ssh -F none -p 2222 -l me -J one two true"
 
 
 # --- silence and loss ---

@@ -52,6 +52,7 @@ def test_numbers_that_cannot_be_are_said_all_at_once() -> None:
     with pytest.raises(BadInput) as caught:
         names(0, 100)
     assert [problem.where for problem in caught.value.problems] == ["--app", "--load"]
+    assert caught.value.next.startswith("inv lab.up --app 2")
 
 
 def test_addresses_are_all_different_and_inside_the_net() -> None:
@@ -76,8 +77,9 @@ def test_environment_changes_net_and_suite(tmp_path: Path) -> None:
     ],
 )
 def test_environment_that_cannot_be(tmp_path: Path, environ: dict[str, str]) -> None:
-    with pytest.raises(BadInput, match=next(iter(environ))):
+    with pytest.raises(BadInput, match=next(iter(environ))) as caught:
         LabConfig.of(tmp_path, environ)
+    assert "leave it out" in caught.value.next
 
 
 def test_interface_names_fit_into_fifteen_characters(tmp_path: Path) -> None:

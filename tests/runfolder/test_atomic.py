@@ -56,3 +56,10 @@ def test_only_what_is_the_disks_is_blamed_on_it() -> None:
     assert disk.trouble(PermissionError(13, "Permission denied")) is None  # of a socket, perhaps
     assert disk.trouble(FileNotFoundError(2, "No such file", "/etc/x")) is None
     assert disk.trouble(ValueError()) is None
+
+
+def test_the_folder_of_results_is_named_only_where_they_are_written(tmp_path: Path) -> None:
+    closed = PermissionError(13, "Permission denied", str(tmp_path / "x"))
+    ours, other = disk.trouble(closed, tmp_path), disk.trouble(closed)
+    assert ours is not None and "LOADPROOF_RESULTS" in ours.next
+    assert other is not None and "LOADPROOF_RESULTS" not in other.next and "read or write" in other.next

@@ -194,13 +194,13 @@ class TestConnection:
         said = words.inv("deploy", inventory=other)
         refused(said, 3, *phrases, where="host app2", next=f"./inv trust -i {other}")
         said = words.inv("trust", "--yes", inventory=other)
-        refused(said, 3, *phrases, where="app2", next="ssh-keygen -R")
+        refused(said, 3, *phrases, where="host app2", next="ssh-keygen -R")
         assert known.read_text() == text
 
     def test_login_rejected(self, words: Words, lab_alone: Path, tmp_path: Path) -> None:
         other = variant_of(lab_alone, tmp_path / "hosts.yml", {"load1": {"ansible_user": "nobody-here"}})
         said = words.inv("deploy", inventory=other)
-        refused(said, 3, "the login of nobody-here was rejected", where="host load1", next="ssh nobody-here@")
+        refused(said, 3, "the login of nobody-here was rejected", where="host load1", next="-l nobody-here")
 
     @pytest.mark.parametrize(
         "rights", ["", "{user} ALL=(ALL) ALL"], ids=["not in sudoers", "sudo wants a password"]
