@@ -173,32 +173,6 @@ def refuse_unclear(words: Iterable[ParserContext]) -> None:
         raise BadInput(problems, next="leave the flag out, or give it a value, once; then the same command")
 
 
-def listed(flag: str, text: str) -> tuple[str, ...]:
-    """What stands between commas; nothing when the flag was not given. Raises BadInput where nothing stands."""
-    from loadproof.errors import BadInput, Problem
-
-    found = tuple(part.strip() for part in text.split(",")) if text else ()
-    if not all(found):
-        problem = Problem(f"{text!r}: nothing stands beside a comma", flag)
-        raise BadInput([problem], next=f"{flag} without that comma, or with what belongs there")
-    return found
-
-
-def groups(text: str) -> dict[str, str]:
-    """--group app=web,load=generators as a mapping; a word without = is left for the reader to reject.
-
-    Raises BadInput for a group of ours that is mapped twice.
-    """
-    from loadproof.errors import BadInput, Problem
-
-    pairs = [part.partition("=") for part in listed("--group", text)]
-    names = [ours.strip() for ours, _, _ in pairs]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        problem = Problem(f"{text!r} maps {', '.join(twice)} twice", "--group")
-        raise BadInput([problem], next="--group with one of yours for each of ours")
-    return {ours.strip(): theirs.strip() for ours, _, theirs in pairs}
-
-
 def command_line() -> list[str]:
     """The words as typed, for the record."""
     words = sys.argv[3:] if sys.argv[1:2] == ["--search-root"] else sys.argv[1:]  # `inv` adds that one
@@ -234,6 +208,7 @@ def open_inventory(
     `planned` is told what hosts the lab will have before anything is made, and raises when they will not do.
     """
     from loadproof.control import inventory
+    from loadproof.plan.flags import groups
 
     path = inventory_path(given)
     say(f"inventory: {path}" + (" (the lab)" if path == LAB_INVENTORY else ""))
@@ -397,6 +372,7 @@ def deploy(
     from loadproof.console import deploy as show
     from loadproof.console import text
     from loadproof.plan import experiment
+    from loadproof.plan.flags import listed
 
     asked = experiment.deployment(flags({"servers": servers, "variant": variant, "rows": rows}))
     only = listed("--hosts", hosts)
@@ -520,6 +496,7 @@ def status(context: Context, inventory: str = "", i: str = "", group: str = "") 
 def facts(context: Context, inventory: str = "", i: str = "", group: str = "", hosts: str = "") -> None:
     """Print what each host says of itself, as JSON."""
     from loadproof.campaign import hosts as fleet
+    from loadproof.plan.flags import listed
 
     only = listed("--hosts", hosts)
     found = fleet.facts(open_inventory(inventory or i, group), only)
@@ -570,6 +547,7 @@ def plan(
     from loadproof.control import inventory as inventories
     from loadproof.errors import LabUnavailable
     from loadproof.plan import experiment
+    from loadproof.plan.flags import groups
 
     path = inventory_path(inventory or i)
     say(f"inventory: {path}" + (" (the lab)" if path == LAB_INVENTORY else ""))
@@ -677,20 +655,9 @@ def doctor(context: Context, inventory: str = "", i: str = "", group: str = "") 
 @word(name="up", help={"app": "app hosts (default 2)", "load": "load hosts (default 1)"})
 def lab_up_word(context: Context, app: str = "", load: str = "") -> None:
     """Make or repair the local hosts and wait until they answer."""
-    lab_up(number("--app", app), number("--load", load))
+    from loadproof.plan.flags import count
 
-
-def number(flag: str, text: str) -> int | None:
-    """A count from a flag; None when it was not given."""
-    from loadproof.errors import BadInput, Problem
-    from loadproof.plan import allowed
-
-    if not text:
-        return None
-    if not (text.isascii() and text.isdecimal() and len(text) < 10) or int(text) < 1:
-        problem = Problem(f"{allowed.shown(text)} is no number of hosts", flag)
-        raise BadInput([problem], next=f"{flag} with a whole number from 1")
-    return int(text)
+    lab_up(count("--app", app), count("--load", load))
 
 
 @word(name="status")

@@ -13,6 +13,7 @@ from invoke.parser.context import ParserContext
 
 import tasks
 from loadproof.errors import BadInput
+from loadproof.plan.flags import count
 from tests.control.servers import serving
 from tests.words.test_signals import inventory, silent
 from tests.words.words import REPO, Message, messages
@@ -85,7 +86,7 @@ def test_a_list_that_is_none(words: tuple[str, ...], said: str) -> None:
 @pytest.mark.parametrize("text", ["0", "-1", "²", "١", "1.0", "9" * 5000])
 def test_a_number_that_is_none(text: str) -> None:
     with pytest.raises(BadInput, match="is no number of hosts") as caught:
-        tasks.number("--app", text)
+        count("--app", text)
     assert caught.value.next.startswith("--app ")
 
 
