@@ -13,6 +13,7 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -673,20 +674,21 @@ def lab_status(context: Context) -> None:
 
 def keep_runs(host: str) -> None:
     """Raises Refused while a host of the lab (or this one) holds what nobody has fetched."""
-    from lab import listing, record
+    from lab import listing, up
     from lab.config import LabConfig
     from loadproof.campaign import stake
     from loadproof.control import inventory
 
     config = LabConfig.of()
-    hosts = [one for one in record.read_record(config).hosts if host in ("", one.name)]
+    hosts = [one for one in up.remembered(config).hosts if host in ("", one.name)]
     if hosts:
         with tempfile.NamedTemporaryFile(
             "w", suffix=".yml"
         ) as file:  # lab.yml may be gone, or name others too
             file.write(listing.text(config, hosts))
             file.flush()
-            stake.refuse_loss(inventory.read(Path(file.name)), RESULTS, "./inv lab.down")
+            known = replace(inventory.read(Path(file.name)), path=str(LAB_INVENTORY))
+            stake.refuse_loss(known, RESULTS, "./inv lab.down")
 
 
 @word(

@@ -36,6 +36,10 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 HEALTH_ID = f"fff1{0:012x}"
 ANSWER_WITHIN_S = 2.0  # an app held to 5 % of a CPU answers slowly
 VERSION_WORDS = {"nginx": "-v", "cpulimit": "-h", "zstd": "-V"}
+UNIT_FOLDERS = tuple(
+    f"{base}/systemd/{kind}" for base in ("/etc", "/run") for kind in ("system", "system.control")
+)
+TRIALS = {"/run/systemd/system": "trial.conf", "/run/systemd/system.control": "50-CPUQuota.conf"}
 UNIT_KEYS = "Id,ActiveState,SubState,MainPID,UnitFileState,NeedDaemonReload,FragmentPath,NRestarts"
 
 
@@ -221,6 +225,25 @@ def unit_facts(names: list[str]) -> dict[str, dict[str, Any]]:
     return facts
 
 
+def names_in(folder: str) -> list[str]:
+    """What a folder holds; nothing where there is none."""
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []
+
+
+def dropins() -> list[str]:
+    """Files that add settings to units of ours, but for those that a trial makes and its end removes."""
+    found = []
+    for folder in UNIT_FOLDERS:
+        for unit in names_in(folder):
+            if unit.startswith("loadproof") and unit.endswith(".d"):
+                names = [name for name in names_in(f"{folder}/{unit}") if name.endswith(".conf")]
+                found += [f"{folder}/{unit}/{name}" for name in names if name != TRIALS.get(folder)]
+    return found
+
+
 def unit_of(pid: int) -> str:
     """The systemd unit of a process, from its cgroup; empty when it is in none."""
     for line in text_of(f"/proc/{pid}/cgroup").splitlines():
@@ -385,6 +408,7 @@ def facts(question: dict[str, Any]) -> dict[str, Any]:
         "programs": programs,
         "versions": versions(programs),
         "units": unit_facts(question.get("units", [])),
+        "dropins": dropins(),
         "ports": port_facts(question.get("ports", [])),
         "health": {str(asked["port"]): health_fact(asked) for asked in question.get("health", [])},
         "config": {str(asked["port"]): config_fact(asked) for asked in question.get("config", [])},

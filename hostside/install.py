@@ -193,6 +193,10 @@ def do_remove(step: Step) -> bool:
         shutil.rmtree(path)
     else:
         os.unlink(path)
+        folder = os.path.dirname(path)
+        if os.path.basename(folder).startswith("loadproof") and folder.endswith(".d"):
+            with contextlib.suppress(OSError):  # of additions to a unit; others may be in it
+                os.rmdir(folder)
     return True
 
 

@@ -38,6 +38,7 @@ if ! mountpoint -q root; then
     fi
 fi
 if [ -e "root/$2" ]; then echo kept; else tar -xpf - -C root; touch "root/$2"; echo fresh; fi
+printf '%s\n' "$3" >root/root/.ssh/authorized_keys
 cat root/etc/ssh/ssh_host_ed25519_key.pub
 """
 # $2 is a cgroup of the host's own: started from one cgroup, hosts would share "payload" in it, and the systemd of
@@ -105,7 +106,7 @@ def prepare(config: LabConfig, host: LabHost, image_name: str) -> tuple[str, boo
     if not lower.is_symlink():
         lower.symlink_to(image.root_of(config, image_name))
     said = must(
-        ["sh", "-c", MOUNT, "sh", str(at), MADE],
+        ["sh", "-c", MOUNT, "sh", str(at), MADE, public_key(config)],
         what=f"{host.name}: no overlay",
         root=True,
         stdin=own_files(config, host),
@@ -127,10 +128,22 @@ def own_files(config: LabConfig, host: LabHost) -> bytes:
         ),
         "etc/ssh/ssh_host_ed25519_key": private,
         "etc/ssh/ssh_host_ed25519_key.pub": public,
-        "root/.ssh/authorized_keys": config.key.with_suffix(".pub").read_text(),
+        "root/.ssh/authorized_keys": public_key(config) + "\n",
     }
     modes = {"etc/ssh/ssh_host_ed25519_key": 0o600, "root": 0o700, "root/.ssh": 0o700}
     return image.archive(files, modes)
+
+
+def public_key(config: LabConfig) -> str:
+    """The public half of the lab's own key."""
+    return config.key.with_suffix(".pub").read_text().strip()
+
+
+def admit(config: LabConfig, host: LabHost) -> None:
+    """Let the lab's own key in at a host that runs."""
+    path = folder(config, host) / "root" / "root" / ".ssh" / "authorized_keys"
+    text = public_key(config).encode() + b"\n"
+    must(["tee", str(path)], what=f"{host.name}: the key cannot be written", root=True, stdin=text)
 
 
 def host_key(comment: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from lab import hosts, image, listing, machine, network, processes
 from lab.answer import Answer, ask_all
-from lab.config import LabConfig, LabHost, LabState, wanted
+from lab.config import MOST_APP, MOST_LOAD, LabConfig, LabHost, LabState, wanted
 from lab.owner import claim, is_ours, left_behind, read_owner, refuse_foreign
 from lab.record import Record, locked, read_record, write_record, write_text
 from lab.root import need_root
@@ -55,7 +55,7 @@ def needed(app: int | None = None, load: int | None = None, config: LabConfig | 
     """What `up` with the same words would install and make; changes nothing, needs no root. Raises as `up` does."""
     config = config or LabConfig.of()
     refuse_foreign(config)
-    record = read_record(config)
+    record = remembered(config)
     config = settled(config, record)
     wants = wanted(record.hosts, app, load, config.net)
     suite = image.suite_of(config)
@@ -92,10 +92,10 @@ def up(
     config = config or LabConfig.of()
     refuse_foreign(config)
     with locked(config):
-        record = read_record(config)
+        record = remembered(config)
         config = settled(config, record)
         wants = wanted(record.hosts, app, load, config.net)
-        whole = wants == record.hosts and is_ours(config, read_owner(config))
+        whole = wants == read_record(config).hosts and has_key(config) and is_ours(config, read_owner(config))
         if whole and not any(lack(config, host) for host in wants):
             answers = ask_all(config, wants, config.patience_s)
             if not any(answer.trouble for answer in answers) and listing.matches(config, wants):
@@ -117,8 +117,11 @@ def repair(config: LabConfig, record: Record, wants: tuple[LabHost, ...], say: S
     if packages := machine.missing():
         did(f"installed {' '.join(machine.install(config, packages))}")
     name = image.build(config, suite, did) if not image.complete(config, record.image) else record.image
-    if not config.key.exists():
+    if not has_key(config):
         make_lab_key(config)
+        for host in filter(lambda host: processes.mounted(config, host), record.hosts):
+            hosts.admit(config, host)
+        did("made a key of the lab's own")
     for text in claim(config):
         did(text)
     if record.hosts and name != record.image:
@@ -140,6 +143,26 @@ def repair(config: LabConfig, record: Record, wants: tuple[LabHost, ...], say: S
     return state_of(config, record, answers, changed)
 
 
+def remembered(config: LabConfig) -> Record:
+    """The record; where that is lost, what the folders of the hosts tell."""
+    record = read_record(config)
+    if record.hosts or not config.hosts.is_dir():
+        return record
+    lower = {path.name: path / "lower" for path in config.hosts.iterdir()}
+    every = wanted((), MOST_APP, MOST_LOAD, config.net)
+    found = tuple(host for host in every if host.name in lower and lower[host.name].is_symlink())
+    if not found:
+        return record
+    image_name = lower[found[0].name].readlink().parent.name  # as image.root_of has it
+    suite = image.suite_of(config)
+    return replace(record, suite=suite, image=image_name, net=str(config.net), hosts=found)
+
+
+def has_key(config: LabConfig) -> bool:
+    """Whether both halves of the lab's own key are there."""
+    return config.key.exists() and config.key.with_suffix(".pub").exists()
+
+
 def image_for(config: LabConfig, record: Record, suite: str) -> str:
     """The image that hosts are made from: the one that existing hosts have, else that of the recipe."""
     return record.image if record.image and image.complete(config, record.image) else image.recipe(suite)
@@ -149,7 +172,8 @@ def make_lab_key(config: LabConfig) -> None:
     """The lab's own key, the caller's file."""
     config.key.parent.mkdir(parents=True, exist_ok=True)
     config.key.parent.chmod(0o700)
-    config.key.with_suffix(".pub").unlink(missing_ok=True)
+    for half in (config.key, config.key.with_suffix(".pub")):
+        half.unlink(missing_ok=True)
     hosts.make_key(config.key, "loadproof-lab")
 
 

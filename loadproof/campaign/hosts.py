@@ -115,8 +115,8 @@ EMPTY = (
     'find "$folder" -mindepth 1 -maxdepth 1 ! -path "$keep" -exec rm -rf {} +; else rm -rf "$folder"; fi; done; true'
 )
 _UNITS_AWAY = (
-    f"rm -rf {places.UNITS}/loadproof-*.service {places.RUNTIME_UNITS}/loadproof-*.d "
-    "/run/systemd/system.control/loadproof-*; systemctl daemon-reload; "
+    f"rm -rf {places.UNITS}/loadproof-*.service {places.UNITS}/loadproof-*.d {places.RUNTIME_UNITS}/loadproof-*.d "
+    "/etc/systemd/system.control/loadproof-* /run/systemd/system.control/loadproof-*; systemctl daemon-reload; "
     "systemctl reset-failed 'loadproof-*' 2>/dev/null; true"
 )
 

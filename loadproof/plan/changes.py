@@ -104,6 +104,20 @@ def _removals(facts: Facts, desired: HostDesired) -> Iterator[Change]:
     for path in desired.absent:
         if facts.get("files", {}).get(path) is not None:
             yield Change("remove", path, "left from another role")
+    for path in facts.get("dropins", ()):
+        yield Change("remove", path, f"somebody added it to {_unit_of(path)}")
+
+
+def _unit_of(dropin: str) -> str:
+    """The unit, template or beginning of units whose settings a file in NAME.d adds to."""
+    return dropin.split("/")[-2].removesuffix(".d")
+
+
+def _added_to(unit: str, facts: Facts) -> list[str]:
+    """The files that somebody added to the settings of a unit."""
+    kind = unit.rpartition(".")[2]
+    names = {unit, *(f"{unit[: at + 1]}.{kind}" for at, char in enumerate(unit) if char == "-")}
+    return [path for path in facts.get("dropins", ()) if _unit_of(path) in names]
 
 
 def _files(facts: Facts, desired: HostDesired) -> Iterator[Change]:
@@ -145,7 +159,7 @@ def _altered(facts: Facts, path: str) -> str:
 
 
 def _reload(facts: Facts, moved: list[Change]) -> Iterator[Change]:
-    units = [change.what for change in moved if change.what.startswith(f"{places.UNITS}/")]
+    units = [change.what for change in moved if "/systemd/system" in change.what]
     stale = [name for name, found in facts.get("units", {}).items() if (found or {}).get("needs_reload")]
     if units or stale:
         yield Change(
@@ -161,7 +175,7 @@ def _starts(facts: Facts, desired: HostDesired, touched: set[str]) -> Iterator[C
         if found.get("active") not in RUNNING:
             yield Change("start", spec.name, f"is {found.get('active', 'unknown')}", data=spec)
             continue
-        changed = [name for name in spec.restart_on if name in touched]
+        changed = [name for name in (*spec.restart_on, *_added_to(spec.name, facts)) if name in touched]
         why = f"{', '.join(changed)} changed" if changed else _unkept(facts, desired, spec)
         if why:
             yield Change("restart", spec.name, why, data=spec)

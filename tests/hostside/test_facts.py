@@ -216,3 +216,23 @@ def test_a_sealed_trial_is_not_the_current_one() -> None:
     assert program.open_trial(trial, "/var/lib/loadproof/idle") is None
     assert program.open_trial(trial, None) is None
     assert program.open_trial(None, trial["out"]) is None
+
+
+def test_files_that_add_to_our_units(tmp_path: Path) -> None:
+    """Wherever systemd looks; not those of a trial, nor what is another unit's."""
+    module = load_program("facts")
+    etc, run, control = (str(tmp_path / name) for name in ("etc", "run", "control"))
+    module.UNIT_FOLDERS = (etc, run, control, str(tmp_path / "none"))
+    module.TRIALS = {run: "trial.conf", control: "50-CPUQuota.conf"}
+    ours = [
+        f"{etc}/loadproof-.service.d/all.conf", f"{etc}/loadproof-app.service.d/x.conf", f"{etc}/loadproof-load@.service.d/x.conf",
+        f"{run}/loadproof-limit.service.d/x.conf", f"{control}/loadproof-app.service.d/50-MemoryMax.conf",
+    ]  # fmt: skip
+    others = [
+        f"{run}/loadproof-limit.service.d/trial.conf", f"{control}/loadproof-app.service.d/50-CPUQuota.conf",
+        f"{etc}/loadproof-app.service.d/note.txt", f"{etc}/nginx.service.d/x.conf", f"{etc}/loadproof-app.service",
+    ]  # fmt: skip
+    for path in map(Path, ours + others):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert module.dropins() == ours

@@ -145,6 +145,16 @@ def lost_known_hosts(config: LabConfig) -> None:
     config.known_hosts.unlink()
 
 
+def lost_key(config: LabConfig) -> None:
+    config.key.unlink()
+
+
+def forgotten_by_the_lab(config: LabConfig) -> None:
+    """No record, no keys, no list of hosts: only the hosts themselves."""
+    for path in (config.record, config.key.with_suffix(".pub"), config.known_hosts, config.inventory):
+        path.unlink()
+
+
 DAMAGES: list[tuple[Callable[[LabConfig], None], bool]] = [
     (kill_host, True),
     (overlay_only, True),
@@ -156,6 +166,8 @@ DAMAGES: list[tuple[Callable[[LabConfig], None], bool]] = [
     (forget_owner, False),
     (stale_inventory, False),
     (lost_known_hosts, False),
+    (lost_key, False),
+    (forgotten_by_the_lab, False),
 ]
 
 
@@ -176,8 +188,10 @@ def test_a_half_made_lab_is_repaired(
 def test_running_hosts_whose_record_is_lost_are_taken_up_again(standing: LabConfig) -> None:
     before = ready(standing)
     standing.record.unlink()
-    after = up(1, None, config=standing)
-    assert after.up and pids(after) == pids(before)
+    after = up(config=standing)
+    assert after.up and pids(after) == pids(before), (
+        "as many as there were, not as many as there are by default"
+    )
 
 
 def test_a_failed_unit_of_somebodys_does_not_restart_a_host(standing: LabConfig) -> None:

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.lab
 
 VARIANTS = ("plain", "local", "local_async", "global", "global_async")
 CONF = "/etc/loadproof/nginx.conf"
+APP = "loadproof-app.service"
 FOLDER = "/run/lptest-packages"
 
 
@@ -87,6 +88,20 @@ def test_a_hand_edit_in_a_tree_is_found_too(words: Words, shell: Shell) -> None:
     assert "app/data.py was changed on the host" in said.out, said
     good(words.inv("deploy"), app2="changed")
     assert shell.run("app2", f"cat {file}") == right
+    good(words.inv("deploy"))
+
+
+def test_settings_added_to_our_units_are_found_and_taken_away(words: Words, shell: Shell) -> None:
+    """A quota that somebody set would hold the app whatever limiter is asked for."""
+    folder = f"/etc/systemd/system/{APP}.d"
+    shell.run("app1", f"mkdir -p {folder} && printf '[Service]\nNice=5\n' > {folder}/x.conf")
+    shell.run("app1", f"systemctl set-property {APP} CPUQuota=3%")
+    shell.run("app1", f"systemctl daemon-reload && systemctl restart {APP}")
+    said = words.inv("deploy", "--check", "--diff")
+    assert said.recap["app1"][0] == "would change" and f"remove {folder}/x.conf" in said.out, said
+    good(words.inv("deploy"), app1="changed")
+    kept = shell.run("app1", f"systemctl show -p Nice -p CPUQuotaPerSecUSec -p DropInPaths {APP}").split()
+    assert sorted(kept) == ["CPUQuotaPerSecUSec=infinity", "DropInPaths=", "Nice=0"]
     good(words.inv("deploy"))
 
 
