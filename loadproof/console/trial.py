@@ -110,8 +110,11 @@ def live_summary(load: Load, seen: Sequence[Live]) -> list[str]:
             if percent is not None:
                 shares.setdefault(name, []).append(percent)
     if shares:
-        means = ", ".join(
-            f"{escape(name)} {sum(all_of) / len(all_of):.1f} %" for name, all_of in shares.items()
-        )
-        lines.append(f"CPU in the hold: {means}")
+        lines.append("CPU in the hold: " + ", ".join(_share(*one, len(window)) for one in shares.items()))
     return lines
+
+
+def _share(name: str, seen: Sequence[float], looks: int) -> str:
+    """A server's mean CPU, and how often it was seen when that was seldom."""
+    seldom = f" ({len(seen)} of {looks} looks)" if len(seen) < looks / 2 else ""
+    return f"{escape(name)} {sum(seen) / len(seen):.1f} %{seldom}"

@@ -30,6 +30,7 @@ from loadproof.plan.shell import quote
 from loadproof.plan.values import Inventory, Run, TrialPlan
 
 POLL_S = 1.0
+SILENT_S = 30.0  # a server that gave no answer is not asked again for so long
 LINK_PATIENCE_S = 20.0
 EARLY_S, EARLY_SHARE = 5.0, 0.1  # a load that ends sooner before its time than both was ended by somebody
 ENDING = 4  # how much oftener we look once the planned length is over
@@ -222,22 +223,24 @@ def _watch(trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Rec
 
 
 class _Shares:
-    """CPU of the servers for the live view. A server that gives no answer is noted once, and spoils nothing."""
+    """CPU of the servers for the live view. A server that gives no answer is noted, left alone for a while, and spoils
+    nothing."""
 
     def __init__(self, questions: tuple[Run, ...], remotes: Remotes, record: Recorder) -> None:
         self._questions, self._remotes, self._record = questions, remotes, record
-        self._cpu, self._silent = _Cpu(), set[str]()
+        self._cpu, self._silent = _Cpu(), dict[str, float]()  # until when no question is asked
 
     def now(self) -> tuple[tuple[str, float | None], ...]:
         return tuple((question.host, self._one(question)) for question in self._questions)
 
     def _one(self, question: Run) -> float | None:
-        if question.host in self._silent:
+        if time.monotonic() < self._silent.get(question.host, 0.0):
             return None
         try:
             line = self._remotes.remote(question.host).run(question.command, question.within).stdout
         except (LinkLost, HostUnreachable, NotReady) as error:
-            self._silent.add(question.host)  # it would hold up the whole view at each look
+            # it would hold up the whole view at each look
+            self._silent[question.host] = time.monotonic() + SILENT_S
             self._record.write("watch", "note", host=question.host, detail=error.what)
             return None
         return self._cpu.percent(question.host, line)

@@ -51,3 +51,9 @@ def test_the_end_speaks_of_the_hold_where_there_is_one() -> None:
     assert "2,000 requests, 3 errors; in the hold about 60.0 TPS, MTT 200.0 ms" in said
     assert cpu == "CPU in the hold: app1 6.0 %"
     assert show.live_summary(LOAD, []) == []
+
+
+def test_a_share_that_was_seldom_seen_says_so() -> None:
+    unseen = (("app1", 6.0), ("app2", None))
+    holds = [Live(20.0 + at, cpu_percent=unseen if at else (("app1", 6.0), ("app2", 7.3))) for at in range(4)]
+    assert show.live_summary(LOAD, holds)[-1] == "CPU in the hold: app1 6.0 %, app2 7.3 % (1 of 4 looks)"

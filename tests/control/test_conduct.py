@@ -61,7 +61,7 @@ class Hosts:
         self.at, self.then = at, then
         self.calls: list[tuple[str, str]] = []
         self.lock = threading.Lock()
-        self.polls = 0
+        self.polls, self.last_poll = 0, 2  # the one at which the load is over
         self.elapsed_s = LOAD.end_s
         self.answers: dict[str, str] = {}  # by a part of the command
 
@@ -98,7 +98,9 @@ class _Remote:
                 "failures": 0,
                 "requests": 3,
             }
-            return ("active\n" if self.hosts.polls < 2 else "inactive\n") + json.dumps(live)
+            return ("active\n" if self.hosts.polls < self.hosts.last_poll else "inactive\n") + json.dumps(
+                live
+            )
         if "seal.py" in command:
             return json.dumps({"files": [], "limiter_events": [{"event": "attached", "pid": 7}]})
         return ""
@@ -358,6 +360,25 @@ def test_a_silent_app_host_spoils_only_its_own_figure() -> None:
         "app2",
         "load1",
     ]
+
+
+def test_an_app_host_that_answers_again_is_seen_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conduct, "SILENT_S", 0.0)
+
+    class Away(Hosts):
+        looks = 0
+
+        def called(self, host: str, what: str) -> None:
+            super().called(host, what)
+            if host == "app2" and "sample.jsonl" in what:
+                self.looks += 1
+                if self.looks == 1:
+                    raise HostUnreachable(host, "no answer")
+
+    hosts = Away()
+    hosts.last_poll = 4
+    walk(hosts, Journal())
+    assert hosts.looks == 3
 
 
 def test_no_load_is_started_on_hosts_that_are_not_ours_any_more() -> None:
