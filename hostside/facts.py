@@ -36,7 +36,7 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 HEALTH_ID = f"fff1{0:012x}"
 ANSWER_WITHIN_S = 2.0  # an app held to 5 % of a CPU answers slowly
 VERSION_WORDS = {"nginx": "-v", "cpulimit": "-h", "zstd": "-V"}
-UNIT_KEYS = "Id,ActiveState,SubState,MainPID,UnitFileState,NeedDaemonReload,FragmentPath,NRestarts"
+UNIT_KEYS = "Id,ActiveState,SubState,MainPID,UnitFileState,NeedDaemonReload,FragmentPath,NRestarts,Result"
 
 
 def text_of(path: str) -> str:
@@ -186,6 +186,7 @@ def unit_fact(shown: dict[str, str]) -> dict[str, Any]:
         "unit_file": bool(shown.get("FragmentPath")),
         "needs_reload": shown.get("NeedDaemonReload") == "yes",
         "restarts": int(shown.get("NRestarts") or 0),
+        "result": shown.get("Result", ""),
     }
 
 

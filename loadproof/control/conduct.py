@@ -113,7 +113,9 @@ def finish(trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Rec
     hooks.say("drain ...")
     for outcome in perform.stage(actions.drain(inventory, trial), remotes, record):
         if outcome.finished is not None and outcome.finished.exited != 0:
-            record.write("drain", "note", host=outcome.action.host, detail="requests were still in flight")
+            host, detail = outcome.action.host, _not_idle(_object(outcome).get("last"))
+            record.write("drain", "note", host=host, detail=detail)
+            hooks.say(f"{host}: {detail} when draining ended")
     _timed("facts", record, lambda: hooks.facts("after"))
 
 
@@ -302,6 +304,11 @@ def _say_what_holds(outcomes: list[perform.Outcome], record: Recorder, hooks: Ho
             host, why = outcome.action.host, str(state.get("why"))
             record.write("limit", "note", host=host, detail=why)
             hooks.say(f"{host}: the limit was {why}")
+
+
+def _not_idle(last: Any) -> str:
+    """What kept a host from being idle: `last` of idle.py is a number, or why nothing answered."""
+    return f"gave no answer ({last})" if isinstance(last, str) else "requests were still in flight"
 
 
 def _object(outcome: perform.Outcome) -> dict[str, Any]:
