@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from loadproof.errors import RecordUnreadable
 from loadproof.plan.actions import hosts_of, units
-from loadproof.plan.places import APP_UNIT, PROXY_UNIT
+from loadproof.plan.places import APP_UNIT, PROXY_UNIT, load_unit
 from loadproof.plan.values import TrialPlan
 from loadproof.runfolder import record
 from loadproof.runfolder.paths import TrialPaths
@@ -18,20 +19,37 @@ LONGEST = 80  # characters of a word of systemd's
 
 
 def notes(paths: TrialPaths, plan: TrialPlan) -> tuple[str, ...]:
-    """Sentences on nginx and apps that were not running any more when the load ended."""
-    seen = _after(paths)
+    """Sentences on nginx and apps that were not running any more when the load ended, and on Locust workers that ended
+    before it did, failed, or were lost by their master."""
+    seen, lost = _after(paths), _lost(paths, plan)
     return tuple(
-        f"{host}: {text}" for host in hosts_of(plan) for text in _ended(units(plan, host), seen.get(host, {}))
+        f"{host}: {text}"
+        for host in hosts_of(plan)
+        for text in _ended(units(plan, host), seen.get(host, {}), lost)
     )
 
 
-def _ended(names: Mapping[str, str], seen: Mapping[str, Any]) -> Iterator[str]:
+def _ended(names: Mapping[str, str], seen: Mapping[str, Any], lost: frozenset[str]) -> Iterator[str]:
     for unit, name in names.items():
         state = seen.get(unit)
-        if unit not in (APP_UNIT, PROXY_UNIT) or not isinstance(state, dict):
-            continue
-        if state.get("active", "unknown") not in RUNNING:
-            yield f"{name} was not running any more when the load ended: {_why(state)}"
+        state = state if isinstance(state, dict) else {}
+        active = state.get("active", "unknown")
+        if unit in (APP_UNIT, PROXY_UNIT):
+            if active not in RUNNING:
+                yield f"{name} was not running any more when the load ended: {_why(state)}"
+        elif active == "failed":  # those that end with the load are inactive
+            yield f"{name} {'ended before the load did' if unit in lost else 'failed'} ({_why(state)})"
+        elif unit in lost:
+            yield f"{name} was lost by its master before the load ended"
+
+
+def _lost(paths: TrialPaths, plan: TrialPlan) -> frozenset[str]:
+    """The units of the workers that the master missed when it ended."""
+    try:
+        text = (paths.raw(plan.loads[0]) / "totals-master.json").read_text(encoding="utf-8")
+        return frozenset(load_unit(number) for number in json.loads(text)["lost"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return frozenset()
 
 
 def _why(state: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from loadproof.control import explain, perform
 from loadproof.control.explain import Spared
 from loadproof.control.perform import Recorder, Remotes
 from loadproof.control.signals import Detached, Signals
+from loadproof.control.workers import Workers
 from loadproof.errors import (
     HostUnreachable,
     Interrupted,
@@ -184,6 +185,7 @@ class _Cpu:
 def _watch(trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Recorder, hooks: Hooks) -> None:
     begun = last_answer = time.monotonic()
     shares, elapsed_s = _Shares(actions.cpu_state(inventory, trial), remotes, record), 0.0
+    workers = Workers(trial, record, hooks.say)
     while True:
         try:
             active, line = _ask(actions.load_state(inventory, trial), remotes)
@@ -201,6 +203,7 @@ def _watch(trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Rec
             continue
         if active not in ("active", "activating", "deactivating"):
             break
+        workers.look(line)
         elapsed_s = _observe(line, shares.now(), hooks) or elapsed_s
         elapsed, latest = time.monotonic() - begun, trial.planned_s + trial.margin_s
         if elapsed > latest:

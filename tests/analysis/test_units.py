@@ -55,6 +55,26 @@ def test_nginx_and_apps(tmp_path: Path, host: str, unit: str, state: Any, said: 
     assert told(tmp_path, {unit: state}, host) == ((f"{host}: {said}",) if said else ())
 
 
+@pytest.mark.parametrize(
+    ("state", "lost", "said"),
+    [
+        ({"active": "failed", "result": "signal"}, [2], "Locust worker 2 ended before the load did (killed)"),
+        ({"active": "failed", "result": "exit-code"}, [], "Locust worker 2 failed (exit-code)"),
+        (RUNS, [2], "Locust worker 2 was lost by its master before the load ended"),
+        ({}, [2], "Locust worker 2 was lost by its master before the load ended"),
+        ({"active": "inactive", "result": "success"}, [], ""),
+        (RUNS, [1, 3], ""),
+        (RUNS, 2, ""),
+    ],
+)
+def test_locust_workers(tmp_path: Path, state: Any, lost: Any, said: str) -> None:
+    master = tmp_path / "raw" / "load1" / "totals-master.json"
+    master.parent.mkdir(parents=True)
+    master.write_text(json.dumps({"lost": lost}))
+    texts = told(tmp_path, {"loadproof-load@2.service": state}, "load1")
+    assert [text for text in texts if "worker 2" in text] == ([f"load1: {said}"] if said else [])
+
+
 def test_only_the_facts_after_the_load_tell(tmp_path: Path) -> None:
     assert reader.notes(TrialPaths(tmp_path), PLAN) == ()
     assert told(tmp_path, {PROXY: {"active": "failed"}}, "proxy1", when="before") == ()

@@ -361,6 +361,26 @@ def test_what_kept_a_host_from_being_idle_is_noted_and_said(last: object, senten
     assert f"proxy: {sentence} when draining ended" in said
 
 
+def test_a_worker_that_the_master_lost_is_noted_and_said_once() -> None:
+    class Thin(Hosts):
+        looks = 0
+
+        def remote(self, name: str) -> _Remote:
+            self.looks += name == "load1"
+            self.answers = {"is-active": "active\n" + json.dumps({"lost": [2, 7]})} if self.looks < 4 else {}
+            return super().remote(name)
+
+    said: list[str] = []
+    journal = Journal()
+    hooks = Hooks(lambda: None, lambda when: None, lambda live: None, said.append)
+    conduct.finish(TRIAL, INVENTORY, Thin(), journal, hooks)
+    notes = [fields for stage, event, fields in journal.events if (stage, event) == ("watch", "note")]
+    assert notes[:-1] == [{"host": "load1", "detail": "Locust worker 2 is lost"}]
+    assert [text for text in said if "worker" in text] == [
+        "load1: Locust worker 2 is lost: the load goes on without its users"
+    ]
+
+
 def test_a_load_that_somebody_ended_is_no_whole_one() -> None:
     hosts, journal = Hosts(), Journal()
     hosts.elapsed_s = LOAD.end_s - conduct.EARLY_S - 1
