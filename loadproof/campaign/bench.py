@@ -107,7 +107,8 @@ def explained(folder: RunFolder) -> Iterator[None]:
         yield
     except LoadproofError as error:
         if folder.path.exists():
-            error.where = f"{error.where or 'this machine'}, run {folder.id}"
+            if folder.id not in error.where:
+                error.where = f"{error.where or 'this machine'}, run {folder.id}"
             error.kept = error.kept or str(folder.path)
         raise
 

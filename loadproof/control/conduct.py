@@ -195,7 +195,7 @@ def _watch(trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Rec
             if time.monotonic() - last_answer > LINK_PATIENCE_S:
                 raise Detached(
                     f"the link to {error.host} is lost; the load runs on by itself",
-                    where=f"host {error.host}, stage watch, run {trial.run}",
+                    where=f"host {error.host}",
                     kept="everything on the hosts",
                     next=f"./inv attach --run {trial.run}",
                 ) from error
