@@ -571,6 +571,10 @@ def attach(context: Context, run: str = "") -> None:
     from loadproof.runfolder.paths import RunFolder
 
     folder = RunFolder.open(RESULTS, run or "latest")
+    if state.here(folder):
+        say(f"fetched already: run {folder.id}; no host was asked")
+        say(f"next: ./inv report --run {folder.id}")
+        return
     with lab_that_lives(state.hosts_of_run(folder)):
         attaching.attach(folder, ROOT, watcher(sys.stderr.isatty()))
     say(f"\nsealed on the hosts: run {folder.id}")

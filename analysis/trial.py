@@ -16,7 +16,7 @@ from analysis.measures import figures as measured
 from analysis.measures import window as windows
 from analysis.measures.columns import Clients, Ints, Mask, clients
 from analysis.measures.window import Window
-from analysis.readers import journal, limiter
+from analysis.readers import journal, limiter, units
 from analysis.readers.clock import clocks
 from loadproof.plan.values import Inventory, TrialPlan
 from loadproof.runfolder.paths import TrialPaths
@@ -106,7 +106,8 @@ def judge(
     if paths.hosts:
         stretch = (hold.from_us, hold.to_us) if hold else None
         notes += limiter.notes(paths, plan, dict.fromkeys(placed, stretch), clock.of)
-    return Judged(plan, tables, requests, hold, found, (*tables.notes, *notes, *journal.notes(paths)), placed)
+    notes += (*units.notes(paths, plan), *journal.notes(paths))
+    return Judged(plan, tables, requests, hold, found, (*tables.notes, *notes), placed)
 
 
 def _done(requests: Clients, hold: Window | None, server: Ints, index: int) -> Mask | None:

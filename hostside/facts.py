@@ -40,7 +40,7 @@ UNIT_FOLDERS = tuple(
     f"{base}/systemd/{kind}" for base in ("/etc", "/run") for kind in ("system", "system.control")
 )
 TRIALS = {"/run/systemd/system": "trial.conf", "/run/systemd/system.control": "50-CPUQuota.conf"}
-UNIT_KEYS = "Id,ActiveState,SubState,MainPID,UnitFileState,NeedDaemonReload,FragmentPath,NRestarts"
+UNIT_KEYS = "Id,ActiveState,SubState,MainPID,UnitFileState,NeedDaemonReload,FragmentPath,NRestarts,Result"
 
 
 def text_of(path: str) -> str:
@@ -190,6 +190,7 @@ def unit_fact(shown: dict[str, str]) -> dict[str, Any]:
         "unit_file": bool(shown.get("FragmentPath")),
         "needs_reload": shown.get("NeedDaemonReload") == "yes",
         "restarts": int(shown.get("NRestarts") or 0),
+        "result": shown.get("Result", ""),
     }
 
 

@@ -3,7 +3,8 @@
     python3 -I -S idle.py '{"app": 8000, "within": 15}'
     python3 -I -S idle.py '{"status": 8079, "within": 15}'
 
-Prints {"idle": bool, "waited_s": x, "last": n} and exits 0, or 3 when requests were still in flight at the end.
+Prints {"idle": bool, "waited_s": x, "last": n} and exits 0, or 3 when requests were still in flight at the end, or when
+nobody answered: then `last` is why.
 """
 
 from __future__ import annotations

@@ -127,6 +127,7 @@ class Master:
                     "mtt_ms": round((now["time_ms"] - before["time_ms"]) / ended, 3) if ended > 0 else None,
                     "failures": now["failures"],
                     "requests": now["requests"],
+                    "lost": sorted(self._lost),
                 }
             )
             past.append((elapsed, now))

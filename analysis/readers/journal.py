@@ -15,7 +15,7 @@ LONGEST = 200  # characters of an error's first line
 
 
 def notes(paths: TrialPaths) -> tuple[str, ...]:
-    """Sentences on a trial that was interrupted, a load that did not end well, requests still in flight after it."""
+    """Sentences on a trial that was interrupted, a load that did not end well, hosts that were busy or silent after it."""
     try:
         found = journal.read(paths.journal)
     except RecordUnreadable:

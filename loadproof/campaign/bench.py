@@ -12,6 +12,7 @@ from pathlib import Path
 from loadproof.control import apply, blocked, conduct, lock, probe, provenance, signals
 from loadproof.control.fleet import Fleet
 from loadproof.errors import LoadproofError, Refused
+from loadproof.plan import actions
 from loadproof.plan import desired as desired_state
 from loadproof.plan import trials as trial_plans
 from loadproof.plan.actions import hosts_of
@@ -106,7 +107,8 @@ def explained(folder: RunFolder) -> Iterator[None]:
         yield
     except LoadproofError as error:
         if folder.path.exists():
-            error.where = f"{error.where or 'this machine'}, run {folder.id}"
+            if folder.id not in error.where:
+                error.where = f"{error.where or 'this machine'}, run {folder.id}"
             error.kept = error.kept or str(folder.path)
         raise
 
@@ -161,5 +163,6 @@ def converge(fleet: Fleet, desired: Desired, root: Path, run: str) -> None:
 
 def _facts(fleet: Fleet, trial: TrialPlan, path: Path, when: str) -> None:
     """Facts and clock offset of every host of a trial, appended to facts.jsonl."""
-    rows = probe.before_and_after(fleet, hosts_of(trial), when)
+    units = {host: actions.units(trial, host) for host in hosts_of(trial)}
+    rows = probe.before_and_after(fleet, units, when)
     record.append_facts(path, rows)

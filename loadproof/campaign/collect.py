@@ -27,10 +27,13 @@ def fetch_and_analyse(
     files are here already.
     """
     failed: list[LoadproofError] = []
+    held: list[bool] = []
     with Fleet(inventory) as fleet:
         for paths in folder.trials:
             if paths.journal.exists():
-                failed += _fetch(fleet, paths, say)
+                outcomes = _fetch(fleet, paths)
+                failed += _failed(outcomes, paths, say)
+                held += [not isinstance(outcome, fetch.NothingThere) for outcome in outcomes.values()]
     if failed:
         first = failed[0]
         first.kept = f"what the other hosts gave, in {folder.path}"
@@ -39,19 +42,29 @@ def fetch_and_analyse(
             remedy = f"{first.next}; then " if first.next and "fetch-results" not in first.next else ""
             first.next = f"{remedy}{again}; ./inv report --run {folder.id} analyses what is here"
         raise first
+    if held and not any(held) and not any(paths.hosts for paths in folder.trials):
+        raise _nowhere(folder)
     return analyse([folder], folder.path.parent)
 
 
-def _fetch(fleet: Fleet, paths: TrialPaths, say: Callable[[str], None]) -> list[LoadproofError]:
-    """One trial; gives the errors of hosts whose files are not here."""
+def _fetch(fleet: Fleet, paths: TrialPaths) -> dict[str, fetch.Fetched | LoadproofError]:
     trial = record.read_plan(paths.plan)
+    return fetch.fetch(fleet, trial, paths, hosts_of(trial))
+
+
+def _failed(
+    outcomes: Mapping[str, fetch.Fetched | LoadproofError], paths: TrialPaths, say: Callable[[str], None]
+) -> list[LoadproofError]:
+    """The errors of hosts whose files are not here; `say` hears of hosts that gave nothing."""
     failed = []
-    for host, outcome in fetch.fetch(fleet, trial, paths, hosts_of(trial)).items():
+    for host, outcome in outcomes.items():
         if not isinstance(outcome, LoadproofError):
             continue
         unheard = isinstance(outcome, HostUnreachable | LinkLost | fetch.NotSealed)
         if unheard and fetch.all_here(paths.raw(host)):
             say(f"{paths.name}: {host} gave nothing; its files are here already, verified")
+        elif isinstance(outcome, fetch.NothingThere):
+            say(f"{paths.name}: {host} holds nothing of this trial")
         elif isinstance(outcome, fetch.NotSealed):
             say(f"{paths.name}: {host} has sealed nothing of this trial")
         else:
@@ -69,6 +82,17 @@ def analyse(folders: Sequence[RunFolder], results: Path) -> tuple[Mapping[str, A
         judged = analysis_results.judge(folders[0])
         return judged.results, reports.write(judged)
     return reports.together([folder.path for folder in folders], results)
+
+
+def _nowhere(folder: RunFolder) -> RecordUnreadable:
+    """To fetch again, or to attach, would find nothing either."""
+    found = "results.json, tables and report as they are, in " if folder.results.exists() else ""
+    return RecordUnreadable(
+        "neither the hosts nor this folder hold any file of this run: it was discarded, or ended before it measured",
+        where=f"run {folder.id}",
+        kept=f"{found}{folder.path}",
+        next="the same bench again; ./inv runs lists the others",
+    )
 
 
 def _nothing_raw(folder: RunFolder, sources: Sequence[RunFolder]) -> RecordUnreadable:

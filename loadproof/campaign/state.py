@@ -49,6 +49,11 @@ def fetched(paths: TrialPaths) -> bool:
     return all((paths.raw(host) / MANIFEST).exists() for host in hosts_of(trial))
 
 
+def here(folder: RunFolder) -> bool:
+    """Whether every trial of a run was fetched."""
+    return bool(folder.trials) and all(fetched(paths) for paths in folder.trials)
+
+
 def listing(results: Path) -> list[tuple[str, str, str, str]]:
     """One row per run: id, trials, state, note."""
     rows = []

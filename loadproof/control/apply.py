@@ -164,7 +164,11 @@ def refusals(
     cannot be reached does not: nothing says that it is in the way of the others.
     """
     blocked = {name: plan_blockers.blockers(item.facts, item.desired, run) for name, item in todo.items()}
-    errors = {name: refusal(name, problems) for name, problems in blocked.items() if problems}
+    errors = {
+        name: refusal(name, problems, remedy=remedy(plan_blockers.user(todo[name].facts, run)))
+        for name, problems in blocked.items()
+        if problems
+    }
     causes = {
         name: error for name, error in silent.items() if failure(name, error).status == "failed"
     } | errors
@@ -212,11 +216,26 @@ def failure(
     return HostOutcome(host, "unreachable" if gone else "failed", changes, error, None if gone else done)
 
 
-def refusal(host: str, problems: Iterable[Problem], then: str = "inv deploy") -> LoadproofError:
+PUT_RIGHT = "put it right on the host"
+
+
+def remedy(run: str) -> str:
+    """What to do about a host that must not be touched: `run` has it ("": none has)."""
+    if not run:
+        return PUT_RIGHT
+    back = (
+        "" if run.startswith("deploy-") or run == "?" else f", come back to it with ./inv attach --run {run},"
+    )
+    return f"wait for that run{back} or end it with ./inv stop"
+
+
+def refusal(
+    host: str, problems: Iterable[Problem], then: str = "inv deploy", remedy: str = PUT_RIGHT
+) -> LoadproofError:
     """A host that must not be touched: the environment is at fault, so exit 3, and all its problems at once."""
     what = "\n".join(problem.message for problem in problems)
     error = StepFailed(host, "facts.py", 0, "", what=what, kept=UNTOUCHED)
-    error.next = f"put it right on the host, then {then}"
+    error.next = f"{remedy}, then {then}"
     return error
 
 

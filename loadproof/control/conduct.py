@@ -16,6 +16,7 @@ from loadproof.control import explain, perform
 from loadproof.control.explain import Spared
 from loadproof.control.perform import Recorder, Remotes
 from loadproof.control.signals import Detached, Signals
+from loadproof.control.workers import Workers
 from loadproof.errors import (
     HostUnreachable,
     Interrupted,
@@ -114,7 +115,9 @@ def finish(trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Rec
     hooks.say("drain ...")
     for outcome in perform.stage(actions.drain(inventory, trial), remotes, record):
         if outcome.finished is not None and outcome.finished.exited != 0:
-            record.write("drain", "note", host=outcome.action.host, detail="requests were still in flight")
+            host, detail = outcome.action.host, _not_idle(_object(outcome).get("last"))
+            record.write("drain", "note", host=host, detail=detail)
+            hooks.say(f"{host}: {detail} when draining ended")
     _timed("facts", record, lambda: hooks.facts("after"))
 
 
@@ -183,6 +186,7 @@ class _Cpu:
 def _watch(trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Recorder, hooks: Hooks) -> None:
     begun = last_answer = time.monotonic()
     shares, elapsed_s = _Shares(actions.cpu_state(inventory, trial), remotes, record), 0.0
+    workers = Workers(trial, record, hooks.say)
     while True:
         try:
             active, line = _ask(actions.load_state(inventory, trial), remotes)
@@ -192,7 +196,7 @@ def _watch(trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Rec
             if time.monotonic() - last_answer > LINK_PATIENCE_S:
                 raise Detached(
                     f"the link to {error.host} is lost; the load runs on by itself",
-                    where=f"host {error.host}, stage watch, run {trial.run}",
+                    where=f"host {error.host}",
                     kept="everything on the hosts",
                     next=f"./inv attach --run {trial.run}",
                 ) from error
@@ -200,6 +204,7 @@ def _watch(trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Rec
             continue
         if active not in ("active", "activating", "deactivating"):
             break
+        workers.look(line)
         elapsed_s = _observe(line, shares.now(), hooks) or elapsed_s
         elapsed, latest = time.monotonic() - begun, trial.planned_s + trial.margin_s
         if elapsed > latest:
@@ -305,6 +310,11 @@ def _say_what_holds(outcomes: list[perform.Outcome], record: Recorder, hooks: Ho
             host, why = outcome.action.host, str(state.get("why"))
             record.write("limit", "note", host=host, detail=why)
             hooks.say(f"{host}: the limit was {why}")
+
+
+def _not_idle(last: Any) -> str:
+    """What kept a host from being idle: `last` of idle.py is a number, or why nothing answered."""
+    return f"gave no answer ({last})" if isinstance(last, str) else "requests were still in flight"
 
 
 def _object(outcome: perform.Outcome) -> dict[str, Any]:

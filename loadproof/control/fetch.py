@@ -34,6 +34,10 @@ class NotSealed(StepFailed):
     """The host holds no sealed files of this trial."""
 
 
+class NothingThere(NotSealed):
+    """The host holds nothing at all of this trial."""
+
+
 @dataclass(frozen=True)
 class Fetched:
     """What was brought from one host: files and bytes that travelled, and those that were here already."""
@@ -80,7 +84,8 @@ def read_manifest(remote: Remote, out: str) -> tuple[str, dict[str, Any]]:
     host = remote.host.name
     said = remote.run(quote("cat", f"{out}/{MANIFEST}"), 30)
     if not said.ok:
-        raise NotSealed(
+        kind = NotSealed if remote.run(quote("test", "-e", out), 15).ok else NothingThere
+        raise kind(
             host, f"cat {out}/{MANIFEST}", said.exited, said.last_lines, what=f"nothing is sealed in {out}",
             kept="what is on the host stays there", next="inv attach, which seals, then inv fetch-results",
         )  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any
 import paramiko
 
 from loadproof.control import known_hosts
+from loadproof.control.order import OrderedTransport
 from loadproof.control.sshconfig import SshSettings
 
 
@@ -53,15 +54,15 @@ def key_name(settings: SshSettings) -> str:
     return settings.key_alias or known_hosts.name_of(settings.hostname, settings.port)
 
 
-def transports(settings: SshSettings, policy: KnownHostsPolicy) -> Callable[..., paramiko.Transport]:
+def transports(settings: SshSettings, policy: KnownHostsPolicy) -> Callable[..., OrderedTransport]:
     """Make transports that use the algorithms of the settings, and ask for a host key of a kind we know, where the
     server has several."""
     kinds = policy.kinds
     known = kinds | {"rsa-sha2-512", "rsa-sha2-256"} if "ssh-rsa" in kinds else kinds
     disabled = {kind: list(names) for kind, names in settings.disabled}
 
-    def make(sock: Any, **options: Any) -> paramiko.Transport:
-        transport = paramiko.Transport(sock, **options | {"disabled_algorithms": disabled})
+    def make(sock: Any, **options: Any) -> OrderedTransport:
+        transport = OrderedTransport(sock, **options | {"disabled_algorithms": disabled})
         security = transport.get_security_options()
         security.key_types = sorted(security.key_types, key=lambda kind: kind not in known)
         return transport

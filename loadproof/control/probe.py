@@ -166,19 +166,22 @@ def offset(remote: Remote, trips: int = TRIPS) -> dict[str, Any]:
     }
 
 
-def before_and_after(fleet: Fleet, names: Iterable[str], when: str) -> list[dict[str, Any]]:
-    """Lines of facts.jsonl for these hosts: facts, and all round trips of the clock. Raises the first host's error."""
+def before_and_after(fleet: Fleet, units: Mapping[str, Iterable[str]], when: str) -> list[dict[str, Any]]:
+    """Lines of facts.jsonl for these hosts: facts, with the units named for each, and all round trips of the clock.
+
+    Raises the first host's error.
+    """
     question = {"programs": ["nginx", "cpulimit"], "disk": ["/opt", "/var/lib"]}
 
     def ask(remote: Remote) -> dict[str, Any]:
         return {
             "when": when,
             "host": remote.host.name,
-            "facts": facts(remote, question),
+            "facts": facts(remote, question | {"units": list(units[remote.host.name])}),
             "offset": offset(remote),
         }
 
-    return list(all_good(fleet.each(ask, names)).values())
+    return list(all_good(fleet.each(ask, units)).values())
 
 
 def ask_all(

@@ -51,7 +51,8 @@ class Finished:
 
 
 class ConnectionDropped(HostUnreachable):
-    """No session, for a reason that may pass by itself: a host that boots, a login queue that is full."""
+    """No session, for a reason that may pass by itself: a host that boots, a login queue that is full, a connection
+    that went away before anything ran."""
 
 
 class Remote(Protocol):

@@ -19,7 +19,8 @@ from fabric import Connection
 
 from loadproof.control import command as commands
 from loadproof.control import link
-from loadproof.control.remote import Finished, short
+from loadproof.control.order import sending
+from loadproof.control.remote import ConnectionDropped, Finished, short
 from loadproof.control.sshconfig import SshSettings, resolve
 from loadproof.control.trouble import words
 from loadproof.errors import HostUnreachable, LinkLost
@@ -134,7 +135,7 @@ class SshRemote:
                 try:
                     channel = connection.create_session()
                 except (paramiko.SSHException, OSError, EOFError) as error:
-                    raise HostUnreachable(
+                    raise ConnectionDropped(
                         self._host.name, f"the connection is gone: {words(error)}", kept="nothing ran"
                     ) from None
                 line = commands.wrapped(command, within, self._resolved().user != "root")
@@ -173,10 +174,11 @@ def pump(
     pending: memoryview | None = memoryview(b"")
     ended = 0.0
     while True:
-        busy = drain(channel, sink, errors.append)
-        if pending is not None:
-            pending, fed = feed(channel, pending, source)
-            busy = busy or fed
+        with sending(channel):
+            busy = drain(channel, sink, errors.append)
+            if pending is not None:
+                pending, fed = feed(channel, pending, source)
+                busy = busy or fed
         if busy:
             continue
         now = time.monotonic()

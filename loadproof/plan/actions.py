@@ -38,6 +38,15 @@ def hosts_of(trial: TrialPlan) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def units(trial: TrialPlan, host: str) -> dict[str, str]:
+    """The units on a host without which a load is no whole one, and what each is called."""
+    found = {places.PROXY_UNIT: "nginx"} if host == trial.proxy else {}
+    if host in trial.apps:
+        found[places.APP_UNIT] = "the app"
+    mine = [number for owner, number in trial.workers if owner == host]
+    return found | {places.load_unit(number): f"Locust worker {number}" for number in mine}
+
+
 def program(inventory: Inventory, host: str, name: str, *words: str) -> str:
     """The command that runs one of our host programs with the host's own Python."""
     return quote(inventory.host(host).python, "-I", "-S", f"{places.HOSTSIDE}/{name}.py", *words)

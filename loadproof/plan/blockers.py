@@ -118,6 +118,14 @@ def holder(facts: Facts) -> Mapping[str, Any] | None:
     return None if over and not _load_runs(facts) else lock
 
 
+def user(facts: Facts, run: str | None) -> str:
+    """The run that has the host now, other than `run`; "" when none has. See `blockers` for what `run` may be."""
+    lock = holder(facts)
+    if run is not None and lock and lock.get("run") != run:
+        return str(lock.get("run", "?"))
+    return str(facts.get("trial") or "?").partition("/")[0] if _load_runs(facts) else ""
+
+
 def _lock(facts: Facts, run: str | None) -> Iterator[str]:
     lock = holder(facts)
     if run is None or not lock or lock.get("run") == run:

@@ -25,6 +25,7 @@ def test_troubles_of_a_trial_are_told(copy: RunFolder) -> None:
     with Journal(copy.trials[0].journal) as journal:
         journal.write("watch", "note", host="load1", detail="the master is failed")
         journal.write("drain", "note", host="app1", detail="requests were still in flight")
+        journal.write("drain", "note", host="proxy1", detail="gave no answer (refused)")
         journal.write("watch", "interrupted", detail="interrupted by Ctrl-C")
         journal.write("trial", "interrupted", detail="interrupted by Ctrl-C\nand more of it")
     copy.trials[0].journal.write_bytes(copy.trials[0].journal.read_bytes() + b'[1]\n{"stage": 5}\n{"cut')
@@ -32,6 +33,7 @@ def test_troubles_of_a_trial_are_told(copy: RunFolder) -> None:
         "01-servers-1: journal.jsonl: 2 unreadable lines",
         "01-servers-1: load1: Locust: the master is failed",
         "01-servers-1: app1: requests were still in flight when draining ended",
+        "01-servers-1: proxy1: gave no answer (refused) when draining ended",
         "01-servers-1: the trial was interrupted: interrupted by Ctrl-C",
     ]
 

@@ -126,6 +126,30 @@ def test_a_report_of_others_is_made_again_from_them(run: RunFolder, tmp_path: Pa
     assert len(results["arms"]) == 2 * len(record.read_run(run).experiment.servers) and made.results.exists()
 
 
+@pytest.mark.parametrize("analysed", [True, False])
+def test_what_was_discarded_is_not_to_be_fetched_again(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch, analysed: bool
+) -> None:
+    for paths in run.trials:
+        shutil.rmtree(paths.path / "raw")
+    if not analysed:
+        run.results.unlink()
+
+    def nothing(fleet: Any, trial: Any, paths: Any, hosts: Iterable[str]) -> dict[str, Any]:
+        return {host: fetch.NothingThere(host, "cat", 1, "") for host in hosts}
+
+    monkeypatch.setattr(fetch, "fetch", nothing)
+    with pytest.raises(RecordUnreadable, match="it was discarded") as caught:
+        again(run)
+    assert "fetch-results" not in caught.value.next and "attach" not in caught.value.next
+    assert str(run.path) in caught.value.kept and ("results.json" in caught.value.kept) == analysed
+    some = {"app1": fetch.NotSealed("app1", "cat", 1, "")}
+    monkeypatch.setattr(fetch, "fetch", lambda *given: nothing(*given) | some)
+    with pytest.raises(RecordUnreadable) as caught:
+        again(run)
+    assert "fetch-results" in caught.value.next
+
+
 def test_nothing_was_fetched(run: RunFolder) -> None:
     for paths in run.trials:
         shutil.rmtree(paths.path / "raw")

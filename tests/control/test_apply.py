@@ -210,6 +210,27 @@ def test_only_these_hosts() -> None:
     assert {call.host for call in world.script.calls} == {"b"}
 
 
+@pytest.mark.parametrize(
+    ("run", "then"),
+    [
+        (
+            "20261124T010000Z-other",
+            "wait for that run, come back to it with ./inv attach --run 20261124T010000Z-other, or end it with ./inv stop, "
+            "then inv deploy",
+        ),
+        ("deploy-20261124T010000Z", "wait for that run or end it with ./inv stop, then inv deploy"),
+    ],
+)
+def test_a_host_that_is_in_use_is_not_to_be_put_right(run: str, then: str) -> None:
+    world = World("a", "b")
+    world.extra["b"] = {"lock": {"owner": "eva@desk", "run": run, "until_us": 1 << 62}}
+    outcomes = world.converge(run="")
+    assert world.touched() == []
+    for outcome in outcomes.values():
+        assert outcome.problem is not None and getattr(outcome.problem, "next", "") == then
+    assert run in str(outcomes["b"].problem)
+
+
 def test_one_blocked_host_leaves_all_untouched() -> None:
     world = World("a", "b", "c")
     world.extra["b"] = {"ports": {"8000": {"pid": 7, "name": "python3", "unit": "other.service"}}}

@@ -335,6 +335,54 @@ def test_a_limit_that_is_not_in_force_is_said() -> None:
     assert [fields["host"] for _, event, fields in journal.events if event == "note"][:2] == ["app1", "app2"]
 
 
+@pytest.mark.parametrize(
+    ("last", "sentence"),
+    [
+        (2, "requests were still in flight"),
+        ("ConnectionRefusedError: refused", "gave no answer (ConnectionRefusedError: refused)"),
+    ],
+)
+def test_what_kept_a_host_from_being_idle_is_noted_and_said(last: object, sentence: str) -> None:
+    class Busy(Hosts):
+        def remote(self, name: str) -> _Remote:
+            return _Busy(self, INVENTORY.host(name))
+
+    class _Busy(_Remote):
+        def run(self, command: str, within: float, stdin: str = "") -> Finished:
+            ran = super().run(command, within, stdin)
+            busy = self.host.name == "proxy" and "idle.py" in command
+            return dataclasses.replace(ran, exited=3, stdout=json.dumps({"last": last})) if busy else ran
+
+    said: list[str] = []
+    journal = Journal()
+    hooks = Hooks(lambda: None, lambda when: None, lambda live: None, said.append)
+    with signals.handled(TRIAL.run) as handled:
+        conduct.conduct(TRIAL, INVENTORY, Busy(), journal, hooks, handled)
+    notes = [fields for stage, event, fields in journal.events if (stage, event) == ("drain", "note")]
+    assert notes == [{"host": "proxy", "detail": sentence}]
+    assert f"proxy: {sentence} when draining ended" in said
+
+
+def test_a_worker_that_the_master_lost_is_noted_and_said_once() -> None:
+    class Thin(Hosts):
+        looks = 0
+
+        def remote(self, name: str) -> _Remote:
+            self.looks += name == "load1"
+            self.answers = {"is-active": "active\n" + json.dumps({"lost": [2, 7]})} if self.looks < 4 else {}
+            return super().remote(name)
+
+    said: list[str] = []
+    journal = Journal()
+    hooks = Hooks(lambda: None, lambda when: None, lambda live: None, said.append)
+    conduct.finish(TRIAL, INVENTORY, Thin(), journal, hooks)
+    notes = [fields for stage, event, fields in journal.events if (stage, event) == ("watch", "note")]
+    assert notes[:-1] == [{"host": "load1", "detail": "Locust worker 2 is lost"}]
+    assert [text for text in said if "worker" in text] == [
+        "load1: Locust worker 2 is lost: the load goes on without its users"
+    ]
+
+
 def test_a_load_that_somebody_ended_is_no_whole_one() -> None:
     hosts, journal = Hosts(), Journal()
     hosts.elapsed_s = LOAD.end_s - conduct.EARLY_S - 1

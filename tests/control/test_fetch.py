@@ -98,8 +98,11 @@ def test_a_file_that_is_not_what_was_sealed(remote: ShellFake, out: Path, tmp_pa
 
 
 def test_not_sealed(remote: ShellFake, tmp_path: Path) -> None:
-    with pytest.raises(StepFailed, match="nothing is sealed"):
-        fetch.fetch_host(remote, str(tmp_path / "none"), tmp_path / "raw")
+    (tmp_path / "open").mkdir()
+    for name, error in (("none", fetch.NothingThere), ("open", fetch.NotSealed)):
+        with pytest.raises(StepFailed, match="nothing is sealed") as caught:
+            fetch.fetch_host(remote, str(tmp_path / name), tmp_path / "raw")
+        assert type(caught.value) is error
 
 
 @pytest.mark.parametrize("path", ["../x", "/etc/passwd", "a/../../x", "", "a\0b"])

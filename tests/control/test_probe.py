@@ -159,6 +159,8 @@ def test_lines_of_facts_jsonl() -> None:
     script = Script().on("facts", json.dumps(answer)).on("date", lambda call: str(time.time_ns()))
     inventory = Inventory("x", (HOST, Host("h2", ("load",), "h2")))
     with Fleet(inventory, lambda host: FakeRemote(host, script)) as fleet:
-        rows = probe.before_and_after(fleet, ["h1", "h2"], "before")
+        rows = probe.before_and_after(fleet, {"h1": ("x.service",), "h2": ()}, "before")
     assert [(row["when"], row["host"]) for row in rows] == [("before", "h1"), ("before", "h2")]
     assert all(row["facts"] == answer and len(row["offset"]["trips"]) == 20 for row in rows)
+    asked = [command for host in ("h1", "h2") for command in script.commands(host) if "facts" in command]
+    assert ['"units": ["x.service"]' in command for command in asked] == [True, False]

@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import paramiko
 import pytest
+from paramiko.common import MSG_CHANNEL_CLOSE, MSG_CHANNEL_DATA, MSG_CHANNEL_EOF
 
 from loadproof.control import known_hosts
 from loadproof.control.remote import ConnectionDropped, Finished, connect
@@ -374,6 +376,55 @@ def test_an_idle_connection_that_went_away_is_opened_again(server: Server) -> No
     assert remote._connection is not None
     remote._connection.transport.close()
     assert remote.run("echo again", 5).stdout == "again\n"
+    remote.close()
+
+
+def test_a_connection_that_went_away_before_a_command_is_opened_again(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote = SshRemote(server.host())
+    assert remote.run("true", 5).ok
+    assert remote._connection is not None
+    transport = remote._connection.transport
+
+    def dying(*asked: object, **options: object) -> paramiko.Channel:
+        transport.close()
+        return paramiko.Transport.open_session(transport)
+
+    monkeypatch.setattr(transport, "open_session", dying)
+    assert RetryingRemote(remote, wait_s=0.001).run("echo again", 5).stdout == "again\n"
+    remote.close()
+
+
+@pytest.mark.parametrize(("stdin", "kind"), [("", MSG_CHANNEL_EOF), ("unread", MSG_CHANNEL_DATA)])
+def test_what_is_sent_while_the_host_closes_a_channel_goes_out_before_our_close(
+    server: Server, monkeypatch: pytest.MonkeyPatch, stdin: str, kind: int
+) -> None:
+    remote = SshRemote(server.host())
+    assert remote.run("true", 5).ok
+    assert remote._connection is not None
+    before, came, handled = remote._connection.transport, threading.Event(), threading.Event()
+    read, send = before.packetizer.read_message, before._send_user_message
+
+    def reading() -> tuple[int, paramiko.Message]:
+        if came.is_set():  # paramiko reads on when it is done with a message
+            handled.set()
+        number, message = read()
+        if number == MSG_CHANNEL_CLOSE:
+            came.set()
+        return number, message
+
+    def sending(message: paramiko.Message) -> None:
+        if message.asbytes()[0] == kind and threading.current_thread() is not before:
+            assert handled.wait(10)
+        send(message)
+
+    monkeypatch.setattr(before.packetizer, "read_message", reading)
+    monkeypatch.setattr(before, "_send_user_message", sending)
+    assert remote.run("exit 3", 5, stdin).exited == 3
+    assert handled.is_set()
+    assert remote.run("echo still", 5).stdout == "still\n"
+    assert remote._connection.transport is before
     remote.close()
 
 

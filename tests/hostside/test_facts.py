@@ -159,6 +159,7 @@ UnitFileState=disabled
 NeedDaemonReload=yes
 FragmentPath=/etc/systemd/system/loadproof-app.service
 NRestarts=3
+Result=signal
 
 Id=loadproof-load@1.service
 ActiveState=inactive
@@ -189,7 +190,7 @@ def test_units(tmp_path: Path) -> None:
     units = facts({"units": names}, env={"PATH": f"{tmp_path}:/usr/bin:/bin"})["units"]
     assert units["loadproof-app.service"] == {
         "active": "active", "sub": "running", "pid": 42, "enabled": "disabled", "unit_file": True, "needs_reload": True,
-        "restarts": 3,
+        "restarts": 3, "result": "signal",
     }  # fmt: skip
     load = units["loadproof-load@.service"]
     assert (load["active"], load["instances"]) == ("active", ["loadproof-load@2.service"])

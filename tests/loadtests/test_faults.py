@@ -48,6 +48,7 @@ def test_a_killed_worker_then_a_stop(fleet: Make, tmp_path: Path) -> None:
         )
         assert (lost[0]["event"], lost[0]["worker"]) == ("worker_lost", 2)
         assert lost[0]["elapsed_s"] > 0
+        wait_until(lambda: made.live()[-1].get("lost") == [2], 4, "the loss in the live figures")
         begin = time.monotonic()
         for instance in ("master", "1"):
             made.signal(instance, signal.SIGTERM)

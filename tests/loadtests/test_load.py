@@ -39,6 +39,7 @@ def assert_conserved(fleet: Fleet, server: BadServer | None = None) -> None:
     assert never == sum(total["connected_never"] for total in totals)
     assert fleet.json("totals-master.json")["requests"] == len(rows) - cut
     assert fleet.json("totals-master.json")["failures"] == failed
+    assert fleet.json("totals-master.json")["lost"] == []
     for worker, sequence in sequences(rows["id"]).items():
         assert sequence == list(range(len(sequence))), f"gap in worker {worker}"
     if server is not None:
