@@ -7,7 +7,6 @@ channel of the connection directly, because invoke's runner feeds standard input
 
 from __future__ import annotations
 
-import select
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -161,6 +160,30 @@ class SshRemote:
         )
 
 
+class Arrivals(threading.Event):
+    """Set when something comes on a channel, until it is `seen`. paramiko would clear it whenever one of the channel's two
+    buffers is empty, so that is left to whoever looks.
+
+    Instead of Channel.fileno(): its pipe goes with the channel, and what arrives at that moment is written to a
+    descriptor that is closed by then, which ends the connection, or to whatever was opened since.
+    """
+
+    @classmethod
+    def on(cls, channel: paramiko.Channel) -> Arrivals:
+        """Of a channel that was just opened."""
+        made = cls()
+        for buffer in (channel.in_buffer, channel.in_stderr_buffer):
+            buffer.set_event(made)
+        return made
+
+    def clear(self) -> None:
+        """Not yet."""
+
+    def seen(self) -> None:
+        """Whatever came is being looked at now."""
+        super().clear()
+
+
 def pump(
     channel: paramiko.Channel, source: Iterator[bytes], sink: Callable[[bytes], object], deadline: float
 ) -> tuple[int, str]:
@@ -169,11 +192,11 @@ def pump(
     Raises TimeoutError at the deadline (time.monotonic()).
     """
     errors: list[bytes] = []
-    poll = select.poll()
-    poll.register(channel.fileno(), select.POLLIN)
+    arrivals = Arrivals.on(channel)
     pending: memoryview | None = memoryview(b"")
     ended = 0.0
     while True:
+        arrivals.seen()
         with sending(channel):
             busy = drain(channel, sink, errors.append)
             if pending is not None:
@@ -189,9 +212,9 @@ def pump(
                 return channel.recv_exit_status(), b"".join(errors).decode(errors="replace")
         if now > deadline:
             raise TimeoutError
-        # a closed window or a late exit code does not wake the poll: look again soon while one is awaited
+        # a closed window or a late exit code does not wake us: look again soon while one is awaited
         soon = pending is not None or channel.eof_received or ended > 0
-        poll.poll(5 if soon else 200)
+        arrivals.wait(0.005 if soon else 0.2)
 
 
 def drain(channel: paramiko.Channel, out: Callable[[bytes], object], err: Callable[[bytes], object]) -> bool:

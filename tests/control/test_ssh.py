@@ -550,3 +550,27 @@ def wait_for_glob(folder: Path, pattern: str) -> None:
         if time.monotonic() > deadline:
             return
         time.sleep(0.01)
+
+
+def test_no_pipe_goes_with_a_channel(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What arrives while a channel and its pipe are closed is written to a descriptor that is nobody's, or somebody else's
+    by then: seldom, the whole connection ended when a fetch was given up in its middle."""
+
+    def refuse() -> None:
+        raise AssertionError("a pipe was made")
+
+    monkeypatch.setattr("paramiko.pipe.make_pipe", refuse)
+    assert works(server.host()).stdout == "here\n"
+
+
+def test_what_comes_on_either_output_wakes_whoever_waits(server: Server) -> None:
+    """Also while the other one is empty: the command is over long before the next look that is due."""
+    remote = SshRemote(server.host())
+    try:
+        remote.run("true", 5)
+        for command in ("sleep 0.3; echo x >&2", "sleep 0.3; echo x"):
+            begun = time.monotonic()
+            ran = remote.run(command, 5)
+            assert ran.stdout + ran.stderr == "x\n" and 0.3 <= time.monotonic() - begun < 2
+    finally:
+        remote.close()

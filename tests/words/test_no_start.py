@@ -13,8 +13,14 @@ from tests.words.words import Shell, Words, refused, variant_of
 
 pytestmark = pytest.mark.lab
 
-DROP_IN = "/run/systemd/system/loadproof-app.service.d/lptest.conf"
-BROKEN = "[Service]\nExecStart=\nExecStart=/bin/sh -c 'echo lptest: broken on purpose >&2; exit 1'\n"
+# The host's own Python fails for the app, which is nothing that a deploy would put right.
+SITE = "$(readlink -f $(/usr/bin/python3 -c 'import sitecustomize; print(sitecustomize.__file__)'))"
+BROKEN = """
+import os, sys
+if "app.serve" in sys.orig_argv:
+    os.write(2, b"lptest: broken on purpose\\n")
+    os._exit(1)
+"""
 
 
 @contextmanager
@@ -77,11 +83,12 @@ def test_an_app_that_does_not_start(words: Words, shell: Shell) -> None:
     """Its last words come with the error, long before the minute that a slow host is given."""
     with healed(words):
         try:
-            shell.put("app2", DROP_IN, BROKEN.encode())
-            shell.run("app2", "systemctl daemon-reload; echo '# by hand' >> /etc/loadproof/app.env")
+            shell.put("app2", "/tmp/lptest-broken.py", BROKEN.encode())
+            shell.run("app2", f"cp -p {SITE} /tmp/lptest-site.py; cat /tmp/lptest-broken.py >> {SITE}")
+            shell.run("app2", "echo '# by hand' >> /etc/loadproof/app.env")
             said = words.inv("deploy")
         finally:
-            shell.run("app2", f"rm -r $(dirname {DROP_IN}); systemctl daemon-reload")
+            shell.run("app2", f"cp -p /tmp/lptest-site.py {SITE}; rm /tmp/lptest-*.py")
         # a program that ends at once may fail its very start, or come up and go again
         phrases = ("loadproof-app.service", "lptest: broken on purpose")
         refused(said, 3, *phrases, where="host app2", next="inv deploy", kept="stay")
