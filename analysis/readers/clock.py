@@ -10,7 +10,8 @@ from loadproof.errors import RecordUnreadable
 from loadproof.runfolder import record
 from loadproof.runfolder.paths import TrialPaths
 
-MOVED_US = 50_000  # a clock that moved by more during a trial, or is not known better, is named
+MOVED_US = 50_000  # a clock that moved by more during a trial is named
+VAGUE_US = 250_000  # one that is not known better is named; a tenth of a second is what an emulated machine gives
 COARSE_US = 500_000  # a clock that is not known better places nothing in a window
 
 UNPLACED = "its times cannot be put beside those of other hosts"
@@ -70,7 +71,7 @@ def clocks(paths: TrialPaths, hosts: Iterable[str]) -> Clocks:
         offsets[host] = best.offset_us
         if best.half_us <= COARSE_US:
             placed.append(host)
-        if best.half_us > MOVED_US:
+        if best.half_us > VAGUE_US:
             follows = f"; {UNPLACED}" if best.half_us > COARSE_US else ""
             notes.append(f"{host}: its clock is only known to ± {best.half_us / 1e6:.2f} s{follows}")
         if moved_us:

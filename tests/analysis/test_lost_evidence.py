@@ -382,10 +382,10 @@ def test_an_app_host_whose_clock_is_not_known(copy: RunFolder, how: str) -> None
 def test_a_clock_known_badly_is_said_and_used(copy: RunFolder) -> None:
     before = json.loads(copy.results.read_text())["arms"]
     change_facts(
-        copy, 0, lambda line: {**line, "offset": {**line["offset"], "half_trip_us": 120_000}} if line["host"] == "app1" else line
+        copy, 0, lambda line: {**line, "offset": {**line["offset"], "half_trip_us": 300_000}} if line["host"] == "app1" else line
     )  # fmt: skip
     made = results.analyse(copy.path)
-    assert made["incomplete"] == ["01-servers-1: app1: its clock is only known to ± 0.12 s"]
+    assert made["incomplete"] == ["01-servers-1: app1: its clock is only known to ± 0.30 s"]
     assert made["arms"][1] == before[1]
     assert made["arms"][0]["servers"][0]["undelivered"] is not None
 
