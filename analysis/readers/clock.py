@@ -11,9 +11,7 @@ from loadproof.runfolder import record
 from loadproof.runfolder.paths import TrialPaths
 
 MOVED_US = 50_000  # a clock that moved by more during a trial is named
-VAGUE_US = (
-    250_000  # one that is not known better is named; a tenth of a second is what an emulated machine gives
-)
+VAGUE_US = 250_000  # one that is not known better is named; an emulated machine gives a tenth of a second
 COARSE_US = 500_000  # a clock that is not known better places nothing in a window
 
 UNPLACED = "its times cannot be put beside those of other hosts"
