@@ -17,15 +17,15 @@ from analysis.readers import lines
 from loadproof.runfolder.formats import PROXY_FIELDS
 
 NUMBERS = {"connection": pa.int64(), "port": pa.int64(), "msec": pa.float64(), "request_time": pa.float64(),
-           "bytes": pa.int64()}  # fmt: skip
-MOST = 2**53  # a larger number is none that nginx prints
+           "status": pa.int64(), "bytes": pa.int64()}  # fmt: skip
+MOST = 10**12  # a larger number is none that nginx prints
 WORDS = pa.dictionary(pa.int32(), pa.binary())
 
 # What nginx may print, with escape=default: bytes 32 to 126 without quote and backslash, and \xXX for all others.
 _WORD = rb"(?:[ !#-\[\]-~]|\\x[0-9A-F]{2})*"
-_WHOLE, _SECONDS = rb"(?:\d{1,15}|-|)", rb"(?:\d{1,15}(?:\.\d{1,9})?|-|)"
-_KINDS = {"msec": rb"\d{1,15}(?:\.\d{1,9})?", "request_time": _SECONDS}
-_KINDS |= dict.fromkeys(("connection", "port", "bytes"), _WHOLE)
+_WHOLE, _SECONDS = rb"(?:\d{1,12}|-|)", rb"(?:\d{1,12}(?:\.\d{1,9})?|-|)"
+_KINDS = {"msec": rb"\d{1,12}(?:\.\d{1,9})?", "request_time": _SECONDS}
+_KINDS |= dict.fromkeys(("connection", "port", "status", "bytes"), _WHOLE)
 LINE = re.compile(rb"\t".join(_KINDS.get(name, _WORD) for name in PROXY_FIELDS))
 _ESCAPED = re.compile(rb"\\x([0-9A-F]{2})")
 _CONVERT = csv.ConvertOptions(
@@ -38,47 +38,59 @@ _PARSE = csv.ParseOptions(delimiter="\t", quote_char=False, escape_char=False, n
 def tabbed(piece: bytes, malformed: lines.Malformed) -> tuple[Any, int]:
     """A raw table of a piece of access.tsv, texts as bytes that are still escaped, and how many lines it had. All of it
     at once when nothing is odd, else what is left when each line was held against LINE."""
-    whole = piece[: piece.rfind(b"\n") + 1]
-    if torn := piece[len(whole) :]:  # a last line without its end may lack any part of its last field
+    torn = b""
+    if not piece.endswith(b"\n"):  # a last line without its end may lack any part of its last field
+        end = piece.rfind(b"\n") + 1
+        piece, torn = piece[:end], piece[end:]
         malformed.add(torn)
-    odd = whole.startswith(b"\n") or b"\n\n" in whole
-    count = whole.count(b"\n")
-    table = None if odd else _at_once(whole, count)
-    if table is None:
-        found = [line for line in whole.split(b"\n") if line]
-        good = []
-        for line in found:
-            if LINE.fullmatch(line):
-                good.append(line)
-            else:
-                malformed.add(line)
-        count = len(found)
-        table = _at_once(b"\n".join((*good, b"")), len(good))
-        assert table is not None  # LINE takes nothing else
-    return table, count + bool(torn)
+    table = _at_once(piece)
+    if table is not None:
+        return table, table.num_rows + bool(torn)
+    found = [line for line in piece.split(b"\n") if line]
+    good = []
+    for line in found:
+        if LINE.fullmatch(line):
+            good.append(line)
+        else:
+            malformed.add(line)
+    table = _at_once(b"\n".join((*good, b"")))
+    assert table is not None  # LINE takes nothing else
+    return table, len(found) + bool(torn)
 
 
-def _at_once(piece: bytes, count: int) -> Any:
+def _at_once(piece: bytes) -> Any:
     """The lines of a piece that has nothing but good ones; None when it has others."""
-    if not count:
+    if not piece:
         return pa.table({name: pa.array([], kind) for name, kind in _CONVERT.column_types.items()})
-    low = np.frombuffer(piece, np.uint8) - np.uint8(32)  # 32 to 126 are 0 to 94; all others lie above
-    if np.count_nonzero(low > 94) != count * len(PROXY_FIELDS) or b'"' in piece:
-        return None
-    if b"\\" in piece and piece.count(b"\\") != len(_ESCAPED.findall(piece)):
+    count = _separated(piece)
+    if not count:
         return None
     options = csv.ReadOptions(use_threads=False, block_size=len(piece) + 1, column_names=list(PROXY_FIELDS))
     try:
-        table = csv.read_csv(io.BytesIO(piece), options, _PARSE, _CONVERT)
+        table = csv.read_csv(pa.BufferReader(piece), options, _PARSE, _CONVERT)
     except (pa.ArrowException, ValueError):
         return None
     if table.num_rows != count or table["msec"].null_count:
         return None
     for name in NUMBERS:
-        values = table[name].fill_null(0).to_numpy()
-        if not ((values >= 0) & (values < MOST)).all():  # not a number: neither
+        column = table[name]
+        values = (column.fill_null(0) if column.null_count else column).to_numpy()
+        if not (values.min() >= 0 and values.max() < MOST):  # not a number: neither
             return None
     return table
+
+
+def _separated(piece: bytes) -> int:
+    """How many lines a piece has, when it has as many tabs and line ends as they need and no other byte that nginx would
+    have escaped; else 0."""
+    data = np.frombuffer(piece, np.uint8)
+    count = int(np.count_nonzero(data == ord("\n")))
+    data = data - np.uint8(32)  # 32 to 126 are 0 to 94; all others lie above
+    if np.count_nonzero(data > 94) != count * len(PROXY_FIELDS) or b'"' in piece:
+        return 0
+    if b"\\" in piece and piece.count(b"\\") != len(_ESCAPED.findall(piece)):
+        return 0
+    return count
 
 
 def text(escaped: bytes) -> str:
@@ -87,7 +99,10 @@ def text(escaped: bytes) -> str:
     return lines.spelled(plain.decode("utf-8", "surrogateescape"))
 
 
-OBJECTS = pa.schema([(name, NUMBERS.get(name, pa.string())) for name in PROXY_FIELDS])
+# $status may be 000, which is no JSON: it came as text
+OBJECTS = pa.schema(
+    [(name, pa.string() if name == "status" else NUMBERS.get(name, pa.string())) for name in PROXY_FIELDS]
+)
 
 
 def objects(piece: bytes, malformed: lines.Malformed) -> tuple[Any, int]:
@@ -125,7 +140,7 @@ def _line_by_line(found: Iterable[bytes], malformed: lines.Malformed) -> Any:
 
 def _value(name: str, value: Any) -> Any:
     """A field in its type; numbers may come as text. Raises ValueError or TypeError for what is not one."""
-    kind = NUMBERS.get(name)
+    kind = NUMBERS.get(name) if name != "status" else None
     if value is None or (kind is not None and value in ("", "-")):
         return None
     if kind is None:

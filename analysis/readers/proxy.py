@@ -61,6 +61,9 @@ def read(paths: TrialPaths, proxy: str, clocks: Clocks, seals: Seals) -> Outcome
 
 def _derived(raw: Any, offset: int) -> Any:
     spelled = {name: _spelled(raw[name]) for name in PROXY_FIELDS if name not in (*NUMBERS, "id")}
+    status = raw["status"]
+    if not pa.types.is_integer(status.type):
+        status = each(_encoded(status), pa.int64(), _whole)
 
     def last(name: str, kind: Any, made: Callable[[str], Any]) -> Any:
         """The last attempt of an upstream field."""
@@ -73,9 +76,9 @@ def _derived(raw: Any, offset: int) -> Any:
             if name in raw.column_names
         },
         "id": _ids(raw["id"]),
-        "done_us": compute.subtract(_micros_of(raw["msec"]), offset),
+        "done_us": _micros_of(raw["msec"], offset),
         "request_time_us": _micros_of(raw["request_time"]),
-        "status": each(spelled["status"], pa.int64(), _whole),
+        "status": status,
         "server": last("upstream_addr", pa.string(), _some).dictionary_encode(),
         "server_status": last("upstream_status", pa.int64(), _whole),
         **{
@@ -126,8 +129,9 @@ def _ids(column: Any) -> Any:
     return pa.array(ids)
 
 
-def _micros_of(values: Any) -> Any:
-    return compute.cast(compute.round(compute.multiply(values, 1e6)), pa.int64(), safe=False)
+def _micros_of(seconds: Any, offset: int = 0) -> Any:
+    values = np.rint(seconds.fill_null(0).to_numpy() * 1e6).astype(np.int64) - offset
+    return pa.array(values, mask=seconds.is_null().to_numpy() if seconds.null_count else None)
 
 
 def _some(text: str) -> str | None:

@@ -14,6 +14,7 @@ from loadproof.runfolder.paths import TrialPaths
 from tests.analysis import synthetic
 
 CLOCKS = Clocks({}, ())
+OBJECT_NUMBERS = ("connection", "port", "msec", "request_time", "bytes")  # "status" was text
 SEALS = Seals({})
 PLAN = synthetic.plan(workers=(("load1", 1),), loads=("load1",))
 
@@ -35,7 +36,7 @@ def as_objects(line: bytes, **changes: str) -> bytes:
     """A line of access.tsv as access.jsonl had it before."""
     texts = map(accesslog.text, line.split(b"\t"))
     found: dict[str, Any] = dict(zip(formats.PROXY_FIELDS, texts, strict=True)) | changes
-    numbers = {name: float(found[name]) for name in accesslog.NUMBERS if found[name] != "-"}
+    numbers = {name: float(found[name]) for name in OBJECT_NUMBERS if found[name] != "-"}
     return json.dumps({**found, **numbers}).encode() + b"\n"
 
 
