@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from loadproof.campaign import rates
 from loadproof.control import apply, blocked, conduct, lock, probe, provenance, signals
 from loadproof.control.fleet import Fleet
 from loadproof.errors import LoadproofError, Refused
@@ -129,8 +130,11 @@ def one(
     """One trial of a run, whose plan is written already."""
     paths = folder.trial(trial.folder)
     with Journal(paths.journal) as journal:
+        todo, desired = hooks(trial, decided, fleet, root, watcher, paths), decided.desired[len(trial.apps)]
+        rates.note(
+            trial, decided.inventory, desired, fleet, journal, todo.converge, handled, root, paths.facts, watcher.say
+        )  # fmt: skip
         begun = time.monotonic()
-        todo = hooks(trial, decided, fleet, root, watcher, paths)
         conduct.conduct(trial, decided.inventory, fleet, journal, todo, handled)
         journal.write("trial", "end", seconds=f"{time.monotonic() - begun:.3f}")
 
