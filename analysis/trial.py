@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis import attribution, load
+from analysis import attribution, conditions, load
+from analysis.checks import Check
 from analysis.load import Tables
 from analysis.measures import cpu, delivery
 from analysis.measures import figures as measured
@@ -57,6 +58,7 @@ class Judged:
     figures: dict[str, Any]
     incomplete: tuple[str, ...]
     placed: frozenset[str]  # app hosts whose clocks are known against those of the load hosts
+    checks: tuple[Check, ...]
 
 
 def judge(
@@ -107,7 +109,11 @@ def judge(
         stretch = (hold.from_us, hold.to_us) if hold else None
         notes += limiter.notes(paths, plan, dict.fromkeys(placed, stretch), clock.of)
     notes += (*units.notes(paths, plan), *journal.notes(paths))
-    return Judged(plan, tables, requests, hold, found, (*tables.notes, *notes), placed)
+    busy, attempts = conditions.by_proxy(tables, plan, names, hold)
+    checked = conditions.judged(
+        paths, plan, tables, clock, hold, zero, found, busy, attempts, {}, None, None
+    )
+    return Judged(plan, tables, requests, hold, found, (*tables.notes, *notes), placed, checked)
 
 
 def _done(requests: Clients, hold: Window | None, server: Ints, index: int) -> Mask | None:

@@ -1,8 +1,9 @@
 """What holds the app's CPU: one file per limiter, found by its name.
 
 A limiter file has `DESCRIPTION` (one sentence), `NEEDS` ((program, package) pairs of the app hosts),
-`tolerance_points` (how far achieved CPU may lie from asked, in points of one CPU), `trial_settings(percent, unit)`
-(the "limiter" object of trial.json) and `problems(percent, cpus)` (sentences, empty: fine).
+`tolerance_points` (how far achieved CPU may lie from asked, in points of one CPU), `cycle_s` (in what time the app gets
+its share once, be it in one burst), `trial_settings(percent, unit)` (the "limiter" object of trial.json) and
+`problems(percent, cpus)` (sentences, empty: fine).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ class Limiter:
     description: str
     needs: tuple[tuple[str, str], ...]
     tolerance_points: float
+    cycle_s: float
     trial_settings: Callable[[float, str], dict[str, Any]]
     problems: Callable[[float, int], list[str]]
 
@@ -47,6 +49,7 @@ def load(name: str) -> Limiter:
         description=module.DESCRIPTION,
         needs=module.NEEDS,
         tolerance_points=module.tolerance_points,
+        cycle_s=module.cycle_s,
         trial_settings=module.trial_settings,
         problems=module.problems,
     )

@@ -9,6 +9,8 @@ NEEDS: tuple[tuple[str, str], ...] = ()
 
 # Measured: 4.9-5.0 % of a busy loop under CPUQuota=5%.
 tolerance_points = 0.5
+# The period of CPUQuota=.
+cycle_s = 0.1
 
 
 def trial_settings(percent: float, unit: str) -> dict[str, Any]:
