@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis import sentences
+from analysis import sentences, verdicts
 from analysis import trial as trials
 from analysis.trial import Judged
 from loadproof.errors import RecordUnreadable
@@ -132,6 +132,7 @@ def build(
     if several or (sources and sources[0].id != run):
         results["sources"] = [source.id for source in sources]
     said_of_arms = [list(one) for one in sentences.sentences(made)]
+    results |= verdicts.joined([(arm["label"], arm) for arm in made])
     return {**results, "arms": made, "sentences": said_of_arms, "incomplete": list(said)}
 
 
@@ -148,6 +149,7 @@ def _arm(label: str, members: Sequence[Member]) -> dict[str, Any]:
             "id": one.judged.plan.id,
             "block": one.judged.plan.block,
             "run": one.run.id,
+            **verdicts.of_trial(one.judged.checks),
             **one.judged.figures,
             "incomplete": list(one.judged.incomplete),
         }
@@ -156,4 +158,5 @@ def _arm(label: str, members: Sequence[Member]) -> dict[str, Any]:
     figures = members[0].judged.figures if len(members) == 1 else trials.unknown()
     plan = members[0].judged.plan
     made_with = {"factors": dict(plan.factors), "setup": sentences.setup(plan)}
-    return {"label": label, **made_with, **figures, "trials": listed}
+    judged = verdicts.joined([(one["id"], one) for one in listed])
+    return {"label": label, **judged, **made_with, **figures, "trials": listed}

@@ -2,7 +2,7 @@
 
 ASKS        one sentence: what it asks
 WITHHOLDS   "trial" (a condition that broke spoils everything) or names of figures of results.json
-REMEDY      one sentence: what to do about it
+REMEDY      one sentence: what to do where it broke
 applies(plan) -> bool         False: NOT ASKED, what is planned excludes it
 judge(evidence) -> Measured   UNKNOWN only where it was asked and its evidence is missing
 
@@ -23,6 +23,7 @@ from loadproof.plan.values import TrialPlan
 Verdict = Literal["VALID", "INVALID", "UNKNOWN", "NOT ASKED"]
 WORST: tuple[Verdict, ...] = ("INVALID", "UNKNOWN", "VALID", "NOT ASKED")
 TRIAL = "trial"
+MISSING = "see what is incomplete for the evidence that is missing; fetch again if hosts still have it, or repeat the trial"
 NO_CHECKS = ("evidence",)  # files of this folder that are none
 
 
@@ -118,7 +119,8 @@ def _judge(name: str, module: CheckModule, evidence: Evidence) -> Check:
     one = module.judge(evidence)
     withheld = module.WITHHOLDS if one.withholds is None else one.withholds
     withholds = "" if one.verdict == "VALID" else withheld
-    return Check(name, one.verdict, one.value, one.limit, one.unit, withholds, module.REMEDY, one.said)
+    remedy = MISSING if one.verdict == "UNKNOWN" else module.REMEDY
+    return Check(name, one.verdict, one.value, one.limit, one.unit, withholds, remedy, one.said)
 
 
 def verdict(checks: Iterable[Check]) -> Verdict:

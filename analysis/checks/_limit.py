@@ -17,8 +17,13 @@ def set_to(plan: TrialPlan, host: str) -> float | None:
     return float(settings["percent"])
 
 
-def tolerance(plan: TrialPlan) -> float:
-    """How far achieved may lie from asked, in points."""
+def sudden(plan: TrialPlan) -> float:
+    """How far above asked 5 s may lie, in points: what the limiter itself does from second to second."""
+    return limiters.load(plan.limit.kind).tolerance_points
+
+
+def tolerance(plan: TrialPlan, host: str) -> float:
+    """How far what a server got over the whole window, and while requests waited, may lie from asked, in points."""
     return limiters.load(plan.limit.kind).tolerance_points
 
 

@@ -15,6 +15,8 @@ ASKS = "was the limiter on each app from the last step of the ramp to the end of
 WITHHOLDS = "trial"
 REMEDY = "see limiter.jsonl of that host for what ended the limiter; then repeat the trial"
 
+LONGEST = 160  # characters of what the supervisor said
+
 
 def applies(plan: TrialPlan) -> bool:
     """Without a limiter nothing was to be attached."""
@@ -60,7 +62,7 @@ def wrong(events: Sequence[Mapping[str, Any]], percent: float | None) -> str:
         return "the limiter was never attached"
     for event in events:
         if event.get("event") == "in_force" and not event.get("ok"):
-            return f"the limit was {str(event.get('why'))[:80]}"
+            return f"the limit was {str(event.get('why'))[:LONGEST]}"
     for told in (event.get("percent") for event in started):
         if percent is not None and isinstance(told, (int, float)) and abs(told - percent) > 1e-6:
             return f"the limiter was set to {told:g} %, {percent:g} planned"
@@ -69,6 +71,6 @@ def wrong(events: Sequence[Mapping[str, Any]], percent: float | None) -> str:
 
 def _lost(events: Sequence[Mapping[str, Any]]) -> str:
     """What was gone, in words."""
-    what = [str(event.get("what"))[:80] for event in events if event.get("event") == "gone"]
+    what = [str(event.get("what"))[:LONGEST] for event in events if event.get("event") == "gone"]
     lost = list(dict.fromkeys(one for one in what if not one.startswith("forked")))
     return f" (gone: {', '.join(lost)})" if lost else ""
