@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from analysis.measures.columns import Ints
 
 Floats = NDArray[np.float64]
-OFFSETS = 11  # into which a cycle is parted
+OFFSETS = 10  # into which a cycle is parted
 
 
 def sliding(
@@ -32,7 +32,7 @@ def sliding(
             ([from_us, to_us - length - cycle], at[(at >= from_us) & (at <= to_us - length - cycle)])
         )
     )
-    offsets = np.linspace(0, cycle, OFFSETS).astype(np.int64) if cycle else np.zeros(1, np.int64)
+    offsets = ((np.arange(OFFSETS) + 0.5) * cycle / OFFSETS).astype(np.int64) if cycle else [0]
     spent = [
         moment(at, used_ns, begin + one + length) - moment(at, used_ns, begin + one) for one in offsets
     ]
