@@ -110,9 +110,7 @@ def judge(
         notes += limiter.notes(paths, plan, dict.fromkeys(placed, stretch), clock.of)
     notes += (*units.notes(paths, plan), *journal.notes(paths))
     busy, attempts = conditions.by_proxy(tables, plan, names, hold)
-    checked = conditions.judged(
-        paths, plan, tables, clock, hold, zero, found, busy, attempts, {}, None, None
-    )
+    checked = conditions.judged(paths, plan, tables, clock, hold, zero, found, busy, attempts, {}, None, None)
     return Judged(plan, tables, requests, hold, found, (*tables.notes, *notes), placed, checked)
 
 

@@ -17,7 +17,7 @@ REMEDY = "free the disk that holds /var/lib/loadproof on that host; inv doctor s
 # The files of rows grow by 1 MiB at a time, nginx writes 64 KiB at a time: with this much nobody had to wait or lose.
 LEAST_MB = 8.0
 LOGS = {
-    "error.log": (b"write() was incomplete", b"No space left on device", b"(28: "),
+    "error.log": (b"was incomplete: ", b"(28: No space left on device)"),
     "app.log": (b"witness stopped:", b"No space left on device"),
 }
 

@@ -86,4 +86,7 @@ def _health(plan: TrialPlan, host: str, before: Said, after: Said) -> Iterator[t
         answer = found[0]
         if answer.get("deploy_id") != plan.deploy_id or answer.get("variant") != plan.variant:
             named = f"{str(answer.get('deploy_id'))[:20]} {str(answer.get('variant'))[:20]}"
-            yield f"the app answers {named} {when} the load, {plan.deploy_id} {plan.variant} was planned", True
+            yield (
+                f"the app answers {named} {when} the load, {plan.deploy_id} {plan.variant} was planned",
+                True,
+            )

@@ -10,7 +10,9 @@ ASKS = "did every app of the plan get at least half of an equal share of the req
 WITHHOLDS = "trial"
 REMEDY = "see the upstream in nginx.conf of the proxy host, and whether that app answers there; then repeat the trial"
 
-LEAST = 0.5  # of an equal share: round robin gives 1.0, and shares that differ by less are reported, not judged
+LEAST = (
+    0.5  # of an equal share: round robin gives 1.0, and shares that differ by less are reported, not judged
+)
 
 
 def applies(plan: TrialPlan) -> bool:

@@ -8,7 +8,9 @@ from loadproof.plan.values import TrialPlan
 
 ASKS = "are there few enough failures that times of successes speak for all requests?"
 WITHHOLDS = ("mtt_ms", "mtsd_ms", "p50_ms", "p95_ms", "p99_ms")
-REMEDY = "compare answer_or_give_up_ms, which counts failures too, or use fewer users, so that fewer requests fail"
+REMEDY = (
+    "compare answer_or_give_up_ms, which counts failures too, or use fewer users, so that fewer requests fail"
+)
 
 MOST = 5.0  # % of the requests: from there on what lies above the p95 of all users is not among the successes at all
 

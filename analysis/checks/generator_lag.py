@@ -9,7 +9,9 @@ from loadproof.plan.values import TrialPlan
 
 ASKS = "was the generator's own delay small against the times it measured?"
 WITHHOLDS = "trial"
-REMEDY = "give the load hosts more CPUs or fewer users each, and let nothing else run there; then repeat the trial"
+REMEDY = (
+    "give the load hosts more CPUs or fewer users each, and let nothing else run there; then repeat the trial"
+)
 
 OF_P50 = 0.10
 FLOOR_MS = 5.0

@@ -13,7 +13,9 @@ from loadproof.plan.values import TrialPlan
 
 ASKS = "did each app get the CPU that was asked: never more in any 5 s of the window, nor less while requests waited?"
 WITHHOLDS = "trial"
-REMEDY = "choose --limiter quota, which holds to half a point, or calibrate the limit first; then repeat the trial"
+REMEDY = (
+    "choose --limiter quota, which holds to half a point, or calibrate the limit first; then repeat the trial"
+)
 
 SLIDE_US = 5_000_000
 # cpulimit stops an app for up to a third of a second at a time, and the shorter a busy stretch the likelier it is one
@@ -49,9 +51,7 @@ def _host(evidence: Evidence, host: str) -> Measured:
     if not len(found):
         return unknown(f"{host}: its samples do not reach over the window", limit=most, unit="%")
     top = float(found.max())
-    mean = 100 * float(
-        shares.sliding(*samples, hold.from_us, hold.to_us, hold.to_us - hold.from_us).max()
-    )
+    mean = 100 * float(shares.sliding(*samples, hold.from_us, hold.to_us, hold.to_us - hold.from_us).max())
     said = f"{host}: {mean:.1f} % and at most {top:.1f} % in any 5 s, {wanted:g} asked"
     if top > most:
         return invalid(f"{said}, {most:g} tolerated in 5 s", top, most, "%")

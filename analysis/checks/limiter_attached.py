@@ -48,7 +48,9 @@ def _host(evidence: Evidence, host: str) -> Measured:
         lacking = found.lacking_us / 1e6
         return invalid(f"{host}: no limiter for {lacking:.2f} s{_lost(events)}", lacking, 0.0, "s")
     if found.unknown_us or malformed.count:
-        why = "its supervisor ended without a word" if found.unknown_us else "limiter.jsonl has malformed lines"
+        why = (
+            "its supervisor ended without a word" if found.unknown_us else "limiter.jsonl has malformed lines"
+        )
         return unknown(f"{host}: {why}", limit=0.0, unit="s")
     return valid(f"{host}: attached throughout", 0.0, 0.0, "s")
 

@@ -11,7 +11,9 @@ from loadproof.plan.values import TrialPlan
 
 ASKS = "did processes that are not ours, and the machines below the hosts, leave the hosts' CPUs alone?"
 WITHHOLDS = "trial"
-REMEDY = "find who it is (top on that host) and stop it, or take hosts that nobody shares; then repeat the trial"
+REMEDY = (
+    "find who it is (top on that host) and stop it, or take hosts that nobody shares; then repeat the trial"
+)
 
 # In % of one CPU. Measured on quiet hosts: 0.1 % where an app is, 0.5 % where we look in over ssh each second.
 SUSTAINED = 10.0  # over the window: an app held to 5 % of a CPU still finds it free nine times out of ten
@@ -50,9 +52,7 @@ def _others(evidence: Evidence, host: str, hold: Window) -> Measured:
     sudden = shares.sliding(*samples, hold.from_us, hold.to_us, SUDDEN_US)
     if not len(sudden):
         return unknown(f"{host}: its samples do not reach over the window", limit=SUSTAINED, unit="%")
-    mean = 100 * float(
-        shares.sliding(*samples, hold.from_us, hold.to_us, hold.to_us - hold.from_us).max()
-    )
+    mean = 100 * float(shares.sliding(*samples, hold.from_us, hold.to_us, hold.to_us - hold.from_us).max())
     most = 100 * float(sudden.max())
     said = f"{host}: processes that are not ours used {mean:.1f} % of one CPU, up to {most:.1f} % in 5 s"
     if mean > SUSTAINED:

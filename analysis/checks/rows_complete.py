@@ -10,7 +10,9 @@ from loadproof.plan.values import TrialPlan
 
 ASKS = "are the rows of every Locust worker, of nginx and of every app here, to the last one?"
 WITHHOLDS = "trial"
-REMEDY = "fetch again, if the hosts still have them; else see the list of what is incomplete, and repeat the trial"
+REMEDY = (
+    "fetch again, if the hosts still have them; else see the list of what is incomplete, and repeat the trial"
+)
 
 
 def applies(plan: TrialPlan) -> bool:

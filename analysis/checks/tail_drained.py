@@ -8,7 +8,9 @@ from loadproof.plan.values import TrialPlan
 
 ASKS = "had nginx and every app come to rest before their files were sealed?"
 WITHHOLDS = "trial"
-REMEDY = "find what those requests wait for; a longer --timeout makes the drain longer too; then repeat the trial"
+REMEDY = (
+    "find what those requests wait for; a longer --timeout makes the drain longer too; then repeat the trial"
+)
 
 LONGEST = 120  # characters of a note
 

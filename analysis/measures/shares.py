@@ -13,9 +13,7 @@ Floats = NDArray[np.float64]
 OFFSETS = 10  # into which a cycle is parted
 
 
-def sliding(
-    at: Ints, used_ns: Ints, from_us: int, to_us: int, length_us: int, cycle_us: int = 0
-) -> Floats:
+def sliding(at: Ints, used_ns: Ints, from_us: int, to_us: int, length_us: int, cycle_us: int = 0) -> Floats:
     """The share of one CPU (0.05 is 5 %) in each stretch of `length_us` inside [from, to) that begins at `from`, at a
     sample, or ends at `to`: between samples a clock is taken to run evenly. A shorter [from, to) is one stretch. Empty
     when samples do not reach over it.
@@ -33,9 +31,7 @@ def sliding(
         )
     )
     offsets = ((np.arange(OFFSETS) + 0.5) * cycle / OFFSETS).astype(np.int64) if cycle else [0]
-    spent = [
-        moment(at, used_ns, begin + one + length) - moment(at, used_ns, begin + one) for one in offsets
-    ]
+    spent = [moment(at, used_ns, begin + one + length) - moment(at, used_ns, begin + one) for one in offsets]
     shares: Floats = np.mean(spent, axis=0) / (length * 1000)
     return shares
 

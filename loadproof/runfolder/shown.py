@@ -60,7 +60,9 @@ def verdict(results: Mapping[str, Any]) -> str:
     found = str(results["verdict"])
     if found == "VALID":
         return found
-    named = [f"{check['name']} ({check['said']})" for check in conditions(results) if check["verdict"] == found]
+    named = [
+        f"{check['name']} ({check['said']})" for check in conditions(results) if check["verdict"] == found
+    ]
     return f"{found}: {', '.join(named)}" if named else found
 
 

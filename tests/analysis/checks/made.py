@@ -88,9 +88,9 @@ class Made:
             made.lag_ms[number], made.worker_cpu[number] = (lambda second: 1.0), 0.1
             made.rates[host] = 2000.0
         made.files[f"{one.proxy}/access.jsonl"] = b"{}\n"
-        made.users = [
-            (second + 0.01 * k, "user_started") for second in (0.0, 2.0, 4.0) for k in range(3)
-        ] + [(22.01, "user_stopped")] * 9
+        made.users = [(second + 0.01 * k, "user_started") for second in (0.0, 2.0, 4.0) for k in range(3)] + [
+            (22.01, "user_stopped")
+        ] * 9
         made.before = {host: facts(one, host) for host in hosts}
         made.after = {host: facts(one, host) for host in hosts}
         made.journal = [("drain", "begin", {}), ("drain", "end", {})]
@@ -111,7 +111,9 @@ class Made:
             (paths.raw() / name).write_bytes(data)
         for host, found in self.limiter.items():
             if found is not None:
-                (paths.raw(host) / "limiter.jsonl").write_text("".join(json.dumps(one) + "\n" for one in found))
+                (paths.raw(host) / "limiter.jsonl").write_text(
+                    "".join(json.dumps(one) + "\n" for one in found)
+                )
         if self.lost is not None:
             totals = paths.raw(self.plan.loads[0]) / "totals-master.json"
             totals.write_text(json.dumps({"requests": 1, "lost": self.lost}))

@@ -215,7 +215,10 @@ def test_every_backend(made: Made, attempts: dict[str, int | None], verdict: str
 
 
 def test_where_requests_went_may_be_unknown(made: Made) -> None:
-    made.attempts, made.figures["servers"] = {}, [{"host": "app1", "requests": 4}, {"host": "app2", "requests": None}]
+    made.attempts, made.figures["servers"] = (
+        {},
+        [{"host": "app1", "requests": 4}, {"host": "app2", "requests": None}],
+    )
     assert made.judge("every_backend").verdict == "UNKNOWN"
 
 
