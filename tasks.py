@@ -317,7 +317,7 @@ def watcher(stream_is_terminal: bool, last: list[Live] | None = None) -> Watcher
 
 
 def finish(results: Mapping[str, Any], report: Path, as_json: bool) -> None:
-    """The summary, or results.json on stdout; then where the report is."""
+    """The summary, or results.json on stdout; then where the report is. Exits 2 unless the run is VALID."""
     from loadproof.console import summary
 
     if as_json:
@@ -325,6 +325,8 @@ def finish(results: Mapping[str, Any], report: Path, as_json: bool) -> None:
     else:
         give(summary.summary(results))
     say(f"\nreport: {report}")
+    if results["verdict"] != "VALID":
+        raise Exit(code=2)
 
 
 @word(help={**INVENTORY_HELP, **{name: LOAD_HELP[name] for name in ("limiter", "calibrate")}})

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis import calibration, sentences
+from analysis import calibration, sentences, verdicts
 from analysis import trial as trials
 from analysis.trial import Judged
 from loadproof.errors import RecordUnreadable
@@ -141,6 +141,7 @@ def build(
     told = [sentence for one in calibrations for sentence in calibration.sentences(one)]
     results |= {"calibrations": calibrations} if calibrations else {}
     told += sentences.sentences(made)
+    results |= verdicts.joined([(arm["label"], arm) for arm in made])
     return {**results, "arms": made, "sentences": [list(one) for one in told], "incomplete": list(said)}
 
 
@@ -179,6 +180,7 @@ def _arm(label: str, members: Sequence[Member]) -> dict[str, Any]:
             "id": one.judged.plan.id,
             "block": one.judged.plan.block,
             "run": one.run.id,
+            **verdicts.of_trial(one.judged.checks),
             **one.judged.figures,
             "incomplete": list(one.judged.incomplete),
         }
@@ -187,4 +189,5 @@ def _arm(label: str, members: Sequence[Member]) -> dict[str, Any]:
     figures = members[0].judged.figures if len(members) == 1 else trials.unknown()
     plan = members[0].judged.plan
     made_with = {"factors": dict(plan.factors), "setup": sentences.setup(plan)}
-    return {"label": label, **made_with, **figures, "trials": listed}
+    judged = verdicts.joined([(one["id"], one) for one in listed])
+    return {"label": label, **judged, **made_with, **figures, "trials": listed}
