@@ -166,7 +166,7 @@ def _events(path: Path, malformed: lines.Malformed) -> Iterator[dict[str, Any]]:
                 event = json.loads(line)
             except (ValueError, RecursionError):
                 event = None
-            if isinstance(event, dict):
+            if isinstance(event, dict) and isinstance(event.get("event"), str):
                 yield event
             else:
                 malformed.add(line)
