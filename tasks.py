@@ -473,6 +473,25 @@ def report(context: Context, run: Any = None, json: bool = False) -> None:
     finish(results, path, json)
 
 
+@word(
+    help={
+        "run": "a run's id, its folder, latest, or -1 for the newest folder",
+        "id": "of a request: 16 hex digits, or worker:number",
+        "trial": "only this trial, 02 for example (default: every one that has the id)",
+        "json": "print it as JSON",
+    }
+)
+def journey(context: Context, run: str, id: str, trial: str = "", json: bool = False) -> None:
+    """Tell what became of one request: when each of client, nginx and app saw it, how it ended, and why."""
+    from analysis import journey as journeys
+    from loadproof.console import journey as show
+    from loadproof.runfolder.paths import RunFolder
+    from loadproof.runfolder.record import to_json
+
+    told = journeys.tell(RunFolder.open(RESULTS, run), journeys.number(id), trial)
+    give(dumped(to_json(told)) if json else show.journey(told))
+
+
 @word()
 def runs(context: Context) -> None:
     """List the runs of this clone, newest last."""
@@ -715,6 +734,11 @@ def lab_down(context: Context, purge: bool = False, discard: bool = False, host:
         say(f"installed packages stay; this line removes them: {gone.words}")
 
 
+def dumped(value: Any) -> str:
+    """A value as JSON; `json` is a flag of some words."""
+    return json.dumps(value, indent=2)
+
+
 def python(words: str) -> str:
     """A command line for this environment's Python."""
     return f"{shlex.quote(sys.executable)} -m {words}"
@@ -752,6 +776,7 @@ ns = Collection(
     bench,
     fetch_results,
     report,
+    journey,
     runs,
     status,
     facts,

@@ -84,7 +84,7 @@ class Rows:
                 end = int(np.searchsorted(_ids(group), last, "right"))
                 if end > begin:
                     found.append(group.select(list(columns)).slice(begin, end - begin))
-        return _joined(found, self._empty(columns))
+        return _joined(found, self.empty(columns))
 
     def others(self, workers: Mapping[int, int], columns: Sequence[str]) -> Iterator[Any]:
         """The rows whose id is of none of these workers, or whose sequence number is not below the worker's: ids that no
@@ -98,7 +98,7 @@ class Rows:
             strange = (ids & mask) >= limits[ids >> bits]
             if strange.any():
                 group = self._group(index, list(columns)).filter(pa.array(strange))
-                yield _joined([group], self._empty(columns))
+                yield _joined([group], self.empty(columns))
 
     def table(self) -> Any:
         """All rows in memory: for small files, and for tests."""
@@ -106,9 +106,10 @@ class Rows:
 
     @cached_property
     def _whole(self) -> Any:
-        return _joined(list(self.pieces(self.schema.names)), self._empty(self.schema.names))
+        return _joined(list(self.pieces(self.schema.names)), self.empty(self.schema.names))
 
-    def _empty(self, columns: Sequence[str]) -> Any:
+    def empty(self, columns: Sequence[str]) -> Any:
+        """No rows of these columns."""
         return self._coded(pa.schema([self.schema.field(name) for name in columns]).empty_table())
 
     def _group(self, index: int, columns: list[str]) -> Any:
