@@ -24,10 +24,10 @@ import pyarrow.parquet as pq
 
 from analysis.attribution import REASONS, UNEXPLAINED, Codes
 from analysis.journeys import NONE, Block, Texts
-from analysis.load import NOTE_KEY
 from analysis.measures.columns import Ints, Mask
 from analysis.readers.client import TEXT
 from analysis.readers.proxy import ATTEMPTS
+from analysis.rows import NOTE_KEY
 from loadproof.runfolder import atomic
 from loadproof.runfolder.formats import worker_of
 
@@ -83,7 +83,7 @@ DICTIONARIES = ["name", "error", "server", "exception", "layer", "reason"]
 def source_of(path: Path) -> str:
     """What a file was made of; "" when there is none that can be read."""
     try:
-        metadata = pq.read_schema(path).metadata or {}
+        metadata = pq.read_metadata(path).metadata or {}
         return str(json.loads(metadata[NOTE_KEY])["source"])
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
         return ""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from analysis.load import Tables
 from analysis.measures.columns import Ints, Mask, codes, counted, ids, ints, planned
 from analysis.readers.proxy import ATTEMPTS
-from analysis.rows import Rows, held
+from analysis.rows import Rows
 from loadproof.plan.values import TrialPlan
 from loadproof.runfolder.formats import SEQUENCE
 
@@ -151,9 +151,7 @@ class Journeys:
     """The joined requests of a trial: a stream of blocks that can be gone through again."""
 
     def __init__(self, tables: Tables, plan: TrialPlan, names: Mapping[str, str]) -> None:
-        self.requests, self.proxy, self.app = (
-            held(table) for table in (tables.requests, tables.proxy, tables.app)
-        )
+        self.requests, self.proxy, self.app = tables.requests, tables.proxy, tables.app
         self.plan = plan
         self.addressed = frozenset(names.values())  # hosts whose upstream address is known
         upstreams = self.proxy.labels("server")

@@ -9,6 +9,7 @@ from typing import Any
 
 from analysis import calibration, sentences, verdicts
 from analysis import trial as trials
+from analysis.rows import Damaged
 from analysis.trial import Judged
 from loadproof.errors import RecordUnreadable
 from loadproof.plan.values import Inventory
@@ -105,7 +106,10 @@ def _members(
         def where(kind: str, paths: TrialPaths = paths) -> Path:
             return into.table(kind, f"{source.id}.{paths.name}" if several or into != source else paths.name)
 
-        judged = trials.judge(paths, plan, inventory, where, rebuild)
+        try:
+            judged = trials.judge(paths, plan, inventory, where, rebuild)
+        except Damaged:  # a table that could be opened, and not be read to its end
+            judged = trials.judge(paths, plan, inventory, where, rebuild=True)
         said += [f"{f'{source.id} ' if several else ''}{paths.name}: {note}" for note in judged.incomplete]
         found.append(Member(source, judged, plan.arm))
     return found, said
