@@ -41,7 +41,7 @@ def judged(
             host: int(tally.waiting.attempts[at]) if logged and tally.hold else None
             for at, host in enumerate(plan.apps)
         },
-        malformed={},
+        malformed=tables.counts,
         requests=tally.requests.ledger(sure.files) if windows.whole(tables, plan) else None,
         time=tally.time.ledger(tables, plan) if complete and tally.run else None,
     )

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from analysis import checks, conditions, results
+from analysis import checks, results
 from analysis.attribution import addresses
+from analysis.journeys import Journeys
 from analysis.load import tables
+from analysis.measures.waiting import Waiting
 from analysis.measures.window import Window
 from loadproof.plan.values import Inventory
 from loadproof.runfolder.paths import RunFolder
@@ -28,12 +29,18 @@ def test_where_requests_waited_and_went(tmp_path: Path) -> None:
     folder = synthetic.write_run(tmp_path, [raw])
     found = tables(folder.trials[0], raw.plan, lambda kind: tmp_path / f"{kind}.parquet")
     hold = Window("hold", 9, synthetic.T0, synthetic.T0 + 6_000_000, synthetic.T0 + 22_000_000)
-    busy, attempts = conditions.by_proxy(found, raw.plan, NAMES, hold)
-    assert attempts == {"app1": 2, "app2": 0}
-    assert busy["app1"] is not None and busy["app2"] is not None
-    seconds = [(np.sort(one, axis=0) - synthetic.T0) / 1e6 for one in (busy["app1"], busy["app2"])]
-    assert seconds[0].tolist() == [[7.0, 8.0], [7.5, 9.0]] and seconds[1].tolist() == [[21.5, 22.5]]
-    assert conditions.by_proxy(found, raw.plan, {}, hold) == ({"app1": None, "app2": None},) * 2
+
+    def waited(names: dict[str, str]) -> Waiting:
+        waiting = Waiting(synthetic.T0, synthetic.T0 + 23_000_000, 2, hold)
+        for block in Journeys(found, raw.plan, names).blocks():
+            waiting.add(block)
+        return waiting
+
+    waiting = waited(NAMES)
+    assert waiting.attempts.tolist() == [2, 0] and not waiting.elsewhere
+    seconds = [(waiting.busy(server) - synthetic.T0) / 1e6 for server in (0, 1)]
+    assert seconds[0].tolist() == [[7.0, 9.01]] and seconds[1].tolist() == [[21.5, 22.51]]
+    assert waited({}).elsewhere == 3
 
 
 def test_results_hold_every_check_of_run_arm_and_trial(two_arms: RunFolder) -> None:
