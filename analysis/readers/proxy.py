@@ -139,7 +139,7 @@ def _spelled(column: Any) -> Any:
     coded = _encoded(column)
     if not pa.types.is_binary(coded.type.value_type):
         return coded
-    texts = pa.array([accesslog.text(one) for one in coded.dictionary.to_pylist()], pa.string())
+    texts = accesslog.texts(coded.dictionary)
     return pa.DictionaryArray.from_arrays(coded.indices, texts)
 
 
