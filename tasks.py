@@ -75,6 +75,7 @@ LOAD_HELP = {
     "timeout": "one deadline over connect, send and the whole answer (default 10s)",
     "cpu_limit": "percent of one CPU for each server's app (default 5)",
     "limiter": "cpulimit, quota or none (default cpulimit)",
+    "calibrate": "first find what each server's limiter must be set to for the asked percent (about 3 minutes)",
     "variant": "of the app: plain, local, local_async, global, global_async (default plain)",
     "scenario": "what the users do (default items)",
     "rows": "rows of the data file (default 10000)",
@@ -290,13 +291,15 @@ def lab_that_lives(hosts: Inventory) -> Iterator[None]:
 
 def watcher(stream_is_terminal: bool, last: list[Live] | None = None) -> WatcherType:
     """Prints what happens while trials run; where the output is no terminal, a line each few seconds. `last` gets all
-    that was seen live."""
+    that was seen live of the last trial."""
     from loadproof.campaign.bench import Watcher
     from loadproof.console import trial as show
 
     every, view = (2.0 if stream_is_terminal else 5.0), {"next": 0.0, "headed": 0.0}
 
     def trial(plan: TrialPlan, index: int, total: int) -> None:
+        if last is not None:
+            last.clear()
         view.update({"next": 0.0, "headed": 0.0})
         say("\n" + show.trial_line(plan, index, total))
 
@@ -314,7 +317,7 @@ def watcher(stream_is_terminal: bool, last: list[Live] | None = None) -> Watcher
 
 
 def finish(results: Mapping[str, Any], report: Path, as_json: bool) -> None:
-    """The summary, or results.json on stdout; then where the report is."""
+    """The summary, or results.json on stdout; then where the report is. Exits 2 unless the run is VALID."""
     from loadproof.console import summary
 
     if as_json:
@@ -322,10 +325,19 @@ def finish(results: Mapping[str, Any], report: Path, as_json: bool) -> None:
     else:
         give(summary.summary(results))
     say(f"\nreport: {report}")
+    if results["verdict"] != "VALID":
+        raise Exit(code=2)
 
 
-@word(help={**INVENTORY_HELP, "limiter": LOAD_HELP["limiter"]})
-def demo(context: Context, inventory: str = "", i: str = "", group: str = "", limiter: str = "") -> None:
+@word(help={**INVENTORY_HELP, **{name: LOAD_HELP[name] for name in ("limiter", "calibrate")}})
+def demo(
+    context: Context,
+    inventory: str = "",
+    i: str = "",
+    group: str = "",
+    limiter: str = "",
+    calibrate: bool = False,
+) -> None:
     """Everything once: local hosts, deploy, 1 server, 2 servers, fetch, report."""
     from loadproof.campaign import bench as benches
     from loadproof.campaign import collect
@@ -333,9 +345,9 @@ def demo(context: Context, inventory: str = "", i: str = "", group: str = "", li
     from loadproof.control import signals
     from loadproof.plan import experiment
 
-    asked = experiment.demo(flags({"limiter": limiter}))
+    asked = experiment.demo(flags({"limiter": limiter, "calibrate": calibrate}))
     hosts = open_inventory(inventory or i, group, bring_up=True)
-    say(show.load_table(asked.load))
+    say(show.before(asked))
     folder = benches.run(asked, hosts, ROOT, RESULTS, command_line(), watcher(sys.stderr.isatty()))
     say("\nfetching and analysing ...")
     with signals.ending(
@@ -417,6 +429,7 @@ def bench(
     timeout: str = "",
     cpu_limit: str = "",
     limiter: str = "",
+    calibrate: bool = False,
     variant: str = "",
     scenario: str = "",
     rows: str = "",
@@ -433,7 +446,7 @@ def bench(
     hosts = open_inventory(
         inventory or i, group, bring_up=True, planned=lambda lab: trials.enough_servers(asked, lab)
     )
-    say(show.load_table(asked.load))
+    say(show.before(asked))
     seen: list[Live] = []
     folder = benches.run(asked, hosts, ROOT, RESULTS, command_line(), watcher(sys.stderr.isatty(), seen))
     say(f"\nsealed on the hosts: run {folder.id}")
@@ -553,6 +566,7 @@ def plan(
     timeout: str = "",
     cpu_limit: str = "",
     limiter: str = "",
+    calibrate: bool = False,
     variant: str = "",
     scenario: str = "",
     rows: str = "",

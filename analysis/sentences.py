@@ -16,10 +16,10 @@ DERIVED = ("client", "drain")  # of the chain of timeouts: they follow from --ti
 
 def setup(plan: TrialPlan) -> dict[str, str]:
     """What a trial was made with, in words by name: what has to be alike, or be said, where arms are compared."""
-    load, limit = plan.load, plan.limit
+    load = plan.load
     return {
         "servers": str(len(plan.apps)),
-        "limit": "none" if limit.kind == "none" else f"{limit.kind} {limit.percent:g} %",
+        "limit": _limit(plan),
         "users": str(load.users),
         "Locust workers": str(len(plan.workers)),
         "ramp": f"{len(load.table)} steps in {load.ramp_end_s:g} s",
@@ -38,12 +38,18 @@ def setup(plan: TrialPlan) -> dict[str, str]:
     }
 
 
+def _limit(plan: TrialPlan) -> str:
+    if plan.limit.kind == "none":
+        return "none"
+    return f"{plan.limit.kind} {plan.limit.percent:g} %" + (", calibrated" if plan.limit_set else "")
+
+
 def sentences(arms: Sequence[Arm]) -> list[tuple[str, str]]:
     """(kind "note" or "warn", sentence) for the arms of results.json."""
     said = []
     if arms and all(len(arm["trials"]) == 1 for arm in arms):
         said.append(("note", "These are figures of one trial per arm: an anecdote, no interval."))
-    against = [*_without_figures(arms), *_unlike(arms)]
+    against = [*_invalid(arms), *_without_figures(arms), *_unlike(arms)]
     said += [("warn", text) for text in against]
     shares = [one for arm in arms if (one := share(arm["failures"], arm["requests"])) is not None]
     if len(shares) > 1 and max(shares) - min(shares) > SHARE_POINTS:
@@ -57,6 +63,16 @@ def sentences(arms: Sequence[Arm]) -> list[tuple[str, str]]:
     if len(arms) == 2 and not against:
         said.append(("note", ratio(*arms)))
     return said
+
+
+def _invalid(arms: Sequence[Arm]) -> list[str]:
+    """A sentence on arms whose conditions did not hold."""
+    broken = [arm["label"] for arm in arms if arm.get("verdict") == "INVALID"]
+    if not broken:
+        return []
+    return [
+        f"Conditions of {', '.join(broken)} did not hold: figures are shown, and neither trusted nor compared."
+    ]
 
 
 def _without_figures(arms: Sequence[Arm]) -> list[str]:

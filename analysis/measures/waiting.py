@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.journeys import Block
+from analysis.journeys import ELSEWHERE, Block
 from analysis.measures.columns import Ints
 from analysis.measures.window import Window
 
@@ -20,9 +20,11 @@ class Waiting:
         self._steps = max(0, (last_us - zero_us) // STEP_US) + 2
         self._change = np.zeros((servers, self._steps + 1), np.int64)
         self.attempts = np.zeros(servers, np.int64)
+        self.elsewhere = 0  # requests that nginx sent to an address that is no server of the arm
 
     def add(self, block: Block) -> None:
         """Count a block. Only the last attempt of a request is placed in time: nginx here sends nothing twice."""
+        self.elsewhere += int(np.count_nonzero(block.backend == ELSEWHERE))
         at = np.flatnonzero((block.lines > 0) & (block.backend >= 0))
         server, done = block.backend[at], block.done[at]
         begun = np.where(block.response[at] >= 0, done - block.response[at], block.received[at])

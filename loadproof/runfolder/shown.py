@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 # below so many successes every one of them may lie under the percentile (95 % certainty): it is not shown
@@ -14,6 +14,22 @@ def too_few(arm: Mapping[str, Any], name: str) -> str:
     if arm[name] is None or arm["requests"] - arm["failures"] >= ENOUGH[name]:
         return ""
     return f"n < {ENOUGH[name]}"
+
+
+def withheld(arm: Mapping[str, Any], name: str) -> str:
+    """Why a figure of an arm of results.json is not shown, in a word or two; empty when it is."""
+    if name in ENOUGH and (few := too_few(arm, name)):
+        return few
+    if arm[name] is None:
+        return ""
+    return next(
+        (
+            check["name"].replace("_", " ")
+            for check in arm.get("checks", ())
+            if isinstance(check["withholds"], list) and name in check["withholds"]
+        ),
+        "",
+    )
 
 
 def share(part: int | None, whole: int | None) -> str:
@@ -37,3 +53,28 @@ def most_errors(arm: Mapping[str, Any]) -> Mapping[str, int]:
 def errors_known(arm: Mapping[str, Any]) -> bool:
     """Whether every failure of an arm is known: only then "none" may be said."""
     return arm["whole_run"]["errors"] is not None
+
+
+def limit(server: Mapping[str, Any], number: Callable[[Any], str], none: str = "-") -> str:
+    """The limit that was asked for a server, and what its limiter was set to where a calibration found another value."""
+    asked, setting = server["limit_percent"], server.get("limit_set")
+    if asked is None:
+        return none
+    return number(asked) + (f" (set {setting:g})" if setting not in (None, asked) else "")
+
+
+def verdict(results: Mapping[str, Any]) -> str:
+    """The first line of a summary: "VALID", or the verdict and the checks it comes from, each with what it found."""
+    found = str(results["verdict"])
+    if found == "VALID":
+        return found
+    named = [
+        f"{check['name']} ({check['said']})" for check in conditions(results) if check["verdict"] == found
+    ]
+    return f"{found}: {', '.join(named)}" if named else found
+
+
+def conditions(results: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The checks that keep a trial, arm or run from being VALID, the worst ones first."""
+    broken = [check for check in results["checks"] if check["withholds"] == "trial"]
+    return sorted(broken, key=lambda check: check["verdict"] != "INVALID")

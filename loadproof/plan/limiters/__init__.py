@@ -1,8 +1,10 @@
 """What holds the app's CPU: one file per limiter, found by its name.
 
 A limiter file has `DESCRIPTION` (one sentence), `NEEDS` ((program, package) pairs of the app hosts),
-`tolerance_points` (how far achieved CPU may lie from asked, in points of one CPU), `trial_settings(percent, unit)`
-(the "limiter" object of trial.json) and `problems(percent, cpus)` (sentences, empty: fine).
+`tolerance_points` (how far achieved CPU may lie from asked, in points of one CPU), `cycle_s` (in what time the app gets
+its share once, be it in one burst), `trial_settings(percent, unit)` (the "limiter" object of trial.json),
+`problems(percent, cpus)` (sentences, empty: fine), `scale` (what it can be set to when it is calibrated, None: it cannot
+be) and `said(setting)` (a setting in the limiter's own words).
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from loadproof.errors import BadInput, Problem
+from loadproof.plan.calibration import Scale
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,11 @@ class Limiter:
     description: str
     needs: tuple[tuple[str, str], ...]
     tolerance_points: float
+    cycle_s: float
     trial_settings: Callable[[float, str], dict[str, Any]]
     problems: Callable[[float, int], list[str]]
+    scale: Scale | None
+    said: Callable[[float], str]
 
 
 def names() -> tuple[str, ...]:
@@ -47,6 +53,9 @@ def load(name: str) -> Limiter:
         description=module.DESCRIPTION,
         needs=module.NEEDS,
         tolerance_points=module.tolerance_points,
+        cycle_s=module.cycle_s,
         trial_settings=module.trial_settings,
         problems=module.problems,
+        scale=module.scale,
+        said=module.said,
     )
