@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -54,7 +56,7 @@ LAYERS = tuple(dict.fromkeys(reason.layer for reason in REASONS))
 @contextmanager
 def writing(path: Path, texts: Texts, source: str) -> Iterator[Any]:
     """Gives a function that takes blocks with their reasons; the file is whole, or not there: temporary name, fsync,
-    rename."""
+    rename. Blocks are written by another thread while the next ones are joined and counted: to write one takes as long."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     said = {NOTE_KEY: json.dumps({"source": source}).encode()}
@@ -62,10 +64,21 @@ def writing(path: Path, texts: Texts, source: str) -> Iterator[Any]:
         with (
             temporary.open("wb") as file,
             pq.ParquetWriter(
-                file, SCHEMA.with_metadata(said), compression="lz4", use_dictionary=DICTIONARIES
+                file, SCHEMA.with_metadata(said), compression="lz4", use_dictionary=DICTIONARIES,
+                column_encoding=dict.fromkeys(PACKED, "DELTA_BINARY_PACKED"), write_statistics=["id"],
             ) as into,
-        ):
-            yield lambda block, codes: into.write_table(_table(block, codes, texts))
+            ThreadPoolExecutor(1) as writer,
+        ):  # fmt: skip
+            waiting: deque[Future[None]] = deque()
+
+            def take(block: Block, codes: Codes) -> None:
+                waiting.append(writer.submit(lambda: into.write_table(_table(block, codes, texts))))
+                if len(waiting) > AHEAD:
+                    waiting.popleft().result()
+
+            yield take
+            for one in waiting:
+                one.result()
             into.close()
             file.flush()
             os.fsync(file.fileno())
@@ -77,7 +90,12 @@ def writing(path: Path, texts: Texts, source: str) -> Iterator[Any]:
     atomic.sync_folder(path.parent)
 
 
-DICTIONARIES = ["name", "error", "server", "exception", "layer", "reason"]
+AHEAD = 1  # blocks that wait to be written
+DICTIONARIES = ["name", "error", "server", "exception", "layer", "reason", "attempts.list.element.server"]
+PACKED = [
+    *(field.name for field in SCHEMA if pa.types.is_integer(field.type)),
+    *(f"attempts.list.element.{field.name}" for field in ATTEMPT if pa.types.is_integer(field.type)),
+]
 
 
 def source_of(path: Path) -> str:
