@@ -45,19 +45,22 @@ def by_proxy(
     tables: Tables, plan: TrialPlan, names: Mapping[str, str], hold: Window | None
 ) -> tuple[dict[str, Ints | None], dict[str, int | None]]:
     """Per app host, from nginx's lines: stretches [from, to) in µs in which a request waited at that server, and how many
-    were sent there in the window. None without nginx's lines, or when the server of one is not known."""
+    were sent there in the window. None without nginx's lines, or when the server of one is not known. A request whose
+    connection was never made did not wait at a server: its app may be idle behind a port that is silent."""
     table = tables.proxy
     mine = planned(ids(table), plan)
     code, texts = coded(table, "server")
     hosts = np.array([*(names.get(text, "?") for text in texts), ""])[code]  # -1: nginx asked no server
     done, taken = ints(table, "done_us"), ints(table, "server_response_us")
+    connected = table["server_connect_us"].is_valid().to_numpy()
     busy: dict[str, Ints | None] = dict.fromkeys(plan.apps)
     attempts: dict[str, int | None] = dict.fromkeys(plan.apps)
     if plan.proxy not in tables.present["proxy"] or "?" in hosts[mine]:
         return busy, attempts
     for host in plan.apps:
         at = mine & (hosts == host)
-        busy[host] = np.stack((done[at] - taken[at], done[at]), axis=1)
+        here = at & connected
+        busy[host] = np.stack((done[here] - taken[here], done[here]), axis=1)
         if hold is not None:
             inside = (done[at] >= hold.from_us) & (done[at] < hold.to_us)
             attempts[host] = int(np.count_nonzero(inside))

@@ -25,11 +25,12 @@ def test_where_requests_waited_and_went(tmp_path: Path) -> None:
         raw.logged((1 << 48) | number, begin, end, server)
     raw.logged(0xFFF0 << 48, 7, 8, "app2")  # warm-up
     raw.logged((1 << 48) | 9, 7, 7.1, "-", status=499)  # nginx asked no server
+    raw.logged((1 << 48) | 10, 9, 19, "app2", status=499, upstream_connect_time="-")  # its port was silent
     folder = synthetic.write_run(tmp_path, [raw])
     found = tables(folder.trials[0], raw.plan, lambda kind: tmp_path / f"{kind}.parquet")
     hold = Window("hold", 9, synthetic.T0, synthetic.T0 + 6_000_000, synthetic.T0 + 22_000_000)
     busy, attempts = conditions.by_proxy(found, raw.plan, NAMES, hold)
-    assert attempts == {"app1": 2, "app2": 0}
+    assert attempts == {"app1": 2, "app2": 1}
     assert busy["app1"] is not None and busy["app2"] is not None
     seconds = [(np.sort(one, axis=0) - synthetic.T0) / 1e6 for one in (busy["app1"], busy["app2"])]
     assert seconds[0].tolist() == [[7.0, 8.0], [7.5, 9.0]] and seconds[1].tolist() == [[21.5, 22.5]]
