@@ -110,6 +110,7 @@ WHOLE = ((-2, "started"), (-1, "attached"), (24, "lifted"), (24, "ended"))
     [
         ([*events(*WHOLE[:2]), *events((10, "gone"), what="cpulimit: exit -9"), *events((10.4, "attached"), *WHOLE[2:])],
          "INVALID", "no limiter for 0.40 s (gone: cpulimit: exit -9)"),
+        ([*events(*WHOLE[:2]), *events((10, "gone"), what="app"), *events((10.01, "attached"), *WHOLE[2:])], "INVALID", "0.01 s"),
         ([*events(*WHOLE[:2]), *events((10, "gone"), what="forked: children"), *events((10.4, "attached"), *WHOLE[2:])],
          "VALID", "attached throughout"),
         # before the last step of the ramp: it had time to settle again
