@@ -317,7 +317,7 @@ def watcher(stream_is_terminal: bool, last: list[Live] | None = None) -> Watcher
 
 
 def finish(results: Mapping[str, Any], report: Path, as_json: bool) -> None:
-    """The summary, or results.json on stdout; then where the report is."""
+    """The summary, or results.json on stdout; then where the report is. Exits 2 unless the run is VALID."""
     from loadproof.console import summary
 
     if as_json:
@@ -325,6 +325,8 @@ def finish(results: Mapping[str, Any], report: Path, as_json: bool) -> None:
     else:
         give(summary.summary(results))
     say(f"\nreport: {report}")
+    if results["verdict"] != "VALID":
+        raise Exit(code=2)
 
 
 @word(help={**INVENTORY_HELP, **{name: LOAD_HELP[name] for name in ("limiter", "calibrate")}})
@@ -482,6 +484,25 @@ def report(context: Context, run: Any = None, json: bool = False) -> None:
     folders = [RunFolder.open(RESULTS, name) for name in run or ["latest"]]
     results, path = collect.analyse(folders, RESULTS)
     finish(results, path, json)
+
+
+@word(
+    help={
+        "run": "a run's id, its folder, latest, or -1 for the newest folder",
+        "id": "of a request: 16 hex digits, or worker:number",
+        "trial": "only this trial, 02 for example (default: every one that has the id)",
+        "json": "print it as JSON",
+    }
+)
+def journey(context: Context, run: str, id: str, trial: str = "", json: bool = False) -> None:
+    """Tell what became of one request: when each of client, nginx and app saw it, how it ended, and why."""
+    from analysis import journey as journeys
+    from loadproof.console import journey as show
+    from loadproof.runfolder.paths import RunFolder
+    from loadproof.runfolder.record import to_json
+
+    told = journeys.tell(RunFolder.open(RESULTS, run), journeys.number(id), trial)
+    give(dumped(to_json(told)) if json else show.journey(told))
 
 
 @word()
@@ -727,6 +748,11 @@ def lab_down(context: Context, purge: bool = False, discard: bool = False, host:
         say(f"installed packages stay; this line removes them: {gone.words}")
 
 
+def dumped(value: Any) -> str:
+    """A value as JSON; `json` is a flag of some words."""
+    return json.dumps(value, indent=2)
+
+
 def python(words: str) -> str:
     """A command line for this environment's Python."""
     return f"{shlex.quote(sys.executable)} -m {words}"
@@ -764,6 +790,7 @@ ns = Collection(
     bench,
     fetch_results,
     report,
+    journey,
     runs,
     status,
     facts,
