@@ -75,7 +75,7 @@ LOAD_HELP = {
     "timeout": "one deadline over connect, send and the whole answer (default 10s)",
     "cpu_limit": "percent of one CPU for each server's app (default 5)",
     "limiter": "cpulimit, quota or none (default cpulimit)",
-    "calibrate": "first find what each server's limiter must be set to for the asked percent (about 3 minutes)",
+    "calibrate": "first find what each limiter must be set to for that percent, about 3 minutes (default no)",
     "variant": "of the app: plain, local, local_async, global, global_async (default plain)",
     "scenario": "what the users do (default items)",
     "rows": "rows of the data file (default 10000)",
