@@ -110,6 +110,21 @@ class Experiment:
 
 
 @dataclass(frozen=True)
+class PlannedFault:
+    """One fault of a rehearsal, decided: a file name of plan/faults, whom it is done to, and when.
+
+    "before" the load starts, in the "load" (`at_s` to `until_s`, seconds since the first user started), "after" it and
+    before the seal, or on files that are "sealed". `until_s` None: until the trial is closed; "sealed": until judged.
+    """
+
+    name: str
+    hosts: tuple[str, ...]
+    when: Literal["before", "load", "after", "sealed"]
+    at_s: float = 0.0
+    until_s: float | None = None
+
+
+@dataclass(frozen=True)
 class TrialPlan:
     """One trial, decided: written to plan.json before anything is touched."""
 
@@ -135,6 +150,7 @@ class TrialPlan:
     timeouts: tuple[tuple[str, float], ...]  # chain of timeouts, seconds, by name
     planned_s: float  # planned length of the load in seconds
     margin_s: float  # RuntimeMaxSec = planned_s + margin_s
+    faults: tuple[PlannedFault, ...] = ()  # of a rehearsal; no other trial has any
 
     @property
     def folder(self) -> str:
