@@ -89,19 +89,21 @@ def _one(
 
 
 def _judged(folder: RunFolder, inventory: Inventory, watcher: bench.Watcher) -> Any:
-    """results.json of the run, fetched and analysed at once. What a fault does to sealed files keeps its host's from
-    being fetched: then what came is analysed, and once more when all came."""
+    """results.json of the run, fetched and analysed at once. What a fault does to sealed files keeps those of its host from
+    being fetched: then what came is analysed; the rest can be fetched once it is undone."""
     paths = folder.trials[0]
     trial = record.read_plan(paths.plan)
     if not any(one.when == "sealed" for one in trial.faults):
         return collect.fetch_and_analyse(folder, inventory)[0]
-    with Journal(paths.journal) as journal, Fleet(inventory) as fleet:
-        with on_sealed_files(trial, inventory, fleet, journal):
-            try:
-                judged = collect.fetch_and_analyse(folder, inventory)[0]
-            except ENDING:
-                raise
-            except LoadproofError as error:
-                watcher.say(f"as it should: {error.what.splitlines()[0]}")
-                judged = collect.analyse([folder], folder.path.parent)[0]
-    return judged
+    with (
+        Journal(paths.journal) as journal,
+        Fleet(inventory) as fleet,
+        on_sealed_files(trial, inventory, fleet, journal),
+    ):
+        try:
+            return collect.fetch_and_analyse(folder, inventory)[0]
+        except ENDING:
+            raise
+        except LoadproofError as error:
+            watcher.say(f"as it should: {error.what.splitlines()[0]}")
+            return collect.analyse([folder], folder.path.parent)[0]
