@@ -1,13 +1,228 @@
-"""Which server a request belongs to."""
+"""In which layer, and for which reason, a failed request began to fail.
+
+A request that failed gets exactly one reason, or none ("unexplained"): each reason names the fields of the witnesses
+that prove it, and where such a witness is missing nothing is guessed. What is said by the *absence* of a line or row
+holds only where nginx's log, or that app's rows, are all there (`Known`). Order in time is claimed only beyond what the
+clocks of two hosts are known to (`Known.apart`).
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.load import Tables
-from analysis.measures.columns import Clients, Ints, coded, ids, ints, planned
-from loadproof.plan.values import Inventory, TrialPlan
+from analysis.journeys import GROUP, Block, Texts
+from analysis.measures.columns import Mask
+from loadproof.plan.values import Inventory
+
+Codes = NDArray[np.int8]
+PUNCTUAL_US = 20_000  # an answer that came so little before the client gave up came too late all the same
+
+
+class Reason(NamedTuple):
+    """Layer and reason; what a person is told; the fields that prove it."""
+
+    layer: str
+    reason: str
+    said: str
+    proof: str
+
+    @property
+    def key(self) -> str:
+        """As in results.json."""
+        return f"{self.layer}/{self.reason}"
+
+
+REASONS = (
+    Reason(
+        "client", "gave_up", "the client's time was up while the app was at work on it; the app never finished",
+        "client: timeout; nginx: 499, connected; app row: read before that, never handed over",
+    ),
+    Reason(
+        "client", "own", "the load generator's own: the answer was there before it gave up, or its code failed",
+        "client: timeout after nginx had sent the whole answer; or an error of its own (other:NAME)",
+    ),
+    Reason(
+        "client", "rejected", "a complete answer that the scenario did not accept", "client: scenario"
+    ),
+    Reason("client", "resent", "the client sent it more than once", "nginx: several lines of one id"),
+    Reason(
+        "proxy", "refused", "nobody took the connection at nginx's port", "client: refused; nginx: no line"
+    ),
+    Reason(
+        "proxy", "never_accepted", "nginx never took the request up", "client: timeout, connecting or waiting; nginx: no line"
+    ),
+    Reason(
+        "proxy", "reset", "nginx closed or reset the connection without an answer",
+        "client: reset or closed; nginx: no line, or one of an answer that the app handed over whole",
+    ),
+    Reason(
+        "proxy", "slow", "nginx held it up: it tried no backend, or kept an answer that was handed over in time",
+        "nginx: 499 without an upstream; or app row: handed over before the client gave up",
+    ),
+    Reason(
+        "proxy", "timeout", "nginx gave up waiting for the backend", "nginx: 504, connected, no head of an answer"
+    ),
+    Reason(
+        "proxy", "no_live_upstream", "nginx had no backend left to try", "nginx: the upstream is its group, not an address"
+    ),
+    Reason("proxy", "error", "nginx's own error", "nginx: the same status, from no backend"),
+    Reason(
+        "app", "refused", "nobody took the connection at the backend", "nginx: 502, no connect time"
+    ),
+    Reason(
+        "app", "never_accepted", "the backend never took it up",
+        "nginx: 499 or 504 without a connect time; or connected, and no app row",
+    ),
+    Reason(
+        "app", "reset", "the backend broke off before its answer was whole",
+        "nginx: 502, connected, no head; or client: closed, and an app row that was never handed over",
+    ),
+    Reason(
+        "app", "too_late", "the backend finished after the client had given up: wasted work",
+        "client: timeout; app row: handed over, or only read, after that",
+    ),
+    Reason(
+        "app", "error", "the backend's own error", "nginx: the same status, with the head of the backend's answer"
+    ),
+)  # fmt: skip
+KEYS = tuple(reason.key for reason in REASONS)
+NO_FAILURE, UNEXPLAINED = -1, len(REASONS)  # beside the indices of REASONS
+
+
+@dataclass(frozen=True)
+class Known:
+    """What can be relied on: whether nginx's log is whole, by server whether its app rows are, and how far apart, in µs,
+    the clock of the proxy and of each server may be from the clients' (more than a day: nothing is known)."""
+
+    proxy: bool
+    apps: NDArray[np.bool_]
+    proxy_apart: int
+    apps_apart: NDArray[np.int64]
+
+
+UNKNOWN_US = 1 << 40
+
+
+def attribute(block: Block, texts: Texts, known: Known) -> Codes:
+    """For each request the index of its reason, UNEXPLAINED, or NO_FAILURE for one that succeeded, was cut by our own
+    stop, or has no client row."""
+    found = np.full(len(block.id), NO_FAILURE, np.int8)
+    failed = np.flatnonzero(texts.flags(lambda name: name not in ("", "cut"))[block.error])
+    if len(failed):
+        found[failed] = _reasons(block.take(failed), texts, known)
+    return found
+
+
+def _reasons(some: Block, texts: Texts, known: Known) -> Codes:
+    seen = _Seen.of(some, known)
+
+    def is_error(*names: str) -> Mask:
+        return texts.is_error(some.error, *names)
+
+    http = texts.flags(lambda name: name.startswith("http_"))[some.error]
+    other = texts.flags(lambda name: name.startswith("other"))[some.error]
+    late, broke = is_error("timeout"), is_error("reset", "closed")
+    rules: list[tuple[Mask, str]] = [
+        (some.lines > 1, "client/resent"),
+        (is_error("scenario"), "client/rejected"),
+        (other, "client/own"),
+        (is_error("refused") & seen.no_line, "proxy/refused"),
+        (is_error("connect_timeout") & seen.no_line, "proxy/never_accepted"),
+        *_answered(some, seen, http & (some.line_status == some.status)),
+        *_broken(some, seen, broke),
+        *_late(some, seen, late),
+    ]
+    masks = [mask for mask, _ in rules]
+    return np.select(masks, [KEYS.index(key) for _, key in rules], UNEXPLAINED).astype(np.int8)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the witnesses' fields say, as masks."""
+
+    line: Mask
+    no_line: Mask  # surely none
+    tried: Mask  # nginx turned to a backend, or would have
+    connected: Mask
+    headed: Mask  # the backend's answer began
+    read: Mask
+    never_read: Mask  # surely not
+    handed: Mask
+    in_time: Mask  # handed over before the client gave up, beyond doubt
+    read_late: Mask  # read after the client gave up, beyond doubt
+    sent_early: Mask  # nginx was done well before the client gave up
+
+    @staticmethod
+    def of(some: Block, known: Known) -> _Seen:
+        line, read = some.lines > 0, some.rows > 0
+        every = bool(known.apps.all())
+        whole = np.where(some.backend >= 0, known.apps[np.maximum(some.backend, 0)], every)
+        apart = known.apps_apart[np.maximum(some.host, 0)]
+        early = max(PUNCTUAL_US, known.proxy_apart)
+        return _Seen(
+            line,
+            ~line & known.proxy,
+            line & (some.backend != -1),
+            some.connect >= 0,
+            some.header >= 0,
+            read,
+            ~read & whole,
+            some.handed > 0,
+            (some.handed > 0) & (some.handed < some.end - np.maximum(apart, PUNCTUAL_US)),
+            read & (some.read > some.end + apart),
+            line & (some.done < some.end - early),
+        )
+
+
+Rules = list[tuple[Mask, str]]
+
+
+def _answered(some: Block, seen: _Seen, same: Mask) -> Rules:
+    """Requests whose client got, or would have got, the status of nginx's line."""
+    bad, gateway = same & seen.line, some.backend_status
+    return [
+        (bad & ~seen.tried, "proxy/error"),
+        (bad & (some.backend == GROUP), "proxy/no_live_upstream"),
+        (bad & seen.headed & (gateway == some.line_status), "app/error"),
+        (bad & (gateway == 504) & ~seen.connected, "app/never_accepted"),
+        (bad & (gateway == 504), "proxy/timeout"),
+        (bad & (gateway == 502) & ~seen.connected, "app/refused"),
+        (bad & (gateway == 502), "app/reset"),
+        (bad, "proxy/error"),
+    ]
+
+
+def _broken(some: Block, seen: _Seen, broke: Mask) -> Rules:
+    """Connections that ended without a whole answer. nginx calls an answer whose backend went away a complete one."""
+    begun = broke & seen.line & seen.headed & (some.line_status < 400)
+    return [
+        (broke & seen.no_line, "proxy/reset"),
+        (begun & seen.read & ~seen.handed, "app/reset"),
+        (begun & seen.read & seen.handed, "proxy/reset"),
+    ]
+
+
+def _late(some: Block, seen: _Seen, late: Mask) -> Rules:
+    """Requests whose client gave up, connected and waiting."""
+    left = late & seen.line & (some.line_status == 499)
+    done = late & seen.line & (some.line_status != 499)
+    return [
+        (late & seen.no_line, "proxy/never_accepted"),
+        (left & ~seen.tried, "proxy/slow"),
+        (left & ~seen.connected, "app/never_accepted"),
+        (left & seen.never_read, "app/never_accepted"),
+        (left & seen.in_time, "proxy/slow"),
+        (left & (seen.handed | seen.read_late), "app/too_late"),
+        (left & seen.read, "client/gave_up"),
+        (done & seen.sent_early, "client/own"),
+        *_answered(some, seen, done & (some.line_status >= 400)),
+        (done & seen.in_time, "proxy/slow"),
+        (done & seen.handed, "app/too_late"),
+    ]
 
 
 def addresses(inventory: Inventory | None) -> dict[str, str]:
@@ -21,61 +236,7 @@ def addresses(inventory: Inventory | None) -> dict[str, str]:
     return found
 
 
-def knows_servers(
-    tables: Tables, names: dict[str, str], whole: dict[str, bool], requests: Clients, server: Ints
-) -> tuple[dict[str, bool], tuple[str, ...]]:
-    """Whether the requests of each server can be told, and why not, in words: by its own rows where they are all there
-    (`whole`), or by nginx's upstream addresses when nginx's log has every success. `server` is what `servers` gave for
-    the requests."""
-    good = requests.id[requests.ok]
-    logged = np.isin(good, ids(tables.proxy))
-    proxy, lacking = bool(tables.present["proxy"]), int(np.count_nonzero(~logged))
-    told = {host: rows or (proxy and not lacking and host in names.values()) for host, rows in whole.items()}
-    notes = [
-        f"{host}: its rows are not all there, and nginx's log lacks {lacking} of {len(good)} successes; its requests are unknown"
-        for host, known in told.items()
-        if not known and proxy and lacking and host in names.values()
-    ]
-    nowhere = int(np.count_nonzero(requests.ok & (server < 0)))
-    if nowhere and all(told.values()):  # an answer comes from a server: rows of one are missing
-        notes.append(
-            f"{nowhere} of {len(good)} successes are in no server's rows; requests per server are unknown"
-        )
-        told = dict.fromkeys(told, False)
-    return told, tuple(notes)
-
-
-def servers(wanted: NDArray[np.uint64], tables: Tables, plan: TrialPlan, names: dict[str, str]) -> Ints:
-    """For each id the index in plan.apps of its server, -1 for none: the app host that read it (the last one when
-    several did), else the host of nginx's last upstream address."""
-    by_proxy = _last(wanted, *_proxy(tables, plan, names))
-    by_app = _last(wanted, *_app(tables, plan))
-    return np.where(by_app >= 0, by_app, by_proxy)
-
-
-def _app(tables: Tables, plan: TrialPlan) -> tuple[NDArray[np.uint64], Ints]:
-    of = ids(tables.app)
-    host, labels = coded(tables.app, "host")
-    index = np.array([plan.apps.index(name) if name in plan.apps else -1 for name in labels] or [-1])
-    order = np.lexsort((ints(tables.app, "read_us"), of))
-    order = order[planned(of, plan)[order]]
-    return of[order], index[host[order]] if len(labels) else np.zeros(0, np.int64)
-
-
-def _proxy(tables: Tables, plan: TrialPlan, names: dict[str, str]) -> tuple[NDArray[np.uint64], Ints]:
-    of = ids(tables.proxy)
-    code, texts = coded(tables.proxy, "server")
-    known = [names.get(text, "") for text in texts]
-    index = np.array([plan.apps.index(name) if name in plan.apps else -1 for name in known] or [-1])
-    server = np.where(code >= 0, index[code], -1)
-    order = np.lexsort((ints(tables.proxy, "done_us"), of))
-    return of[order], server[order]
-
-
-def _last(wanted: NDArray[np.uint64], keys: NDArray[np.uint64], values: Ints) -> Ints:
-    """The value of the last row of each wanted key; -1 where there is none. `keys` are sorted."""
-    if not len(keys):
-        return np.full(len(wanted), -1, np.int64)
-    at = np.searchsorted(keys, wanted, side="right") - 1
-    found = (at >= 0) & (keys[np.maximum(at, 0)] == wanted)
-    return np.where(found, values[np.maximum(at, 0)], -1).astype(np.int64)
+def named(counts: NDArray[np.int64]) -> dict[str, int]:
+    """Counts by index of a reason as counts by its key, most frequent first, without those that are 0."""
+    pairs = [(key, int(count)) for key, count in zip(KEYS, counts[: len(KEYS)], strict=True) if count]
+    return dict(sorted(pairs, key=lambda pair: (-pair[1], pair[0])))

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analysis.measures import cpu
 from analysis.measures import window as windows
-from analysis.measures.columns import Clients, Ints, coded, ints
+from analysis.measures.columns import Ints, coded, ints
 from analysis.trial import Judged
 from analysis.words import visible
 
@@ -68,7 +69,7 @@ def series(members: Sequence[tuple[str, Judged]]) -> Series:
 
 def _stretch(judged: Judged) -> tuple[int, int] | None:
     """Second 0 and the end of what is drawn, in µs: the hold's end, so that what our own stop does is not drawn."""
-    run = windows.run(judged.tables, judged.requests)
+    run = judged.run
     if run is None or not windows.complete(judged.tables, judged.plan):
         return None
     return run.zero_us, judged.hold.to_us if judged.hold else run.to_us
@@ -80,14 +81,20 @@ def _edges(zero: int, end: int, width: int) -> Ints:
     return zero + np.arange(count + 1, dtype=np.int64) * width * 1_000_000
 
 
+def _bins(counts: NDArray[Any], edges: Ints, width: int) -> NDArray[Any]:
+    """Counts by second as counts by bin; shape (…, bins)."""
+    bins = len(edges) - 1
+    lacking = max(0, bins * width - counts.shape[-1])
+    padded = np.concatenate([counts, np.zeros((*counts.shape[:-1], lacking), counts.dtype)], axis=-1)
+    found: NDArray[Any] = padded[..., : bins * width].reshape(*counts.shape[:-1], bins, width).sum(axis=-1)
+    return found
+
+
 def _rates(label: str, judged: Judged, zero: int, end: int, width: int) -> Iterator[tuple[Any, ...]]:
-    edges, requests = _edges(zero, end, width), judged.requests
-    ended = np.histogram(requests.end_us[requests.ok], edges)[0]
-    began = requests.start_us[requests.ok]
-    taken = (requests.end_us - requests.start_us)[requests.ok]
-    count, total = np.histogram(began, edges)[0], np.histogram(began, edges, weights=taken)[0]
+    edges, seen = _edges(zero, end, width), judged.timeline
+    ended, count, total = (_bins(one, edges, width) for one in (seen.ended, seen.began, seen.taken_us))
     # where some were cut only the quick ones have ended: their mean would fall for no reason but the end of the load
-    partial = np.histogram(requests.start_us[requests.cut], edges)[0] > 0
+    partial = _bins(seen.cut, edges, width) > 0
     for index in range(len(ended)):
         mean = float(total[index] / count[index] / 1000) if count[index] and not partial[index] else None
         yield label, (index + 0.5) * width, float(ended[index]) / width, mean
@@ -114,11 +121,8 @@ def _users(label: str, judged: Judged, zero: int, end: int, width: int) -> Itera
 
 
 def _errors(label: str, judged: Judged, zero: int, end: int, width: int) -> Iterator[tuple[Any, ...]]:
-    edges, requests = _edges(zero, end, width), judged.requests
-    for name in requests.classes:
-        if name in ("", "cut"):
-            continue
-        counts = np.histogram(requests.end_us[requests.is_class(name)], edges)[0]
+    edges, seen = _edges(zero, end, width), judged.timeline
+    for name, counts in zip(seen.texts.errors, _bins(seen.errors, edges, width), strict=True):
         if counts.any():
             for index, count in enumerate(counts):
                 yield label, (index + 0.5) * width, visible(name), float(count) / width
@@ -141,9 +145,3 @@ def _cpu(label: str, judged: Judged, zero: int, end: int, width: int) -> Iterato
 def _holds(label: str, judged: Judged, zero: int, end: int, width: int) -> Iterator[tuple[Any, ...]]:
     if judged.hold is not None:
         yield label, judged.hold.from_s, judged.hold.to_s
-
-
-def first_error_s(requests: Clients, zero_us: int | None) -> float | None:
-    """The second at which the first request failed; None for none."""
-    failed = requests.end_us[~requests.ok & ~requests.cut]
-    return (int(failed.min()) - zero_us) / 1e6 if zero_us is not None and len(failed) else None

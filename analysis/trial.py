@@ -7,18 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from analysis import attribution, load
+from analysis.journeys import Journeys
 from analysis.load import Tables
-from analysis.measures import cpu, delivery
+from analysis.measures import cpu
 from analysis.measures import figures as measured
 from analysis.measures import window as windows
-from analysis.measures.columns import Clients, Ints, Mask, clients
+from analysis.measures.scan import scan
+from analysis.measures.timeline import Timeline
 from analysis.measures.window import Window
 from analysis.readers import journal, limiter, units
 from analysis.readers.clock import clocks
+from analysis.tally import Sure, Tally, count
 from loadproof.plan.values import Inventory, TrialPlan
+from loadproof.runfolder import record
 from loadproof.runfolder.paths import TrialPaths
 
 SERVER_NAMES = (
@@ -30,6 +32,8 @@ SERVER_NAMES = (
     "broken_pipe",
     "errors",
     "first_broken_pipe_s",
+    "attribution",
+    "wasted",
 )
 WHOLE_NAMES = (
     "requests",
@@ -42,18 +46,34 @@ WHOLE_NAMES = (
     "undelivered_cut",
     "broken_pipe",
     "errors",
+    "attribution",
+    "unexplained",
+    "wasted",
+    "first",
+    "ledgers",
 )
-FIGURE_NAMES = ("window", *measured.NAMES, "unattributed", "undelivered", "broken_pipe", "efficiency")
+FIGURE_NAMES = (
+    "window",
+    *measured.NAMES,
+    "unattributed",
+    "undelivered",
+    "wasted",
+    "broken_pipe",
+    "attribution",
+    "unexplained",
+    "efficiency",
+)
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A trial with its tables, windows and figures (the keys of results.json)."""
+    """A trial with its tables, windows, figures (the keys of results.json) and counts by second."""
 
     plan: TrialPlan
     tables: Tables
-    requests: Clients
+    run: Window | None
     hold: Window | None
+    timeline: Timeline
     figures: dict[str, Any]
     incomplete: tuple[str, ...]
     placed: frozenset[str]  # app hosts whose clocks are known against those of the load hosts
@@ -68,67 +88,51 @@ def judge(
 ) -> Judged:
     """Tables and figures of one trial. What lacks evidence is None, and `incomplete` says why."""
     tables = load.tables(paths, plan, where, rebuild)
-    names = attribution.addresses(inventory)
-    requests = clients(tables)
-    hold, notes = windows.hold(tables, plan, requests) if paths.hosts else (None, ())
-    server = attribution.servers(requests.id, tables, plan, names)
-    known, said = delivery.known(tables, plan, requests, names)
-    told, untold = attribution.knows_servers(tables, names, known, requests, server)
+    journeys = Journeys(tables, plan, attribution.addresses(inventory))
+    ends = scan(journeys.requests)
+    hold, notes = windows.hold(tables, plan, ends) if paths.hosts else (None, ())
     clock = clocks(paths, load.hosts_of(plan))
     placed = frozenset(clock.beside(plan.loads, plan.apps))
-    doubted, odd_ids = delivery.strangers(tables, plan, requests)
-    certain = {host: known[host] and host not in doubted for host in plan.apps}
-    gone = delivery.undelivered(tables, plan, requests, certain, placed)
-    pipes = delivery.broken_pipes(tables, plan, known, placed)
-    figures = measured.figures(requests, hold)
-    mine = [
-        _done(requests, hold, server, index) if told[host] else None for index, host in enumerate(plan.apps)
-    ]
+    tally, sure = count(journeys, tables, hold, windows.run(tables, ends), clock)
+    mine = [tally.done(index) if hold and sure.told[host] else None for index, host in enumerate(plan.apps)]
     cpu_s, odd = _cpu(tables, plan, hold, mine, placed)
-    notes += (*untold, *odd)
-    zero = windows.zero(tables) if windows.complete(tables, plan) else None
-    servers = [
-        _server(host, index, plan, requests, hold, zero, mine[index], cpu_s[index], gone, pipes)
-        for index, host in enumerate(plan.apps)
-    ]
-    unattributed = _count(_done(requests, hold, server, -1) if all(told.values()) else None)
-    found = {
-        "window": _window(hold, figures["mtt_ms"]),
-        **figures,
-        "unattributed": unattributed,
-        "undelivered": gone.count(hold) if hold else None,
-        "broken_pipe": pipes.count(hold) if hold else None,
-        "efficiency": efficiency(figures, cpu_s),
-        "servers": servers,
-        "whole_run": _whole_run(tables, plan, requests, gone, pipes),
-    }
-    notes += (*said, *odd_ids)
+    notes += (*sure.notes, *odd)
     if paths.hosts:
         stretch = (hold.from_us, hold.to_us) if hold else None
         notes += limiter.notes(paths, plan, dict.fromkeys(placed, stretch), clock.of)
     notes += (*units.notes(paths, plan), *journal.notes(paths))
-    return Judged(plan, tables, requests, hold, found, (*tables.notes, *notes), placed)
+    figures = _figures(tally, sure, tables, mine, cpu_s)
+    return Judged(plan, tables, tally.run, hold, tally.timeline, figures, (*tables.notes, *notes), placed)
 
 
-def _done(requests: Clients, hold: Window | None, server: Ints, index: int) -> Mask | None:
-    """The requests of a server (-1: of none) that completed in the window; None without a window."""
-    if hold is None:
-        return None
-    mask: Mask = requests.inside(hold.from_us, hold.to_us) & ~requests.cut & (server == index)
-    return mask
-
-
-def _count(mask: Mask | None) -> int | None:
-    return None if mask is None else int(np.count_nonzero(mask))
+def _figures(
+    tally: Tally, sure: Sure, tables: Tables, mine: Sequence[int | None], cpu_s: list[float | None]
+) -> dict[str, Any]:
+    plan, hold = tally.plan, tally.hold
+    zero = windows.zero(tables) if windows.complete(tables, plan) else None
+    figures = tally.figures.figures()
+    return {
+        "window": _window(hold, figures["mtt_ms"]),
+        **figures,
+        "unattributed": tally.done(-1) if hold and all(sure.told.values()) else None,
+        **_delivered(tally, sure, hold is not None),
+        **_why(tally, hold),
+        "efficiency": efficiency(figures, cpu_s),
+        "servers": [
+            _server(host, index, tally, sure, mine[index], cpu_s[index], zero)
+            for index, host in enumerate(plan.apps)
+        ],
+        "whole_run": _whole_run(tally, sure, tables, zero),
+    }
 
 
 def _cpu(
-    tables: Tables, plan: TrialPlan, hold: Window | None, mine: Sequence[Mask | None], placed: frozenset[str]
+    tables: Tables, plan: TrialPlan, hold: Window | None, mine: Sequence[int | None], placed: frozenset[str]
 ) -> tuple[list[float | None], tuple[str, ...]]:
     """CPU-seconds of each server in the window, and what is odd about them."""
     unplaced = "undelivered, BrokenPipeError and CPU of the window are unknown there: by its clock nothing can be placed in it"
     found = [
-        cpu.seconds(tables, host, hold, _count(done))
+        cpu.seconds(tables, host, hold, done)
         if host in placed
         else (None, (f"{host}: {unplaced}",) if hold else ())
         for host, done in zip(plan.apps, mine, strict=True)
@@ -151,47 +155,86 @@ def _window(hold: Window | None, mtt_ms: float | None) -> dict[str, Any] | None:
     return {"kind": "hold", "users": hold.users, "from_s": hold.from_s, "to_s": hold.to_s, "short": short}
 
 
-def _server(
-    host: str, index: int, plan: TrialPlan, requests: Clients, hold: Window | None, zero_us: int | None, done: Mask | None,
-    cpu_s: float | None, gone: delivery.Undelivered, pipes: delivery.BrokenPipes,
-) -> dict[str, Any]:  # fmt: skip
+def _delivered(tally: Tally, sure: Sure, inside: bool, host: int | None = None) -> dict[str, int | None]:
+    """What became of answers in the window, at all servers or at one; None without a window, or where it is unknown."""
+    found = tally.delivery
     return {
-        "host": host,
-        "requests": _count(done),
-        "cpu_percent": cpu.percent(cpu_s, hold),
-        "cpu_s": cpu_s,
-        "limit_percent": plan.limit.percent if plan.limit.kind != "none" else None,
-        "undelivered": gone.count(hold, index) if hold else None,
-        "broken_pipe": pipes.count(hold, index) if hold else None,
-        "first_broken_pipe_s": pipes.first_s(zero_us, index),
-        "errors": None if done is None else measured.errors(requests, done & ~requests.ok),
+        "undelivered": found.undelivered.count(True, sure.delivered_in, host) if inside else None,
+        "wasted": found.wasted.count(True, sure.delivered_in, host) if inside else None,
+        "broken_pipe": found.broken_pipe.count(True, sure.rows_in, host) if inside else None,
     }
 
 
-def _whole_run(
-    tables: Tables,
-    plan: TrialPlan,
-    requests: Clients,
-    gone: delivery.Undelivered,
-    pipes: delivery.BrokenPipes,
+def _why(tally: Tally, window: Window | None) -> dict[str, Any]:
+    """Failures by "<layer>/<reason>" and those without one; None without a window."""
+    if window is None:
+        return {"attribution": None, "unexplained": None}
+    inside = window if window is tally.hold else None
+    return {
+        "attribution": tally.reasons.attribution(inside),
+        "unexplained": tally.reasons.unexplained(inside),
+    }
+
+
+def _server(
+    host: str,
+    index: int,
+    tally: Tally,
+    sure: Sure,
+    done: int | None,
+    cpu_s: float | None,
+    zero_us: int | None,
 ) -> dict[str, Any]:
-    window = windows.run(tables, requests) if windows.whole(tables, plan) else None
-    figures = measured.figures(requests, window)
-    by_server = {host: pipes.count(None, index) for index, host in enumerate(plan.apps)}
-    undelivered = gone.count(None)
+    plan, hold = tally.plan, tally.hold
+    first = tally.delivery.first_broken_us(index) if sure.rows_in[host] else None
+    return {
+        "host": host,
+        "requests": done,
+        "cpu_percent": cpu.percent(cpu_s, hold),
+        "cpu_s": cpu_s,
+        "limit_percent": plan.limit.percent if plan.limit.kind != "none" else None,
+        **_delivered(tally, sure, hold is not None, index),
+        "first_broken_pipe_s": (first - zero_us) / 1e6 if first is not None and zero_us is not None else None,
+        "errors": None if done is None else measured.errors(tally.texts.errors, tally.servers[index]),
+        "attribution": None if done is None else tally.reasons.by_server(hold, index),
+    }
+
+
+def _whole_run(tally: Tally, sure: Sure, tables: Tables, zero_us: int | None) -> dict[str, Any]:
+    run = tally.run if windows.whole(tables, tally.plan) else None
+    figures = tally.whole.figures() if run else dict.fromkeys(measured.NAMES)
+    undelivered = tally.delivery.undelivered.count(False, sure.delivered)
+    ledgers = _ledgers(tally, tables) if run else dict.fromkeys(("requests", "time"))
     return {
         **{name: figures[name] for name in ("requests", "failures", "cut", "tps")},
-        "peak_tps": measured.peak_tps(requests, window),
+        "peak_tps": tally.peak.tps if run else None,
         "mtt_ms": figures["mtt_ms"],
         "undelivered": undelivered,
-        "undelivered_cut": None if undelivered is None else int(np.count_nonzero(gone.cut)),
-        "broken_pipe": pipes.count(None),
+        "undelivered_cut": None if undelivered is None else tally.delivery.cut,
+        "wasted": tally.delivery.wasted.count(False, sure.delivered),
+        "broken_pipe": tally.delivery.broken_pipe.count(False, sure.rows),
         "errors": figures["errors"],
-        "seconds": window.length_s if window else None,
+        **_why(tally, run),
+        "first": tally.reasons.firsts(zero_us, windows.users_at(tables)) if zero_us is not None else None,
+        "ledgers": ledgers,
+        "seconds": run.length_s if run else None,
         "servers": [
-            {"host": host, "undelivered": gone.count(None, index), "broken_pipe": by_server[host]}
-            for index, host in enumerate(plan.apps)
+            {
+                "host": host,
+                "undelivered": tally.delivery.undelivered.count(False, sure.delivered, index),
+                "broken_pipe": tally.delivery.broken_pipe.count(False, sure.rows, index),
+            }
+            for index, host in enumerate(tally.plan.apps)
         ],
+    }
+
+
+def _ledgers(tally: Tally, tables: Tables) -> dict[str, Any]:
+    """The accounts of requests and of the users' time, as values."""
+    requests, time = tally.requests.ledger(tally.known), tally.time.ledger(tables, tally.plan)
+    return {
+        "requests": None if requests is None else record.to_json(requests),
+        "time": {**record.to_json(time), "gap": time.gap},
     }
 
 

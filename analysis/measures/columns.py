@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.load import Tables
 from loadproof.plan.values import TrialPlan
 from loadproof.runfolder.formats import FIRST_RESERVED_WORKER, worker_of
 
@@ -16,10 +14,17 @@ Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 
-def ints(table: Any, name: str) -> Ints:
-    """A column of integers; null is 0."""
-    values: Ints = table[name].fill_null(0).to_numpy().astype(np.int64)
+def ints(table: Any, name: str, missing: int = 0) -> Ints:
+    """A column of integers; null is `missing`."""
+    values: Ints = table[name].fill_null(missing).to_numpy().astype(np.int64, copy=False)
     return values
+
+
+def codes(table: Any, name: str) -> Ints:
+    """A column of texts as the index of each row in the labels of its Rows; null is -1."""
+    parts = [chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False) for chunk in table[name].chunks]
+    found: Ints = np.concatenate(parts or [np.zeros(0, np.int32)]).astype(np.int64)
+    return found
 
 
 def ids(table: Any) -> NDArray[np.uint64]:
@@ -57,48 +62,3 @@ def planned(of: NDArray[np.uint64], plan: TrialPlan) -> Mask:
     """Ids that Locust workers of this trial may have given."""
     mask: Mask = np.isin(worker_of(of), [worker for _, worker in plan.workers])
     return mask
-
-
-@dataclass(frozen=True)
-class Clients:
-    """The requests of the load as arrays of one length, one element per request."""
-
-    id: NDArray[np.uint64]
-    start_us: Ints
-    end_us: Ints
-    error: Ints  # index in `classes`
-    classes: tuple[str, ...]
-
-    @property
-    def ok(self) -> Mask:
-        """Requests that succeeded: class ""."""
-        return self.is_class("")
-
-    @property
-    def cut(self) -> Mask:
-        """Requests that our own stop cut off: neither completed nor failed."""
-        return self.is_class("cut")
-
-    def is_class(self, name: str) -> Mask:
-        """Requests of one error class."""
-        mask: Mask = self.error == (self.classes.index(name) if name in self.classes else -1)
-        return mask
-
-    def inside(self, from_us: int, to_us: int) -> Mask:
-        """Requests that ended in [from, to)."""
-        mask: Mask = (self.end_us >= from_us) & (self.end_us < to_us)
-        return mask
-
-
-def clients(tables: Tables) -> Clients:
-    """The requests of the load."""
-    table = tables.requests
-    index, labels = coded(table, "error")
-    keep = counted(ids(table))
-    return Clients(
-        ids(table)[keep],
-        ints(table, "start_us")[keep],
-        ints(table, "end_us")[keep],
-        index[keep],
-        tuple(labels),
-    )

@@ -2,58 +2,103 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from analysis.attribution import servers
-from analysis.load import Tables
-from analysis.measures.columns import Clients, Ints, Mask, coded, counted, ids, ints, is_text, planned
-from analysis.measures.window import Window, whole
+from analysis.journeys import Block, Texts
+from analysis.measures.columns import Ints
+from analysis.measures.window import Window
 from analysis.readers.outcome import plural
-from loadproof.plan.values import TrialPlan
+
+FAR = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True)
-class Undelivered:
-    """Requests that an app read and whose client got no complete response: distinct ids, their server (the last app
-    that read them, index in plan.apps), when that was decided, and whether our own stop cut them."""
+class PerServer:
+    """Counts of a window and of the whole run by server, in the order of plan.apps."""
 
-    id: NDArray[np.uint64]
-    server: Ints
-    at_us: Ints
-    cut: Mask
-    known: dict[str, bool]  # by server
-    placed: frozenset[str]  # servers of which can be said what they did in a window
+    window: Ints
+    whole: Ints
 
-    def count(self, window: Window | None, host: int | None = None) -> int | None:
-        """How many in a window (in the whole run: without one), of one server or of all; None when it is unknown."""
-        return _count(self, window, host)
+    def count(self, inside: bool, known: Mapping[str, bool], host: int | None = None) -> int | None:
+        """How many of one server or of all; None when it is unknown for any of them."""
+        names = list(known) if host is None else [list(known)[host]]
+        if not all(known[name] for name in names):
+            return None
+        counts = self.window if inside else self.whole
+        return int(counts.sum() if host is None else counts[host])
 
 
-def known(
-    tables: Tables, plan: TrialPlan, requests: Clients, names: dict[str, str]
-) -> tuple[dict[str, bool], tuple[str, ...]]:
+class Delivery:
+    """Counts over all blocks.
+
+    undelivered  requests that an app read and whose client got no complete answer: distinct ids, at the server that read
+                 them last. A complete answer is a client row without error, or with a complete 4xx/5xx (http_NNN), or one
+                 that the scenario rejected after reading it whole. The moment is the app's own: when it lost the
+                 connection, else handed the answer over, else read the request: an app with a backlog answers requests
+                 whose clients left long ago, and that work is wasted when it is done.
+    wasted       those of them that the app handed over
+    broken_pipe  app rows whose connection_lost was given BrokenPipeError, when the app lost the connection
+    """
+
+    def __init__(self, window: Window | None, texts: Texts) -> None:
+        self._window, self._texts = window, texts
+        size = len(texts.apps)
+        self.undelivered, self.wasted, self.broken_pipe = (
+            PerServer(np.zeros(size, np.int64), np.zeros(size, np.int64)) for _ in range(3)
+        )
+        self.cut = 0
+        self.first_broken = np.full(size, FAR)
+        self.good = self.unlogged = self.nowhere = 0
+        self.unwritten = np.zeros(size, np.int64)
+        self.rowless = np.zeros(size + 1, np.int64)  # the last one: of no known server
+
+    def add(self, block: Block) -> None:
+        """Count a block."""
+        good = self._texts.ok[block.error]
+        gone = (block.rows > 0) & ~self._texts.full[block.error]
+        ended = block.ended
+        self._count(self.undelivered, block.host[gone], ended[gone])
+        waste = gone & (block.handed > 0)
+        self._count(self.wasted, block.host[waste], ended[waste])
+        self.cut += int(np.count_nonzero(gone & self._texts.is_error(block.error, "cut")))
+        rows = block.app
+        self._count(self.broken_pipe, rows.server[rows.broken], rows.lost[rows.broken])
+        np.minimum.at(self.first_broken, rows.server[rows.broken], rows.lost[rows.broken])
+        self.good += int(np.count_nonzero(good))
+        self.unlogged += int(np.count_nonzero(good & (block.lines == 0)))
+        self.nowhere += int(np.count_nonzero(good & (block.server < 0)))
+        lost = block.server[good & (block.rows == 0)]
+        size = len(self.unwritten)
+        self.rowless += np.bincount(np.where(lost < 0, size, lost), minlength=size + 1)
+        self.unwritten += np.bincount(rows.server[~rows.known], minlength=len(self.unwritten))
+
+    def _count(self, into: PerServer, server: Ints, at: Ints) -> None:
+        size = len(into.whole)
+        into.whole[:] += np.bincount(server, minlength=size)
+        if self._window is not None:
+            inside = (at >= self._window.from_us) & (at < self._window.to_us)
+            into.window[:] += np.bincount(server[inside], minlength=size)
+
+    def first_broken_us(self, host: int) -> int | None:
+        """When the first broken pipe of a server was; None for none."""
+        return int(self.first_broken[host]) if self.first_broken[host] < FAR else None
+
+
+def rows_known(found: Delivery, present: Mapping[str, bool]) -> tuple[dict[str, bool], tuple[str, ...]]:
     """Whether the rows of each app host are all there, and what speaks against it in words. An answer that came whole
     was made by an app, which wrote a row when it read the request: a success without one is a lost row, of the host
-    that nginx names, or of any when it names none. `names`: host by nginx's upstream address."""
-    known = {name: name in tables.present["app"] for name in plan.apps}
-    answered = requests.id[requests.ok]
-    lost = answered[~np.isin(answered, ids(tables.app))]
-    if not len(lost):
-        return known, ()
-    server = servers(lost, tables, plan, names)
-    notes = []
-    for index, name in enumerate(plan.apps):
-        count = int(np.count_nonzero(server == index))
+    that nginx names, or of any when it names none."""
+    known, notes = dict(present), []
+    for name, count in zip(known, found.rowless[:-1].tolist(), strict=True):
         if count and known[name]:
             known[name] = False
             notes.append(
                 f"{name}: {plural(count, 'answered request')} without an app row: rows were lost; undelivered and BrokenPipeError are unknown there"
             )
-    astray = int(np.count_nonzero(server < 0))
+    astray = int(found.rowless[-1])
     if astray and any(known.values()):
         known = dict.fromkeys(known, False)
         notes.append(
@@ -62,114 +107,42 @@ def known(
     return known, tuple(notes)
 
 
-def strangers(tables: Tables, plan: TrialPlan, requests: Clients) -> tuple[frozenset[str], tuple[str, ...]]:
+def servers_known(
+    found: Delivery, rows: Mapping[str, bool], proxy: bool, named: frozenset[str]
+) -> tuple[dict[str, bool], tuple[str, ...]]:
+    """Whether the requests of each server can be told, and why not, in words: by its own rows where they are all there
+    (`rows`), or by nginx's upstream addresses when nginx's log has every success; `named`: servers whose address is
+    known."""
+    lacking = found.unlogged
+    told = {host: whole or (proxy and not lacking and host in named) for host, whole in rows.items()}
+    notes = [
+        f"{host}: its rows are not all there, and nginx's log lacks {lacking} of {found.good} successes; its requests are unknown"
+        for host, known in told.items()
+        if not known and proxy and lacking and host in named
+    ]
+    if found.nowhere and all(told.values()):  # an answer comes from a server: rows of one are missing
+        notes.append(
+            f"{found.nowhere} of {found.good} successes are in no server's rows; requests per server are unknown"
+        )
+        told = dict.fromkeys(told, False)
+    return told, tuple(notes)
+
+
+def strangers(
+    found: Delivery, foreign: Mapping[str, int], whole: bool
+) -> tuple[frozenset[str], tuple[str, ...]]:
     """Servers with requests of which nobody knows whether they are the load's, and what is odd, in words. An id of no
-    worker of this trial is somebody else's. One of a worker whose rows are all there, and of which it has none, is
-    somebody else's too, or these rows are not all there in spite of everything that says so."""
-    of = ids(tables.app)
-    mine = planned(of, plan)
-    server = _servers(tables.app, plan)
-    others = counted(of) & ~mine
-    unwritten = mine & ~np.isin(of, requests.id) if whole(tables, plan) else np.zeros(len(of), bool)
+    worker of this trial is somebody else's (`foreign`). One of a worker whose rows are all there (`whole`), and of which
+    it has none, is somebody else's too, or these rows are not all there in spite of everything that says so."""
     doubted, notes = [], []
-    for index, name in enumerate(plan.apps):
-        if count := int(np.count_nonzero(others & (server == index))):
+    for (name, count), unwritten in zip(foreign.items(), found.unwritten.tolist(), strict=True):
+        if count:
             notes.append(
                 f"{name}: {plural(count, 'request')} with ids of no Locust worker of this trial: left out"
             )
-        if count := int(np.count_nonzero(unwritten & (server == index))):
+        if unwritten and whole:
             doubted.append(name)
             notes.append(
-                f"{name}: {plural(count, 'request')} with ids that no Locust worker wrote down: its rows were lost, or somebody else sent them; undelivered is unknown there"
+                f"{name}: {plural(unwritten, 'request')} with ids that no Locust worker wrote down: its rows were lost, or somebody else sent them; undelivered is unknown there"
             )
     return frozenset(doubted), tuple(notes)
-
-
-def undelivered(
-    tables: Tables, plan: TrialPlan, requests: Clients, apps: dict[str, bool], placed: frozenset[str]
-) -> Undelivered:
-    """Joins app and client rows on the id (one trial at a time, so the key is (trial, id)).
-
-    A complete response is a client row without error, or with a complete 4xx/5xx (http_NNN), or one that the scenario
-    rejected after reading it whole (scenario). Everything else, and no client row at all, is no complete response. The
-    moment is the app's own, as for broken pipes: when it lost the connection, else handed the answer over, else read the
-    request. An app with a backlog answers requests whose clients left long ago: that work is wasted when it is done.
-    Unknown for a server whose rows are not all there (`apps`), and for all when rows of a Locust worker are missing; in a
-    window also where a server's clock is not known (`placed`).
-    """
-    of, host, read, ended = _app_rows(tables, plan)
-    order = np.lexsort((read, of))
-    of, host, ended = of[order], host[order], ended[order]
-    last = np.append(of[1:] != of[:-1], True) if len(of) else np.zeros(0, bool)
-    of, host, ended = of[last], host[last], ended[last]
-    full = np.array(
-        [name in ("", "scenario") or name.startswith("http_") for name in requests.classes] or [False]
-    )
-    by_id = np.argsort(requests.id, kind="stable")
-    at = np.searchsorted(requests.id[by_id], of)
-    inside = at < len(by_id)
-    row = by_id[np.minimum(at, max(len(by_id) - 1, 0))] if len(by_id) else np.zeros(len(of), np.int64)
-    seen = inside & (requests.id[row] == of) if len(by_id) else np.zeros(len(of), bool)
-    delivered = seen & full[requests.error[row]] if len(by_id) else seen
-    cut = seen & requests.cut[row] if len(by_id) else seen
-    clients_known = whole(tables, plan)
-    known = {name: clients_known and apps[name] for name in plan.apps}
-    return Undelivered(of[~delivered], host[~delivered], ended[~delivered], cut[~delivered], known, placed)
-
-
-@dataclass(frozen=True)
-class BrokenPipes:
-    """App rows whose connection_lost was given BrokenPipeError: server (index in plan.apps) and when."""
-
-    server: Ints
-    at_us: Ints
-    known: dict[str, bool]
-    placed: frozenset[str]
-
-    def count(self, window: Window | None, host: int | None = None) -> int | None:
-        """How many in a window (in the whole run: without one), of one server or of all; None when it is unknown."""
-        return _count(self, window, host)
-
-    def first_s(self, zero_us: int | None, host: int) -> float | None:
-        """The second of the first one of a server, over the whole run; None for none, no second 0, or when it is unknown."""
-        name = list(self.known)[host]
-        if not self.known[name] or name not in self.placed:
-            return None
-        mine = self.at_us[self.server == host]
-        return (int(mine.min()) - zero_us) / 1e6 if zero_us is not None and len(mine) else None
-
-
-def broken_pipes(
-    tables: Tables, plan: TrialPlan, apps: dict[str, bool], placed: frozenset[str]
-) -> BrokenPipes:
-    """Taken from the apps' own rows; the moment is when the app lost the connection. Unknown as in `undelivered`, but
-    that the clients' rows do not matter."""
-    mine = planned(ids(tables.app), plan) & is_text(tables.app, "exception", "BrokenPipeError")
-    return BrokenPipes(_servers(tables.app, plan)[mine], ints(tables.app, "lost_us")[mine], apps, placed)
-
-
-def _count(of: Undelivered | BrokenPipes, window: Window | None, host: int | None) -> int | None:
-    names = list(of.known) if host is None else [list(of.known)[host]]
-    if not all(of.known[name] and (window is None or name in of.placed) for name in names):
-        return None
-    mine = np.ones(len(of.server), bool) if host is None else of.server == host
-    if window is not None:
-        mine = mine & (of.at_us >= window.from_us) & (of.at_us < window.to_us)
-    return int(np.count_nonzero(mine))
-
-
-def _app_rows(tables: Tables, plan: TrialPlan) -> tuple[NDArray[np.uint64], Ints, Ints, Ints]:
-    """Id, server, when it was read, and when it ended for the app."""
-    of = ids(tables.app)
-    mine = planned(of, plan)
-    read, handed, lost = (ints(tables.app, name)[mine] for name in ("read_us", "handed_us", "lost_us"))
-    ended = np.where(lost > 0, lost, np.where(handed > 0, handed, read))
-    return of[mine], _servers(tables.app, plan)[mine], read, ended
-
-
-def _servers(table: Any, plan: TrialPlan) -> Ints:
-    host, labels = coded(table, "host")
-    index = np.array(
-        [plan.apps.index(name) if name in plan.apps else -1 for name in labels] or [-1], np.int64
-    )
-    return index[host] if labels else np.zeros(0, np.int64)

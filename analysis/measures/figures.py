@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from analysis.measures.columns import Clients, Ints, Mask
+from analysis.journeys import Block, Texts
+from analysis.measures.columns import Ints, Mask
 from analysis.measures.window import Window
 
 PERCENTILES = (50, 95, 99)
 PEAK_US = 2_000_000
+SQUARED_AT_ONCE = 1 << 20
 NAMES = (
     "requests",
     "failures",
@@ -27,7 +31,7 @@ NAMES = (
 )
 
 
-def figures(requests: Clients, window: Window | None) -> dict[str, Any]:
+class Figures:
     """The client's figures of a window; all None without one.
 
     requests   requests that ended in the window, cut ones not among them
@@ -40,53 +44,89 @@ def figures(requests: Clients, window: Window | None) -> dict[str, Any]:
     answer_or_give_up_ms   mean of end - start over all requests, failures too: what is compared where arms fail differently
     errors     failures by class, most frequent first, then by name
     """
-    if window is None:
-        return dict.fromkeys(NAMES)
-    inside = requests.inside(window.from_us, window.to_us)
-    done, good = inside & ~requests.cut, inside & requests.ok
-    taken = requests.end_us[good] - requests.start_us[good]
-    return {
-        "requests": int(np.count_nonzero(done)),
-        "failures": int(np.count_nonzero(done & ~good)),
-        "cut": int(np.count_nonzero(inside & requests.cut)),
-        "tps": len(taken) / window.length_s,
-        **times(taken),
-        "answer_or_give_up_ms": mean_ms(requests.end_us[done] - requests.start_us[done]),
-        "errors": errors(requests, done & ~good),
-    }
+
+    def __init__(self, window: Window | None, texts: Texts) -> None:
+        self.window, self._texts = window, texts
+        self._counts = np.zeros(len(texts.errors), np.int64)
+        self._taken: list[NDArray[np.uint32]] = []
+        self._long: list[int] = []  # what does not fit into 32 bits: more than 71 minutes
+        self._done_us = 0
+
+    def add(self, block: Block, inside: Mask) -> None:
+        """Count the requests of a mask, which ended in the window."""
+        error = block.error[inside]
+        self._counts += np.bincount(error, minlength=len(self._counts))
+        taken = (block.end - block.start)[inside]
+        self._done_us += int(taken[~self._texts.is_error(error, "cut")].sum())
+        good = taken[self._texts.ok[error]]
+        small = good < 1 << 32
+        self._taken.append(good[small].astype(np.uint32))
+        self._long += good[~small].tolist()
+
+    def figures(self) -> dict[str, Any]:
+        """Their values by name."""
+        if self.window is None:
+            return dict.fromkeys(NAMES)
+        taken = np.concatenate(self._taken or [np.zeros(0, np.uint32)])
+        self._taken = [taken]
+        if self._long:
+            taken = np.concatenate([taken.astype(np.int64), np.array(self._long)])
+        by_class = dict(zip(self._texts.errors, self._counts.tolist(), strict=True))
+        cut, good = by_class.pop("cut", 0), by_class.pop("", 0)
+        failures = sum(by_class.values())
+        return {
+            "requests": good + failures,
+            "failures": failures,
+            "cut": cut,
+            "tps": good / self.window.length_s,
+            **times(taken),
+            "answer_or_give_up_ms": self._done_us / (good + failures) / 1000 if good + failures else None,
+            "errors": errors(self._texts.errors, self._counts),
+        }
 
 
-def times(taken_us: Ints) -> dict[str, float | None]:
-    """MTT, MTSD and percentiles of times in µs, in ms; None for none."""
-    if not len(taken_us):
+def times(taken_us: NDArray[Any]) -> dict[str, float | None]:
+    """MTT, MTSD and percentiles of times in µs, in ms; None for none. Their order changes."""
+    count = len(taken_us)
+    if not count:
         return dict.fromkeys(("mtt_ms", "mtsd_ms", *(f"p{q}_ms" for q in PERCENTILES)))
-    ordered = np.sort(taken_us)
-    mean = int(ordered.sum()) / len(ordered)
+    mean = int(taken_us.sum(dtype=np.int64)) / count
+    squares = sum(
+        float(np.square(taken_us[at : at + SQUARED_AT_ONCE] - mean).sum())
+        for at in range(0, count, SQUARED_AT_ONCE)
+    )
+    ranks = [-(-q * count // 100) - 1 for q in PERCENTILES]
+    taken_us.partition(sorted(set(ranks)))
     return {
-        "mtt_ms": mean_ms(ordered),
-        "mtsd_ms": math.sqrt(float(np.square(ordered - mean).mean())) / 1000,
-        **{f"p{q}_ms": float(ordered[-(-q * len(ordered) // 100) - 1]) / 1000 for q in PERCENTILES},
+        "mtt_ms": mean / 1000,
+        "mtsd_ms": math.sqrt(squares / count) / 1000,
+        **{f"p{q}_ms": float(taken_us[rank]) / 1000 for q, rank in zip(PERCENTILES, ranks, strict=True)},
     }
 
 
-def mean_ms(taken_us: Ints) -> float | None:
-    """Mean of times in µs, in ms; None for none."""
-    return int(taken_us.sum()) / len(taken_us) / 1000 if len(taken_us) else None
-
-
-def errors(requests: Clients, failed: Mask) -> dict[str, int]:
-    """Count of each error class among the requests of a mask."""
-    counts = np.bincount(requests.error[failed], minlength=len(requests.classes))
-    pairs = [(name, int(count)) for name, count in zip(requests.classes, counts, strict=True) if count]
+def errors(classes: Sequence[str], counts: Ints) -> dict[str, int]:
+    """Failures by class, most frequent first."""
+    pairs = [
+        (name, int(count))
+        for name, count in zip(classes, counts, strict=True)
+        if count and name not in ("", "cut")
+    ]
     return dict(sorted(pairs, key=lambda pair: (-pair[1], pair[0])))
 
 
-def peak_tps(requests: Clients, window: Window | None) -> float | None:
+class Peak:
     """The best of the 2 s stretches counted from second 0 (they do not overlap): its successes / 2 s. Descriptive."""
-    if window is None:
-        return None
-    ends = requests.end_us[requests.ok & requests.inside(window.from_us, window.to_us)]
-    if not len(ends):
-        return 0.0
-    _, counts = np.unique((ends - window.zero_us) // PEAK_US, return_counts=True)
-    return int(counts.max()) / (PEAK_US / 1e6)
+
+    def __init__(self, zero_us: int) -> None:
+        self._zero, self._counts = zero_us, dict[int, int]()
+
+    def add(self, block: Block, good: Mask) -> None:
+        """Count the successes of a mask."""
+        bins, counts = np.unique((block.end[good] - self._zero) // PEAK_US, return_counts=True)
+        for one, count in zip(bins.tolist(), counts.tolist(), strict=True):
+            self._counts[one] = self._counts.get(one, 0) + count
+
+    @property
+    def tps(self) -> float:
+        """The best one."""
+        return max(self._counts.values(), default=0) / (PEAK_US / 1e6)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from analysis.load import Tables
-from analysis.measures.columns import Clients, coded, counted, ids, ints
+from analysis.measures.columns import coded, ints
+from analysis.measures.scan import Scan
 from loadproof.plan.values import TrialPlan
 
 SHORT_S = 15.0
@@ -50,6 +52,17 @@ def zero(tables: Tables) -> int | None:
     return int(started.min()) if len(started) else None
 
 
+def users_at(tables: Tables) -> Callable[[int], int]:
+    """How many users were alive at a moment, in µs."""
+    kind, labels = coded(tables.users, "kind")
+    code = labels.index("user_started") if "user_started" in labels else -2
+    at = ints(tables.users, "at_us")
+    started, stopped = np.sort(at[kind == code]), np.sort(at[kind != code])
+    return lambda moment: int(
+        np.searchsorted(started, moment, "right") - np.searchsorted(stopped, moment, "right")
+    )
+
+
 def complete(tables: Tables, plan: TrialPlan) -> bool:
     """Whether the rows of every planned Locust worker are there without a hole: else nothing about clients is known.
     Their last ones may be missing: a window ends where they do."""
@@ -61,7 +74,7 @@ def whole(tables: Tables, plan: TrialPlan) -> bool:
     return {str(worker) for _, worker in plan.workers} <= set(tables.present["workers"])
 
 
-def hold(tables: Tables, plan: TrialPlan, requests: Clients) -> tuple[Window | None, tuple[str, ...]]:
+def hold(tables: Tables, plan: TrialPlan, seen: Scan) -> tuple[Window | None, tuple[str, ...]]:
     """The window compared, and what is odd about it, in words.
 
     From ramp_end + settle to the planned end, or earlier: to the first moment after its beginning at which a user
@@ -77,12 +90,11 @@ def hold(tables: Tables, plan: TrialPlan, requests: Clients) -> tuple[Window | N
     at = ints(tables.users, "at_us")
     stopped = at[kind == labels.index("user_stopped")] if "user_stopped" in labels else at[:0]
     started = at[kind == labels.index("user_started")]
-    cut = requests.end_us[requests.cut]
     ends = [
         planned_us,
-        *_last_rows(tables, plan, began),
+        *_last_rows(tables, plan, began, seen),
         *stopped[stopped >= from_us].tolist(),
-        *cut[cut >= from_us].tolist(),
+        *(at for at in seen.cut if at >= from_us),
     ]
     to_us = min(ends)
     if to_us <= from_us:
@@ -100,24 +112,21 @@ def hold(tables: Tables, plan: TrialPlan, requests: Clients) -> tuple[Window | N
     return found, tuple(notes)
 
 
-def run(tables: Tables, requests: Clients) -> Window | None:
+def run(tables: Tables, seen: Scan) -> Window | None:
     """The whole run, ramp included: from second 0 to just after the last end of any request, cut ones too."""
     began = zero(tables)
-    if began is None or not len(requests.end_us):
+    first, last = seen.first_end, seen.last_end
+    if began is None or first is None or last is None:
         return None
     # clocks of several load hosts agree within a millisecond or so: no request may fall out for that
-    first, last = int(requests.end_us.min()), int(requests.end_us.max())
     return Window("run", 0, began, min(began, first), max(began, last) + 1)
 
 
-def _last_rows(tables: Tables, plan: TrialPlan, began: int) -> list[int]:
+def _last_rows(tables: Tables, plan: TrialPlan, began: int, seen: Scan) -> list[int]:
     """The last moment at which each planned Locust worker wrote anything; `began` for one that never did."""
-    last = {worker: began for _, worker in plan.workers}
-    mine = counted(ids(tables.requests))
-    for table, name in ((tables.requests, "end_us"), (tables.users, "at_us"), (tables.workers, "at_us")):
-        workers, times = ints(table, "worker"), ints(table, name)
-        if table is tables.requests:
-            workers, times = workers[mine], times[mine]
+    last = {worker: max(began, seen.last.get(worker, began)) for _, worker in plan.workers}
+    for table in (tables.users, tables.workers):
+        workers, times = ints(table, "worker"), ints(table, "at_us")
         for worker in last:
             found = times[workers == worker]
             if len(found):

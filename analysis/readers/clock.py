@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from loadproof.errors import RecordUnreadable
@@ -20,16 +20,27 @@ UNPLACED = "its times cannot be put beside those of other hosts"
 @dataclass(frozen=True)
 class Clocks:
     """Microseconds to subtract from a host's times, by host; hosts without evidence have 0 and a note. `placed`: hosts
-    whose offset is known well enough to say what fell into a window of the load."""
+    whose offset is known well enough to say what fell into a window of the load. `halves`: half the round trip of each
+    offset, µs: it is that far from the truth at most, where the clock did not move."""
 
     offsets: dict[str, int]
     notes: tuple[str, ...]
     placed: frozenset[str] = frozenset()
+    halves: Mapping[str, int] = field(default_factory=dict)
 
     def beside(self, loads: Iterable[str], hosts: Iterable[str]) -> tuple[str, ...]:
         """Those of `hosts` of which can be said what they did in a window of the load that `loads` made."""
         made = set(loads)
         return tuple(host for host in hosts if made == {host} or {host, *made} <= self.placed)
+
+    def apart(self, loads: Sequence[str], host: str) -> int | None:
+        """How far, in µs, the order of events on `host` and on any of `loads` may be from what their times say; None when
+        that is not known."""
+        if set(loads) == {host}:
+            return 0
+        here, there = self.halves.get(host), [self.halves.get(one) for one in loads]
+        known = [one for one in there if one is not None]
+        return None if here is None or len(known) < len(there) else here + max(known, default=0)
 
     def of(self, host: str) -> int:
         """The offset of one host in µs."""
@@ -60,7 +71,7 @@ def clocks(paths: TrialPaths, hosts: Iterable[str]) -> Clocks:
         if measured is not None and isinstance(line.get("host"), str):
             seen.setdefault(line["host"], []).append(measured)
     offsets: dict[str, int] = {}
-    placed = []
+    placed, halves = [], {}
     for host in dict.fromkeys(hosts):
         if host not in seen:
             notes.append(f"{host}: no clock offset was measured; {UNPLACED}")
@@ -71,6 +82,7 @@ def clocks(paths: TrialPaths, hosts: Iterable[str]) -> Clocks:
         offsets[host] = best.offset_us
         if best.half_us <= COARSE_US:
             placed.append(host)
+            halves[host] = best.half_us + moved_us
         if best.half_us > VAGUE_US:
             follows = f"; {UNPLACED}" if best.half_us > COARSE_US else ""
             notes.append(f"{host}: its clock is only known to ± {best.half_us / 1e6:.2f} s{follows}")
@@ -80,7 +92,7 @@ def clocks(paths: TrialPaths, hosts: Iterable[str]) -> Clocks:
                 "before that are placed by the clock as it was, nginx's lines there may not be: order between hosts is "
                 "not certain"
             )
-    return Clocks(offsets, tuple(notes), frozenset(placed))
+    return Clocks(offsets, tuple(notes), frozenset(placed), halves)
 
 
 def _moved_us(seen: list[Measured]) -> int:

@@ -112,6 +112,7 @@ assert APP_ROW.itemsize == 64
 # ids outside every figure
 WORKER_WARM, WORKER_HEALTH, WORKER_PROBE = 0xFFF0, 0xFFF1, 0xFFF2
 FIRST_RESERVED_WORKER = 0xFFF0
+SEQUENCE = np.uint64((1 << 48) - 1)  # the lower 48 bits of an id: its number in its worker, from 0
 
 
 def worker_of(ids: np.ndarray) -> np.ndarray:

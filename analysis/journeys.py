@@ -1,0 +1,306 @@
+"""One request, three witnesses: client rows, nginx's lines and app rows joined on (trial, id), by blocks of ids.
+
+A block holds arrays of one length, one element per id. Where a witness says nothing of an id its times are 0, its
+codes -1, its counts 0. Of several rows of one witness on one id the last one stands here, and their number beside it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.load import Tables
+from analysis.measures.columns import Ints, Mask, codes, counted, ids, ints, planned
+from analysis.rows import Rows
+from loadproof.plan.values import TrialPlan
+from loadproof.runfolder.formats import SEQUENCE
+
+BLOCK = 1 << 19  # ids joined at a time
+NONE, ELSEWHERE, GROUP = (
+    -1,
+    -2,
+    -3,
+)  # no backend; an address that is no server of the arm; nginx had none to choose from
+CLIENT = (
+    "id", "name", "user", "intended_us", "start_us", "first_us", "end_us", "status", "error", "bytes", "think_us", "port",
+)  # fmt: skip
+PROXY = (
+    "id", "connection", "done_us", "request_time_us", "status", "completion", "upstream_addr", "server", "server_status",
+    "server_connect_us", "server_header_us", "server_response_us",
+)  # fmt: skip
+APP = (
+    "id",
+    "host",
+    "status",
+    "handed",
+    "lost",
+    "exception",
+    "accepted_us",
+    "read_us",
+    "handed_us",
+    "lost_us",
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """What three witnesses say of some requests. All times in µs on the control machine's clock."""
+
+    id: NDArray[np.uint64]
+    client: Ints  # client rows of this id
+    name: Ints
+    user: Ints
+    intended: Ints
+    start: Ints
+    first: Ints
+    end: Ints
+    status: Ints  # 0: none
+    error: Ints  # index in Texts.errors
+    bytes: Ints
+    think: Ints
+    port: Ints
+    lines: Ints  # nginx's lines of this id
+    connection: Ints
+    received: Ints
+    done: Ints
+    line_status: Ints
+    complete: Mask
+    tried: Ints  # index in Texts.upstreams of the upstream addresses as nginx wrote them
+    backend: Ints  # index in plan.apps of the last one tried, or NONE, ELSEWHERE, GROUP
+    backend_status: Ints
+    connect: Ints  # µs, -1: it never came to it; so are the next two
+    header: Ints
+    response: Ints
+    rows: Ints  # app rows of this id
+    host: Ints  # index in plan.apps of the app that read it last
+    accepted: Ints
+    read: Ints
+    handed: Ints  # 0: never
+    lost: Ints  # 0: never
+    app_status: Ints
+    exception: Ints  # index in Texts.exceptions
+    app: AppRows
+
+    @property
+    def server(self) -> Ints:
+        """Index in plan.apps: the app that read it, else the last backend that nginx tried; -1 for none."""
+        return np.where(self.host >= 0, self.host, np.maximum(self.backend, NONE))
+
+    @property
+    def ended(self) -> Ints:
+        """When it was over for the app: when it lost the connection, else handed the answer over, else read the request."""
+        return np.where(self.lost > 0, self.lost, np.where(self.handed > 0, self.handed, self.read))
+
+    def take(self, which: NDArray[Any]) -> Block:
+        """Some of these requests, without the app rows."""
+        picked = {one.name: getattr(self, one.name)[which] for one in fields(self) if one.name != "app"}
+        return Block(**picked, app=NO_ROWS)
+
+
+@dataclass(frozen=True)
+class AppRows:
+    """All app rows of a block, each for itself."""
+
+    server: Ints
+    known: Mask  # whether a client row has its id
+    broken: Mask  # connection_lost was given BrokenPipeError
+    lost: Ints
+
+
+NO_ROWS = AppRows(np.zeros(0, np.int64), np.zeros(0, bool), np.zeros(0, bool), np.zeros(0, np.int64))
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What the codes of a block mean."""
+
+    errors: Sequence[str]
+    names: Sequence[str]
+    upstreams: Sequence[str]
+    exceptions: Sequence[str]
+    apps: Sequence[str]
+
+    def is_error(self, error: Ints, *wanted: str) -> Mask:
+        """Where the error is one of these classes."""
+        return self.flags(lambda name: name in wanted)[error]
+
+    def flags(self, wanted: Any) -> Mask:
+        """For each error class whether `wanted` holds, and False behind the last one, for "no client row" (-1)."""
+        return np.array([*(bool(wanted(name)) for name in self.errors), False])
+
+    @property
+    def ok(self) -> Mask:
+        """Error classes that are a success."""
+        return self.flags(lambda name: name == "")
+
+    @property
+    def full(self) -> Mask:
+        """Error classes of an answer that came whole: also one that is an error, or that the scenario did not accept."""
+        return self.flags(lambda name: name in ("", "scenario") or name.startswith("http_"))
+
+
+class Journeys:
+    """The joined requests of a trial: a stream of blocks that can be gone through again."""
+
+    def __init__(self, tables: Tables, plan: TrialPlan, names: Mapping[str, str]) -> None:
+        self.requests, self.proxy, self.app = (
+            Rows(table) for table in (tables.requests, tables.proxy, tables.app)
+        )
+        self.plan = plan
+        self.addressed = frozenset(names.values())  # hosts whose upstream address is known
+        upstreams = self.proxy.labels("server")
+        index = {name: number for number, name in enumerate(plan.apps)}
+        self._backend = np.array([_backend(text, names, index) for text in upstreams] + [NONE])
+        self._host = np.array([index.get(name, NONE) for name in self.app.labels("host")] + [NONE])
+        exceptions = self.app.labels("exception")
+        self.broken = exceptions.index("BrokenPipeError") if "BrokenPipeError" in exceptions else NONE - 1
+        self.texts = Texts(
+            self.requests.labels("error"),
+            self.requests.labels("name"),
+            self.proxy.labels("upstream_addr"),
+            exceptions,
+            plan.apps,
+        )
+
+    def blocks(self) -> Iterator[Block]:
+        """Every request of the load that any witness knows, once, worker by worker in the order of their numbers."""
+        top = self._tops()
+        for worker, end in top.items():
+            for low in range(0, end, BLOCK):
+                high = min(low + BLOCK, end)
+                of = (np.uint64(worker) << np.uint64(48)) | np.arange(low, high, dtype=np.uint64)
+                parts = (
+                    self.requests.of(worker, low, high, CLIENT),
+                    self.proxy.of(worker, low, high, PROXY),
+                    self.app.of(worker, low, high, APP),
+                )
+                yield self._join(of, parts, lambda some, low=low: (some & SEQUENCE).astype(np.int64) - low)
+        parts = tuple(
+            _together(rows.others(top, columns), rows, columns, self.plan)
+            for rows, columns in ((self.requests, CLIENT), (self.proxy, PROXY), (self.app, APP))
+        )
+        of = np.unique(np.concatenate([ids(part) for part in parts]))
+        if len(of):
+            yield self._join(of, parts, lambda some: np.searchsorted(of, some).astype(np.int64))
+
+    def foreign(self) -> dict[str, int]:
+        """App rows with ids of workers that this trial does not have, by server."""
+        found = np.zeros(len(self.plan.apps), np.int64)
+        for piece in self.app.pieces(("id", "host")):
+            of = ids(piece)
+            odd = counted(of) & ~planned(of, self.plan)
+            server = self._host[codes(piece, "host")[odd]]
+            found += np.bincount(server[server >= 0], minlength=len(found))
+        return {name: int(count) for name, count in zip(self.plan.apps, found, strict=True)}
+
+    def _tops(self) -> dict[int, int]:
+        """For each planned worker the end of its dense numbers: no further than there can be rows, whatever ids say."""
+        known = self.requests.workers()
+        return {
+            worker: min(known.get(worker, 0), self.requests.count + BLOCK) for _, worker in self.plan.workers
+        }
+
+    def _join(self, of: NDArray[np.uint64], parts: Sequence[Any], at: Any) -> Block:
+        client, proxy, app = parts
+        size = len(of)
+        read = _last(at(ids(app)), ints(app, "read_us"), size)
+        line = _last(at(ids(proxy)), ints(proxy, "done_us"), size)
+        row = _last(at(ids(client)), ints(client, "end_us"), size)
+        server = self._host[codes(app, "host")]
+        done = line.of(ints(proxy, "done_us"))
+        return Block(
+            id=of,
+            client=row.count,
+            **{name: row.of(ints(client, column), 0) for name, column in _CLIENT.items()},
+            name=row.of(codes(client, "name"), NONE),
+            error=row.of(codes(client, "error"), NONE),
+            lines=line.count,
+            connection=line.of(ints(proxy, "connection"), NONE),
+            received=done - line.of(ints(proxy, "request_time_us")),
+            done=done,
+            line_status=line.of(ints(proxy, "status")),
+            complete=line.of(codes(proxy, "completion") == _code(self.proxy, "completion", "OK"), False),
+            tried=line.of(codes(proxy, "upstream_addr"), NONE),
+            backend=line.of(self._backend[codes(proxy, "server")], NONE),
+            backend_status=line.of(ints(proxy, "server_status")),
+            **{
+                name: line.of(ints(proxy, f"server_{name}_us", -1), -1)
+                for name in ("connect", "header", "response")
+            },
+            rows=read.count,
+            host=read.of(server, NONE),
+            accepted=read.of(ints(app, "accepted_us")),
+            read=read.of(ints(app, "read_us")),
+            handed=read.of(np.where(_flag(app, "handed"), ints(app, "handed_us"), 0)),
+            lost=read.of(np.where(_flag(app, "lost"), ints(app, "lost_us"), 0)),
+            app_status=read.of(ints(app, "status")),
+            exception=read.of(codes(app, "exception"), NONE),
+            app=AppRows(
+                server,
+                row.count[at(ids(app))] > 0,
+                codes(app, "exception") == self.broken,
+                ints(app, "lost_us"),
+            ),
+        )
+
+
+_CLIENT = {
+    "user": "user", "intended": "intended_us", "start": "start_us", "first": "first_us", "end": "end_us",
+    "status": "status", "bytes": "bytes", "think": "think_us", "port": "port",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Last:
+    """For each of some places the last of the rows that belong there, and how many do."""
+
+    count: Ints
+    row: Ints  # -1: none
+
+    def of(self, values: NDArray[Any], missing: Any = 0) -> NDArray[Any]:
+        """A column of these rows, by place."""
+        if not len(values):
+            return np.full(len(self.row), missing, values.dtype)
+        return np.where(self.row >= 0, values[self.row], np.asarray(missing, values.dtype))
+
+
+def _last(place: Ints, time: Ints, size: int) -> Last:
+    count = np.bincount(place, minlength=size)
+    row = np.full(size, -1, np.int64)
+    row[place] = np.arange(len(place))
+    if len(place) and count.max() > 1:  # few: those are put in order of time
+        again = np.flatnonzero(count[place] > 1)
+        order = again[np.lexsort((time[again], place[again]))]
+        last = np.append(place[order][1:] != place[order][:-1], True)
+        row[place[order][last]] = order[last]
+    return Last(count, row)
+
+
+def _together(found: Iterator[Any], rows: Rows, columns: Sequence[str], plan: TrialPlan) -> Any:
+    """The rows with ids of planned workers that lie beyond what clients numbered."""
+    import pyarrow as pa
+
+    parts = [part.filter(pa.array(planned(ids(part), plan))) for part in found]
+    return pa.concat_tables(parts) if parts else rows.empty(columns)
+
+
+def _backend(text: str, names: Mapping[str, str], index: Mapping[str, int]) -> int:
+    """What the text of an upstream address means: with no server to choose from nginx writes the name of the group."""
+    if text in names:
+        return index.get(names[text], ELSEWHERE)
+    return ELSEWHERE if re.search(r":\d+$", text) else GROUP
+
+
+def _code(rows: Rows, name: str, text: str) -> int:
+    labels = rows.labels(name)
+    return labels.index(text) if text in labels else len(labels)
+
+
+def _flag(table: Any, name: str) -> Mask:
+    found: Mask = table[name].fill_null(False).to_numpy().astype(bool)
+    return found

@@ -1,0 +1,52 @@
+"""Counts by second of the load, for the charts: seconds are whole ones from second 0."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.attribution import KEYS, Codes
+from analysis.journeys import Block, Texts
+from analysis.measures.columns import Ints, Mask
+
+
+class Timeline:
+    """Successes by end and by start, with their time; what was cut by start; failures by end, by class and by reason."""
+
+    def __init__(self, zero_us: int, last_us: int, texts: Texts) -> None:
+        self._zero, self.seconds = zero_us, max(0, (last_us - zero_us) // 1_000_000) + 1
+        self.texts = texts
+        self.ended, self.began, self.cut = (np.zeros(self.seconds, np.int64) for _ in range(3))
+        self.taken_us = np.zeros(self.seconds, np.float64)  # of the successes that began
+        self.errors = np.zeros((len(texts.errors), self.seconds), np.int64)
+        self.reasons = np.zeros((len(KEYS) + 1, self.seconds), np.int64)
+
+    def add(self, block: Block, codes: Codes) -> None:
+        """Count a block."""
+        end, start = self._second(block.end), self._second(block.start)
+        good = self.texts.ok[block.error]
+        self.ended += self._counts(end[good])
+        self.began += self._counts(start[good])
+        self.taken_us += self._sums(start[good], (block.end - block.start)[good])
+        self.cut += self._counts(start[self.texts.is_error(block.error, "cut")])
+        bad = np.flatnonzero(self.texts.flags(lambda name: name not in ("", "cut"))[block.error] & (end >= 0))
+        self.errors += self._table(block.error[bad], end[bad], len(self.errors))
+        why = np.flatnonzero((codes >= 0) & (end >= 0))
+        self.reasons += self._table(codes[why].astype(np.int64), end[why], len(self.reasons))
+
+    def _second(self, at: Ints) -> Ints:
+        """The second of each moment; -1 before the first one and behind the last one."""
+        second = (at - self._zero) // 1_000_000
+        return np.where((second < 0) | (second >= self.seconds), -1, second)
+
+    def _counts(self, second: Ints) -> Ints:
+        return np.bincount(second[second >= 0], minlength=self.seconds)
+
+    def _sums(self, second: Ints, values: Ints) -> NDArray[np.float64]:
+        inside: Mask = second >= 0
+        sums = np.bincount(second[inside], values[inside].astype(np.float64), minlength=self.seconds)
+        return sums.astype(np.float64)
+
+    def _table(self, row: Ints, second: Ints, rows: int) -> Ints:
+        flat = np.bincount(row * self.seconds + second, minlength=rows * self.seconds)
+        return flat.reshape(rows, self.seconds)

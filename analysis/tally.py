@@ -1,0 +1,149 @@
+"""One way through all joined requests of a trial: everything that is counted of them is counted here, block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.attribution import UNKNOWN_US, Codes, Known, attribute
+from analysis.journeys import Block, Journeys
+from analysis.ledgers import Requests, Time
+from analysis.load import Tables
+from analysis.measures import delivery
+from analysis.measures import window as windows
+from analysis.measures.columns import Mask
+from analysis.measures.delivery import Delivery
+from analysis.measures.figures import Figures, Peak
+from analysis.measures.reasons import Reasons
+from analysis.measures.timeline import Timeline
+from analysis.measures.waiting import Waiting
+from analysis.measures.window import Window
+from analysis.readers.clock import Clocks
+
+
+class Tally:
+    """What the requests of a trial add up to: `hold` the window compared, `run` the whole run; None: there is none."""
+
+    def __init__(self, journeys: Journeys, hold: Window | None, run: Window | None, known: Known) -> None:
+        self._journeys, self.hold, self.run, self.known = journeys, hold, run, known
+        self.plan, self.texts = journeys.plan, journeys.texts
+        texts, servers = journeys.texts, len(journeys.plan.apps)
+        self.figures, self.whole = Figures(hold, texts), Figures(run, texts)
+        self.servers = np.zeros((servers + 1, len(texts.errors)), np.int64)  # in the hold; the last one: none
+        self.delivery, self.reasons, self.requests = Delivery(hold, texts), Reasons(servers), Requests(texts)
+        zero, last = (run.zero_us, run.to_us) if run else (0, 0)
+        self.peak, self.timeline = Peak(zero), Timeline(zero, last, texts)
+        self.waiting = Waiting(zero, last, servers, hold)
+        self.time = Time(zero, hold.to_us if hold else last)
+
+    def through(self, keep: Callable[[Block, Codes], None] | None = None) -> Tally:
+        """Count every block; `keep` gets each one with its reasons."""
+        texts = self._journeys.texts
+        for block in self._journeys.blocks():
+            codes = attribute(block, texts, self.known)
+            self._add(block, codes)
+            if keep is not None:
+                keep(block, codes)
+        return self
+
+    def _add(self, block: Block, codes: Codes) -> None:
+        texts, sent = self._journeys.texts, block.client > 0
+        inside = sent & self._inside(block, self.hold)
+        if self.hold is not None:
+            self.figures.add(block, inside)
+            self._by_server(block, inside)
+        if self.run is not None:
+            within = sent & self._inside(block, self.run)
+            self.whole.add(block, within)
+            self.peak.add(block, within & texts.ok[block.error])
+            self.timeline.add(block, codes)
+            self.waiting.add(block)
+            self.time.add(block)
+        self.delivery.add(block)
+        self.reasons.add(block, codes, inside)
+        self.requests.add(block)
+
+    @staticmethod
+    def _inside(block: Block, window: Window | None) -> Mask:
+        if window is None:
+            return np.zeros(len(block.id), bool)
+        found: Mask = (block.end >= window.from_us) & (block.end < window.to_us)
+        return found
+
+    def _by_server(self, block: Block, inside: Mask) -> None:
+        rows, columns = self.servers.shape
+        server = np.where(block.server[inside] < 0, rows - 1, block.server[inside])
+        flat = np.bincount(server * columns + block.error[inside], minlength=rows * columns)
+        self.servers += flat.reshape(rows, columns)
+
+    def done(self, server: int) -> int:
+        """How many requests of a server (-1: of none) completed in the hold, cut ones not among them."""
+        texts = list(self.texts.errors)
+        cut = self.servers[server][texts.index("cut")] if "cut" in texts else 0
+        return int(self.servers[server].sum() - cut)
+
+
+@dataclass(frozen=True)
+class Sure:
+    """What is known, by server: of its rows, and of the answers that it delivered, each of the whole run and `_in` a
+    window, and whether its requests can be told (`told`); what speaks against it, in words."""
+
+    rows: dict[str, bool]
+    rows_in: dict[str, bool]
+    delivered: dict[str, bool]
+    delivered_in: dict[str, bool]
+    told: dict[str, bool]
+    notes: tuple[str, ...]
+
+
+def count(
+    journeys: Journeys,
+    tables: Tables,
+    hold: Window | None,
+    run: Window | None,
+    clock: Clocks,
+    keep: Callable[[Block, Codes], None] | None = None,
+) -> tuple[Tally, Sure]:
+    """Everything counted; and once more where that showed that less is known than the files alone say."""
+    known = _believed(journeys, tables, clock)
+    tally = Tally(journeys, hold, run, known).through(keep)
+    sure = _sure(journeys, tables, tally, clock)
+    found = Known(
+        known.proxy and not tally.delivery.unlogged,
+        np.array(list(sure.rows.values())),
+        known.proxy_apart,
+        known.apps_apart,
+    )
+    if found.proxy == known.proxy and (found.apps == known.apps).all():
+        return tally, sure
+    return Tally(journeys, hold, run, found).through(keep), sure
+
+
+def _believed(journeys: Journeys, tables: Tables, clock: Clocks) -> Known:
+    plan = journeys.plan
+    apart = [clock.apart(plan.loads, host) for host in (plan.proxy, *plan.apps)]
+    far = [UNKNOWN_US if one is None else one for one in apart]
+    rows = np.array([name in tables.present["app"] for name in plan.apps])
+    return Known(bool(tables.present["proxy"]), rows, far[0], np.array(far[1:]))
+
+
+def _sure(journeys: Journeys, tables: Tables, tally: Tally, clock: Clocks) -> Sure:
+    plan, whole = journeys.plan, windows.whole(tables, journeys.plan)
+    placed = clock.beside(plan.loads, plan.apps)
+    present = {name: name in tables.present["app"] for name in plan.apps}
+    rows, lost = delivery.rows_known(tally.delivery, present)
+    told, untold = delivery.servers_known(
+        tally.delivery, rows, bool(tables.present["proxy"]), journeys.addressed
+    )
+    doubted, odd = delivery.strangers(tally.delivery, journeys.foreign(), whole)
+    delivered = {name: whole and rows[name] and name not in doubted for name in plan.apps}
+    return Sure(
+        rows,
+        {name: rows[name] and name in placed for name in plan.apps},
+        delivered,
+        {name: delivered[name] and name in placed for name in plan.apps},
+        told,
+        (*untold, *lost, *odd),
+    )
