@@ -16,6 +16,8 @@ COLOURS = (ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE)
 # A program of ours must not look like one: what runs beside our units is what quiet_hosts speaks of.
 BESIDE = "rehearsal"
 WITHIN_S = 60.0
+CONF = f"{places.ETC}/nginx.conf"
+KEPT_CONF = f"{CONF}.kept"
 
 
 def last_app(trial: TrialPlan) -> tuple[str, ...]:
@@ -65,6 +67,18 @@ def ended(name: str) -> str:
 def only_if(question: str, command: str) -> str:
     """A command that is run if another one says yes; a no is no error."""
     return f"if {question}; then {command}; fi"
+
+
+def reconfigured(host: str, name: str, change: str) -> Run:
+    """Changes nginx's configuration by a command, keeps it as it was beside it, and reloads it."""
+    command = both(quote("cp", "-p", CONF, KEPT_CONF), change, send("HUP", places.PROXY_UNIT, "main"))
+    return Run(host, name, command)
+
+
+def configured(host: str) -> Run:
+    """The configuration as we wrote it, and loaded."""
+    back = both(quote("mv", KEPT_CONF, CONF), send("HUP", places.PROXY_UNIT, "main"))
+    return Run(host, "nginx.mend", only_if(quote("test", "-e", KEPT_CONF), back))
 
 
 def edited(inventory: Inventory, trial: TrialPlan, host: str, name: str, program: str, file: str) -> Run:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from loadproof.plan import places
 from loadproof.plan.faults import Verdict
 from loadproof.plan.faults import _parts as parts
 from loadproof.plan.shell import Raw, quote
-from loadproof.plan.values import Action, Inventory, Run, TrialPlan
+from loadproof.plan.values import Action, Inventory, TrialPlan
 
 LABEL = "nginx's configuration is edited by hand"
 COLOUR = parts.GREEN
@@ -19,19 +18,13 @@ WHEN, AT_S, FOR_S = "load", 5.0, None
 TRIAL: dict[str, str] = {}
 hosts = parts.proxy
 
-CONF = f"{places.ETC}/nginx.conf"
-KEPT = f"{CONF}.kept"
-
 
 def begin(inventory: Inventory, trial: TrialPlan) -> tuple[Action, ...]:
     """A comment is enough."""
-    write = quote("echo", "# edited by hand", Raw(">>"), CONF)
-    command = parts.both(quote("cp", "-p", CONF, KEPT), write, parts.send("HUP", places.PROXY_UNIT, "main"))
-    return tuple(Run(host, "nginx.edit", command) for host in hosts(trial))
+    write = quote("echo", "# edited by hand", Raw(">>"), parts.CONF)
+    return tuple(parts.reconfigured(host, "nginx.edit", write) for host in hosts(trial))
 
 
 def end(inventory: Inventory, trial: TrialPlan) -> tuple[Action, ...]:
     """The file as we wrote it, and loaded."""
-    back = parts.both(quote("mv", KEPT, CONF), parts.send("HUP", places.PROXY_UNIT, "main"))
-    command = parts.only_if(quote("test", "-e", KEPT), back)
-    return tuple(Run(host, "nginx.mend", command) for host in hosts(trial))
+    return tuple(parts.configured(host) for host in hosts(trial))

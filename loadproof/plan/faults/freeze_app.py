@@ -10,7 +10,7 @@ from loadproof.plan.values import Action, Inventory, Run, TrialPlan
 LABEL = "the app of the last server is frozen"
 COLOUR = parts.VERMILION
 TURNS: dict[str, Verdict] = {"app_alive": "INVALID"}
-MAY_TURN = ("limiter_attached", "limit_held", "every_backend")
+MAY_TURN = ("limiter_attached", "limit_held")
 EXPECTS = ("client/gave_up", "app/never_accepted", "app/too_late")
 WHEN, AT_S, FOR_S = "load", 5.0, 5.0
 TRIAL: dict[str, str] = {}

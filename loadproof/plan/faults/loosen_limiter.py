@@ -10,9 +10,8 @@ from loadproof.plan.values import Action, Inventory, Run, TrialPlan
 
 LABEL = "the limiter of the server holds 60 % in place of what was planned"
 COLOUR = parts.ORANGE
-TURNS: dict[str, Verdict] = {"limit_held": "INVALID"}
-# it is started anew, at both ends
-MAY_TURN = ("limiter_attached", "generator_cpu", "generator_lag", "generator_rate")
+TURNS: dict[str, Verdict] = {"limit_held": "INVALID", "limiter_attached": "INVALID"}
+MAY_TURN = ("generator_cpu", "generator_lag", "generator_rate")
 EXPECTS: tuple[str, ...] = ()
 WHEN, AT_S, FOR_S = "load", 4.0, 7.0
 # alone: in a closed loop a server is asked no more often than the slowest of them answers

@@ -10,7 +10,8 @@ from loadproof.plan.values import Action, Inventory, Run, TrialPlan
 
 LABEL = "the app of the last server is stopped"
 COLOUR = parts.VERMILION
-TURNS: dict[str, Verdict] = {"every_backend": "INVALID", "app_alive": "INVALID", "failures": "INVALID"}
+# not every_backend: nginx goes on to send it its part
+TURNS: dict[str, Verdict] = {"app_alive": "INVALID", "failures": "INVALID"}
 MAY_TURN = ("limiter_attached", "limit_held", "tail_drained", "generator_lag", "generator_rate")
 EXPECTS = ("app/refused",)
 WHEN, AT_S, FOR_S = "before", 0.0, float("inf")

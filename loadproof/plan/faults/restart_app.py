@@ -11,7 +11,7 @@ from loadproof.plan.values import Action, Inventory, Run, TrialPlan
 LABEL = "the app of the last server is killed, and starts again"
 COLOUR = parts.VERMILION
 TURNS: dict[str, Verdict] = {"app_alive": "INVALID"}
-MAY_TURN = ("limiter_attached", "limit_held", "every_backend")
+MAY_TURN = ("limiter_attached", "limit_held")
 EXPECTS = ("app/refused", "app/reset", "app/never_accepted", "app/too_late", "app/error", "client/gave_up")
 # how long it lasts is the app's own doing: as long as its start takes
 WHEN, AT_S, FOR_S = "load", 5.0, 6.0
