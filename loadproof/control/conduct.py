@@ -114,8 +114,7 @@ def close(
             except LoadproofError as error:
                 first = first or error
                 continue
-            if stage.name == "undo":
-                faults.closed(record)
+            faults.closed(stage.name, record)
             if stage.name == "seal":
                 _journal_limiter(outcomes, record)
     return first or record.error

@@ -71,11 +71,11 @@ class Faults:
         for one in [one for one in self._lasting if one.until_s is not None]:
             self._end(one)
 
-    def closed(self, record: Recorder) -> None:
-        """Closing has undone them all."""
-        for one in self._lasting:
+    def closed(self, stage: str, record: Recorder) -> None:
+        """A stage of closing is done: it may be the one that undoes a fault."""
+        for one in [one for one in self._lasting if stage == f"{faults.UNDO} {one.name}"]:
             _journal(one, "end", record)
-        self._lasting = []
+            self._lasting.remove(one)
 
     def _second(self) -> float:
         assert self._zero is not None

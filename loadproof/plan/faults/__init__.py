@@ -41,7 +41,7 @@ WITHOUT: Mapping[str, str] = {
     "hosts_up": "a host of the lab that restarts takes its ssh and its tmpfs with it, and only the lab starts it again:"
     " its trial detaches and has no end to be judged",
 }
-UNDO_WITHIN_S = 60.0
+UNDO = "undo"  # the first word of the stage that ends a fault
 
 
 @dataclass(frozen=True)
@@ -144,28 +144,39 @@ def into(trial: TrialPlan, name: str) -> TrialPlan:
 
 def prepare(inventory: Inventory, trial: TrialPlan) -> tuple[Stage, ...]:
     """Before anything is measured."""
-    return _stage("prepare", trial, [load(one.name).prepare(inventory, trial) for one in trial.faults])
+    return _stages("prepare", [load(one.name).prepare(inventory, trial) for one in trial.faults])
 
 
 def undo(inventory: Inventory, trial: TrialPlan) -> tuple[Stage, ...]:
-    """Ends every fault, begun or not, and then the timers by which hosts would do so themselves."""
-    ends = [load(one.name).end(inventory, trial) for one in trial.faults]
-    timers = [
-        Run(host, "undo.disarm", quote("systemctl", "stop", f"{_timer(one.name)}.timer"), ok=(0, 5))
+    """Ends every fault, begun or not, and then the timer by which its hosts would do so themselves; a stage for each, so
+    that none keeps the next from being ended."""
+    return tuple(
+        Stage(
+            f"{UNDO} {one.name}",
+            (
+                load(one.name).end(inventory, trial),
+                tuple(
+                    Run(
+                        host,
+                        "undo.disarm",
+                        quote("systemctl", "stop", f"{_timer(one.name)}.timer"),
+                        ok=(0, 5),
+                    )
+                    for host in one.hosts
+                ),
+            ),
+        )
         for one in trial.faults
-        for host in one.hosts
-    ]
-    return _stage("undo", trial, [*ends, tuple(timers)])
+    )
 
 
 def restore(inventory: Inventory, trial: TrialPlan) -> tuple[Stage, ...]:
     """After the seal."""
-    return _stage("restore", trial, [load(one.name).restore(inventory, trial) for one in trial.faults])
+    return _stages("restore", [load(one.name).restore(inventory, trial) for one in trial.faults])
 
 
-def _stage(name: str, trial: TrialPlan, waves: list[tuple[Action, ...]]) -> tuple[Stage, ...]:
-    full = tuple(wave for wave in waves if wave)
-    return (Stage(name, full),) if full else ()
+def _stages(name: str, waves: list[tuple[Action, ...]]) -> tuple[Stage, ...]:
+    return tuple(Stage(name, (wave,)) for wave in waves if wave)
 
 
 def armed(inventory: Inventory, trial: TrialPlan, planned: PlannedFault) -> tuple[Action, ...]:
