@@ -47,7 +47,7 @@ def ending(found: Sequence[Finding], trials: int) -> str:
     wrong = [f"{one.fault}: {one.check} {one.found}" for one in found if not one.ok]
     if wrong:
         return f"the rehearsal is not green, {len(wrong)} of {len(found)}: {escape('; '.join(wrong))}"
-    return f"the rehearsal is green: {trials} trials, {len(found)} findings as expected"
+    return f"the rehearsal is green: trials: {trials}, findings: {len(found)}, all as expected"
 
 
 def _row(cells: Sequence[str], ok: str, said: str) -> str:
