@@ -79,11 +79,12 @@ DEFAULTS = {
     "note": "",
     "warm": "200",
 }
-# Short, and more than the servers can serve, so that what a limit is judged by happens; all users at once.
+# Short, and more than the servers can serve, so that what a limit is judged by happens; all users at once, in one Locust
+# worker, which has the CPU of the lab's load host for itself.
 REHEARSAL = {
     "servers": "2",
-    "processes": "2",
-    "threads": "5",
+    "processes": "1",
+    "threads": "10",
     "initial": "10",
     "step": "10",
     "interval": "1s",

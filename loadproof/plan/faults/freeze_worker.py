@@ -18,7 +18,7 @@ TURNS: dict[str, Verdict] = {
 MAY_TURN = ("rows_complete", "ledger_requests", "ledger_time")
 EXPECTS = ("client/*", "app/too_late")
 WHEN, AT_S, FOR_S = "load", 2.0, 6.0
-TRIAL = {"initial": "4", "step": "6", "interval": "4s"}
+TRIAL = {"processes": "2", "threads": "5", "initial": "4", "step": "6", "interval": "4s"}
 
 
 def hosts(trial: TrialPlan) -> tuple[str, ...]:

@@ -13,8 +13,7 @@ TURNS: dict[str, Verdict] = {"generator_cpu": "INVALID", "generator_lag": "INVAL
 MAY_TURN = ("generator_rate", "users_planned")
 EXPECTS: tuple[str, ...] = ()
 WHEN, AT_S, FOR_S = "before", 0.0, float("inf")
-# one worker, which has the CPU of its host for itself
-TRIAL = {"scenario": "heavy", "processes": "1", "threads": "10"}
+TRIAL = {"scenario": "heavy"}
 hosts = parts.loads
 
 
