@@ -86,6 +86,7 @@ LOAD_HELP = {
     "timeout": "one deadline over connect, send and the whole answer (default 10s)",
     "cpu_limit": "percent of one CPU for each server's app (default 5)",
     "limiter": "cpulimit, quota or none (default cpulimit)",
+    "calibrate": "first find what each server's limiter must be set to for the asked percent (about 3 minutes)",
     "variant": "of the app: plain, local, local_async, global, global_async (default plain)",
     "scenario": "what the users do (default items)",
     "rows": "rows of the data file (default 10000)",
@@ -301,13 +302,15 @@ def lab_that_lives(hosts: Inventory) -> Iterator[None]:
 
 def watcher(stream_is_terminal: bool, last: list[Live] | None = None) -> WatcherType:
     """Prints what happens while trials run; where the output is no terminal, a line each few seconds. `last` gets all
-    that was seen live."""
+    that was seen live of the last trial."""
     from loadproof.campaign.bench import Watcher
     from loadproof.console import trial as show
 
     every, view = (2.0 if stream_is_terminal else 5.0), {"next": 0.0, "headed": 0.0}
 
     def trial(plan: TrialPlan, index: int, total: int) -> None:
+        if last is not None:
+            last.clear()
         view.update({"next": 0.0, "headed": 0.0})
         say("\n" + show.trial_line(plan, index, total))
 
@@ -335,8 +338,15 @@ def finish(results: Mapping[str, Any], report: Path, as_json: bool) -> None:
     say(f"\nreport: {report}")
 
 
-@word(help={**INVENTORY_HELP, "limiter": LOAD_HELP["limiter"]})
-def demo(context: Context, inventory: str = "", i: str = "", group: str = "", limiter: str = "") -> None:
+@word(help={**INVENTORY_HELP, **{name: LOAD_HELP[name] for name in ("limiter", "calibrate")}})
+def demo(
+    context: Context,
+    inventory: str = "",
+    i: str = "",
+    group: str = "",
+    limiter: str = "",
+    calibrate: bool = False,
+) -> None:
     """Everything once: local hosts, deploy, 1 server, 2 servers, fetch, report."""
     from loadproof.campaign import bench as benches
     from loadproof.campaign import collect
@@ -344,9 +354,9 @@ def demo(context: Context, inventory: str = "", i: str = "", group: str = "", li
     from loadproof.control import signals
     from loadproof.plan import experiment
 
-    asked = experiment.demo(flags({"limiter": limiter}))
+    asked = experiment.demo(flags({"limiter": limiter, "calibrate": calibrate}))
     hosts = open_inventory(inventory or i, group, bring_up=True)
-    say(show.load_table(asked.load))
+    say(show.before(asked))
     folder = benches.run(asked, hosts, ROOT, RESULTS, command_line(), watcher(sys.stderr.isatty()))
     say("\nfetching and analysing ...")
     with signals.ending(
@@ -428,6 +438,7 @@ def bench(
     timeout: str = "",
     cpu_limit: str = "",
     limiter: str = "",
+    calibrate: bool = False,
     variant: str = "",
     scenario: str = "",
     rows: str = "",
@@ -444,7 +455,7 @@ def bench(
     hosts = open_inventory(
         inventory or i, group, bring_up=True, planned=lambda lab: trials.enough_servers(asked, lab)
     )
-    say(show.load_table(asked.load))
+    say(show.before(asked))
     seen: list[Live] = []
     folder = benches.run(asked, hosts, ROOT, RESULTS, command_line(), watcher(sys.stderr.isatty(), seen))
     say(f"\nsealed on the hosts: run {folder.id}")
@@ -517,6 +528,25 @@ def report(context: Context, run: Any = None, json: bool = False) -> None:
     finish(results, path, json)
 
 
+@word(
+    help={
+        "run": "a run's id, its folder, latest, or -1 for the newest folder",
+        "id": "of a request: 16 hex digits, or worker:number",
+        "trial": "only this trial, 02 for example (default: every one that has the id)",
+        "json": "print it as JSON",
+    }
+)
+def journey(context: Context, run: str, id: str, trial: str = "", json: bool = False) -> None:
+    """Tell what became of one request: when each of client, nginx and app saw it, how it ended, and why."""
+    from analysis import journey as journeys
+    from loadproof.console import journey as show
+    from loadproof.runfolder.paths import RunFolder
+    from loadproof.runfolder.record import to_json
+
+    told = journeys.tell(RunFolder.open(RESULTS, run), journeys.number(id), trial)
+    give(dumped(to_json(told)) if json else show.journey(told))
+
+
 @word()
 def runs(context: Context) -> None:
     """List the runs of this clone, newest last."""
@@ -578,6 +608,7 @@ def plan(
     timeout: str = "",
     cpu_limit: str = "",
     limiter: str = "",
+    calibrate: bool = False,
     variant: str = "",
     scenario: str = "",
     rows: str = "",
@@ -759,6 +790,11 @@ def lab_down(context: Context, purge: bool = False, discard: bool = False, host:
         say(f"installed packages stay; this line removes them: {gone.words}")
 
 
+def dumped(value: Any) -> str:
+    """A value as JSON; `json` is a flag of some words."""
+    return json.dumps(value, indent=2)
+
+
 def python(words: str) -> str:
     """A command line for this environment's Python."""
     return f"{shlex.quote(sys.executable)} -m {words}"
@@ -797,6 +833,7 @@ ns = Collection(
     rehearse,
     fetch_results,
     report,
+    journey,
     runs,
     status,
     facts,

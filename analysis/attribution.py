@@ -154,6 +154,7 @@ class _Seen:
     handed: Mask
     in_time: Mask  # handed over before the client gave up, beyond doubt
     read_late: Mask  # read after the client gave up, beyond doubt
+    read_before: Mask  # and before it, beyond doubt
     sent_early: Mask  # nginx was done well before the client gave up
 
     @staticmethod
@@ -174,6 +175,7 @@ class _Seen:
             some.handed > 0,
             (some.handed > 0) & (some.handed < some.end - np.maximum(apart, PUNCTUAL_US)),
             read & (some.read > some.end + apart),
+            read & (some.read < some.end - apart),
             line & (some.done < some.end - early),
         )
 
@@ -217,7 +219,7 @@ def _late(some: Block, seen: _Seen, late: Mask) -> Rules:
         (left & seen.never_read, "app/never_accepted"),
         (left & seen.in_time, "proxy/slow"),
         (left & (seen.handed | seen.read_late), "app/too_late"),
-        (left & seen.read, "client/gave_up"),
+        (left & seen.read_before, "client/gave_up"),
         (done & seen.sent_early, "client/own"),
         *_answered(some, seen, done & (some.line_status >= 400)),
         (done & seen.in_time, "proxy/slow"),

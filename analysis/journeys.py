@@ -6,7 +6,6 @@ codes -1, its counts 0. Of several rows of one witness on one id the last one st
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -16,7 +15,8 @@ from numpy.typing import NDArray
 
 from analysis.load import Tables
 from analysis.measures.columns import Ints, Mask, codes, counted, ids, ints, planned
-from analysis.rows import Rows
+from analysis.readers.proxy import ATTEMPTS
+from analysis.rows import Rows, held
 from loadproof.plan.values import TrialPlan
 from loadproof.runfolder.formats import SEQUENCE
 
@@ -33,6 +33,7 @@ PROXY = (
     "id", "connection", "done_us", "request_time_us", "status", "completion", "upstream_addr", "server", "server_status",
     "server_connect_us", "server_header_us", "server_response_us",
 )  # fmt: skip
+TRIES = ("upstream_status", "upstream_connect_time", "upstream_header_time", "upstream_response_time")
 APP = (
     "id",
     "host",
@@ -76,6 +77,7 @@ class Block:
     connect: Ints  # µs, -1: it never came to it; so are the next two
     header: Ints
     response: Ints
+    tries: Ints  # shape (n, 4): indices in Texts.tries, read only where nginx tried several backends
     rows: Ints  # app rows of this id
     host: Ints  # index in plan.apps of the app that read it last
     accepted: Ints
@@ -124,6 +126,7 @@ class Texts:
     upstreams: Sequence[str]
     exceptions: Sequence[str]
     apps: Sequence[str]
+    tries: Sequence[Sequence[str]] = ()  # statuses and times of several attempts, as nginx wrote them
 
     def is_error(self, error: Ints, *wanted: str) -> Mask:
         """Where the error is one of these classes."""
@@ -149,7 +152,7 @@ class Journeys:
 
     def __init__(self, tables: Tables, plan: TrialPlan, names: Mapping[str, str]) -> None:
         self.requests, self.proxy, self.app = (
-            Rows(table) for table in (tables.requests, tables.proxy, tables.app)
+            held(table) for table in (tables.requests, tables.proxy, tables.app)
         )
         self.plan = plan
         self.addressed = frozenset(names.values())  # hosts whose upstream address is known
@@ -159,12 +162,15 @@ class Journeys:
         self._host = np.array([index.get(name, NONE) for name in self.app.labels("host")] + [NONE])
         exceptions = self.app.labels("exception")
         self.broken = exceptions.index("BrokenPipeError") if "BrokenPipeError" in exceptions else NONE - 1
+        several = any(len(ATTEMPTS.split(text)) > 1 for text in self.proxy.labels("upstream_addr"))
+        self._tries = TRIES if several else ()
         self.texts = Texts(
             self.requests.labels("error"),
             self.requests.labels("name"),
             self.proxy.labels("upstream_addr"),
             exceptions,
             plan.apps,
+            tuple(self.proxy.labels(name) for name in self._tries),
         )
 
     def blocks(self) -> Iterator[Block]:
@@ -176,13 +182,17 @@ class Journeys:
                 of = (np.uint64(worker) << np.uint64(48)) | np.arange(low, high, dtype=np.uint64)
                 parts = (
                     self.requests.of(worker, low, high, CLIENT),
-                    self.proxy.of(worker, low, high, PROXY),
+                    self.proxy.of(worker, low, high, (*PROXY, *self._tries)),
                     self.app.of(worker, low, high, APP),
                 )
                 yield self._join(of, parts, lambda some, low=low: (some & SEQUENCE).astype(np.int64) - low)
         parts = tuple(
             _together(rows.others(top, columns), rows, columns, self.plan)
-            for rows, columns in ((self.requests, CLIENT), (self.proxy, PROXY), (self.app, APP))
+            for rows, columns in (
+                (self.requests, CLIENT),
+                (self.proxy, (*PROXY, *self._tries)),
+                (self.app, APP),
+            )
         )
         of = np.unique(np.concatenate([ids(part) for part in parts]))
         if len(of):
@@ -232,6 +242,9 @@ class Journeys:
                 name: line.of(ints(proxy, f"server_{name}_us", -1), -1)
                 for name in ("connect", "header", "response")
             },
+            tries=np.stack([line.of(codes(proxy, name), NONE) for name in self._tries], axis=-1)
+            if self._tries
+            else np.broadcast_to(np.int64(NONE), (size, len(TRIES))),
             rows=read.count,
             host=read.of(server, NONE),
             accepted=read.of(ints(app, "accepted_us")),
@@ -293,7 +306,7 @@ def _backend(text: str, names: Mapping[str, str], index: Mapping[str, int]) -> i
     """What the text of an upstream address means: with no server to choose from nginx writes the name of the group."""
     if text in names:
         return index.get(names[text], ELSEWHERE)
-    return ELSEWHERE if re.search(r":\d+$", text) else GROUP
+    return ELSEWHERE if text.rpartition(":")[2].isdigit() else GROUP
 
 
 def _code(rows: Rows, name: str, text: str) -> int:

@@ -104,8 +104,8 @@ def cpu(arm: Arm) -> str:
 
 def limit(arm: Arm) -> str:
     """The limit of the servers; they share one."""
-    found = {server["limit_percent"] for server in arm["servers"]}
-    return " · ".join("none" if one is None else number(one) for one in found) or NONE
+    found = dict.fromkeys(shown.limit(server, number, "none") for server in arm["servers"])
+    return " · ".join(found) or NONE
 
 
 def whole(arms: Sequence[Arm]) -> list[tuple[str, list[str]]]:
@@ -159,7 +159,7 @@ def servers(arms: Sequence[Arm]) -> list[dict[str, Any]]:
                     "host": server["host"],
                     "requests": number(server["requests"]),
                     "cpu": number(percent, 2),
-                    "limit": "none" if held is None else number(held),
+                    "limit": shown.limit(server, number, "none"),
                     "of_limit": NONE if percent is None or not held else f"{100 * percent / held:.0f} %",
                     "bar": None
                     if percent is None

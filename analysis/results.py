@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis import sentences
+from analysis import calibration, sentences
 from analysis import trial as trials
 from analysis.trial import Judged
 from loadproof.errors import RecordUnreadable
@@ -28,7 +28,8 @@ class Member:
 
 @dataclass(frozen=True)
 class Judgement:
-    """Everything judged of one run, or of several side by side, and results.json as a value."""
+    """Everything judged of one run, or of several side by side, and results.json as a value. `members` are the trials that
+    measured something; calibration trials only tell what their limits were set to."""
 
     folder: RunFolder
     sources: tuple[RunFolder, ...]
@@ -60,7 +61,11 @@ def judge(folder: RunFolder, rebuild: bool = False) -> Judgement:
         )
     results = build(folder.id, members, sources, said)
     atomic.write_json(folder.results, results)
-    return Judgement(folder, sources, tuple(members), results)
+    return Judgement(folder, sources, tuple(_arms_of(members)), results)
+
+
+def _arms_of(members: Sequence[Member]) -> list[Member]:
+    return [one for one in members if one.judged.plan.purpose != "calibration"]
 
 
 def sources_of(folder: RunFolder) -> tuple[RunFolder, ...]:
@@ -120,7 +125,9 @@ def build(
 ) -> dict[str, Any]:
     """results.json as a value. Arms keep the order of their first trial; the arms of different runs stay apart."""
     arms: dict[tuple[str, str], list[Member]] = {}
-    for member in members:
+    calibrations = _calibrations(members, sources)
+    said = [*said, *_unfinished(members, calibrations)]
+    for member in _arms_of(members):
         arms.setdefault((member.run.id, member.label), []).append(member)
     several = len(sources) > 1
     short = _short_names([source.id for source in sources])
@@ -131,8 +138,32 @@ def build(
     results: dict[str, Any] = {"format": FORMAT, "run": run}
     if several or (sources and sources[0].id != run):
         results["sources"] = [source.id for source in sources]
-    said_of_arms = [list(one) for one in sentences.sentences(made)]
-    return {**results, "arms": made, "sentences": said_of_arms, "incomplete": list(said)}
+    told = [sentence for one in calibrations for sentence in calibration.sentences(one)]
+    results |= {"calibrations": calibrations} if calibrations else {}
+    told += sentences.sentences(made)
+    return {**results, "arms": made, "sentences": [list(one) for one in told], "incomplete": list(said)}
+
+
+def _calibrations(members: Sequence[Member], sources: Sequence[RunFolder]) -> list[dict[str, Any]]:
+    """What was calibrated, one entry per run that did."""
+    trials = {
+        source.id: [
+            one.judged
+            for one in members
+            if one.run.id == source.id and one.judged.plan.purpose == "calibration"
+        ]
+        for source in sources
+    }
+    return [calibration.summed(run, found) for run, found in trials.items() if found]
+
+
+def _unfinished(members: Sequence[Member], calibrations: Sequence[Mapping[str, Any]]) -> list[str]:
+    measured = {one.run.id for one in _arms_of(members)}
+    return [
+        f"{one['run']}: only calibration trials are here; the trials that were to be measured never ran"
+        for one in calibrations
+        if one["run"] not in measured
+    ]
 
 
 def _short_names(runs: Sequence[str]) -> dict[str, str]:

@@ -1,67 +1,245 @@
-"""A table of rows that carry request ids, read by pieces and by stretches of ids."""
+"""A table that may be bigger than memory: Parquet whose row groups are sorted by id, read back by pieces and by ids.
+
+Rows arrive in the order of the raw files. Each run of a million is sorted by id (rows of one id keep their order) and
+cut into row groups of GROUP rows, and of each group the lowest and highest id of every worker are kept with the file: so
+a block of one worker's requests is read without the rest, though every worker's requests lie everywhere in nginx's log.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from pyarrow import compute
 
-from loadproof.runfolder.formats import SEQUENCE, worker_of
+GROUP = 1 << 17  # rows of a row group
+CACHED = 48 << 20  # bytes of decoded row groups that each thread keeps of a file
+NOTE_KEY = b"loadproof"
+BITS = 48  # an id is 16 bits worker and 48 bits sequence
+MOST_SPANS = 256  # workers of a row group that are told apart: ids may be forged
+Ids = NDArray[np.uint64]
+Spans = Sequence[tuple[int, int]]  # of each worker in a row group its lowest and highest id
+
+
+class Damaged(Exception):
+    """A file of rows that cannot be read any more, though it could be opened; raw files can make it again."""
 
 
 class Rows:
-    """Rows in the order of their file. `labels` are the texts of a column of texts; codes of all pieces mean them."""
+    """Rows of one file, or of a table in memory. Whatever is given as a table has one chunk in each column, and texts as
+    codes of the file's one list of them (`labels`). May be used by several threads."""
 
-    def __init__(self, table: Any) -> None:
-        self._table = table.unify_dictionaries().combine_chunks()
-        ids: NDArray[np.uint64] = self._table["id"].fill_null(0).to_numpy().astype(np.uint64)
-        self._worker, self._sequence = worker_of(ids), ids & SEQUENCE
+    def __init__(
+        self, schema: Any, counts: Sequence[int], spans: Sequence[Spans], labels: Mapping[str, list[str]],
+        highest: Mapping[int, int], read: Callable[[int, list[str]], Any],
+    ) -> None:  # fmt: skip
+        """`counts` and `spans`: of each row group; `read` gives columns of one."""
+        self.schema = schema
+        self._counts = counts
+        flat = [(index, low, high) for index, group in enumerate(spans) for low, high in group]
+        self._of = np.array([index for index, _, _ in flat], np.int64)
+        self._low = np.array([low for _, low, _ in flat], np.uint64)
+        self._high = np.array([high for _, _, high in flat], np.uint64)
+        self._labels = labels
+        self._highest = highest
+        self._read = read
+        self._arrays = {name: pa.array(texts, pa.string()) for name, texts in labels.items()}
+        self._cache = threading.local()
 
     @property
     def count(self) -> int:
-        """How many rows."""
-        return int(self._table.num_rows)
-
-    @property
-    def schema(self) -> Any:
-        """The columns."""
-        return self._table.schema
-
-    def table(self) -> Any:
-        """All rows in memory."""
-        return self._table
+        """How many rows there are."""
+        return sum(self._counts)
 
     def labels(self, name: str) -> list[str]:
-        """The texts of a column of texts, by code."""
-        column = self._table[name]
-        return list(column.chunk(0).dictionary.to_pylist()) if column.num_chunks else []
+        """The texts of a column by code."""
+        return self._labels[name]
+
+    def workers(self) -> Mapping[int, int]:
+        """By worker number (of any id that is here, the load's or not) its highest sequence number + 1."""
+        return self._highest
+
+    def pieces(self, columns: Sequence[str]) -> Iterator[Any]:
+        """All rows in the order of the file, at most GROUP at a time."""
+        for index in range(len(self._counts)):
+            yield self._group(index, list(columns))
+
+    def of(self, worker: int, low: int, high: int, columns: Sequence[str]) -> Any:
+        """The rows of a worker's requests low <= sequence < high. Rows of one id are in the order of the raw files."""
+        found = []
+        if low < high:
+            first, last = np.uint64((worker << BITS) + low), np.uint64((worker << BITS) + high - 1)
+            for index in np.unique(self._of[(self._low <= last) & (self._high >= first)]).tolist():
+                group = self._group(index, _with_id(columns))
+                begin = int(np.searchsorted(_ids(group), first, "left"))
+                end = int(np.searchsorted(_ids(group), last, "right"))
+                if end > begin:
+                    found.append(group.select(list(columns)).slice(begin, end - begin))
+        return _joined(found, self.empty(columns))
+
+    def others(self, workers: Mapping[int, int], columns: Sequence[str]) -> Iterator[Any]:
+        """The rows whose id is of none of these workers, or whose sequence number is not below the worker's: ids that no
+        row of a client can have."""
+        limits = np.zeros(1 << 16, np.uint64)
+        limits[list(workers)] = list(workers.values())
+        mask, bits = np.uint64((1 << BITS) - 1), np.uint64(BITS)
+        inside = (self._low >> bits == self._high >> bits) & (self._high & mask < limits[self._high >> bits])
+        for index in np.unique(self._of[~inside]).tolist():
+            ids = _ids(self._group(index, ["id"]))
+            strange = (ids & mask) >= limits[ids >> bits]
+            if strange.any():
+                group = self._group(index, list(columns)).filter(pa.array(strange))
+                yield _joined([group], self.empty(columns))
+
+    def table(self) -> Any:
+        """All rows in memory: for small files, and for tests."""
+        return self._whole
+
+    @cached_property
+    def _whole(self) -> Any:
+        return _joined(list(self.pieces(self.schema.names)), self.empty(self.schema.names))
 
     def empty(self, columns: Sequence[str]) -> Any:
         """No rows of these columns."""
-        return self._table.slice(0, 0).select(list(columns))
+        return self._coded(pa.schema([self.schema.field(name) for name in columns]).empty_table())
 
-    def pieces(self, columns: Sequence[str]) -> Iterator[Any]:
-        """All rows, some at a time."""
-        if self.count:
-            yield self._table.select(list(columns))
+    def _group(self, index: int, columns: list[str]) -> Any:
+        """One row group; the ones that were asked for last are at hand."""
+        cache: OrderedDict[tuple[int, tuple[str, ...]], Any] = self._cache.__dict__.setdefault(
+            "groups", OrderedDict()
+        )
+        key = (index, tuple(columns))
+        if key in cache:
+            cache.move_to_end(key)
+            return cache[key]
+        table = self._coded(self._read(index, columns))
+        while cache and sum(one.nbytes for one in cache.values()) + table.nbytes > CACHED:
+            cache.popitem(last=False)
+        cache[key] = table
+        return table
 
-    def of(self, worker: int, low: int, high: int, columns: Sequence[str]) -> Any:
-        """The rows of a worker whose number is in [low, high)."""
-        mine = (self._worker == worker) & (self._sequence >= low) & (self._sequence < high)
-        return self._table.select(list(columns)).take(np.flatnonzero(mine))
+    def _coded(self, table: Any) -> Any:
+        """The same table with one chunk per column, and codes of the whole file's texts."""
+        columns = []
+        for name in table.column_names:
+            column = table[name]
+            column = column.chunk(0) if column.num_chunks == 1 else _one_chunk(column)
+            if name in self._labels:
+                column = _recoded(column, self._arrays[name])
+            columns.append(column)
+        return pa.Table.from_arrays(columns, names=table.column_names)
 
-    def others(self, workers: Mapping[int, int], columns: Sequence[str]) -> Iterator[Any]:
-        """The rows of no worker in `workers`, and those from its number on."""
-        top = np.zeros(1 << 16, np.uint64)
-        for worker, number in workers.items():
-            top[worker] = number
-        mine = self._sequence >= top[self._worker]
-        if mine.any():
-            yield self._table.select(list(columns)).take(np.flatnonzero(mine))
 
-    def workers(self) -> Mapping[int, int]:
-        """For each worker its highest number and one more."""
-        found = np.unique(self._worker)
-        return {int(one): int(self._sequence[self._worker == one].max()) + 1 for one in found}
+def _one_chunk(column: Any) -> Any:
+    """A chunked array as one array."""
+    if not column.num_chunks:
+        return pa.array([], column.type)
+    whole = column.unify_dictionaries() if pa.types.is_dictionary(column.type) else column
+    return pa.concat_arrays(whole.chunks)
+
+
+def _recoded(column: Any, labels: Any) -> Any:
+    """A dictionary array in codes of `labels`. A row group holds the beginning of that list, so that its codes are good
+    as they are; unless Parquet found it too long, and made another one."""
+    own = column.dictionary
+    if own.equals(labels[: len(own)]):
+        return pa.DictionaryArray.from_arrays(column.indices, labels)
+    codes = compute.index_in(own, labels).cast(pa.int32())
+    return pa.DictionaryArray.from_arrays(codes.take(column.indices), labels)
+
+
+def _with_id(columns: Sequence[str]) -> list[str]:
+    return list(columns) if "id" in columns else [*columns, "id"]
+
+
+def _ids(table: Any) -> Ids:
+    ids: Ids = table["id"].to_numpy()
+    return ids
+
+
+def _joined(found: Sequence[Any], empty: Any) -> Any:
+    """Tables of the same labels as one, with one chunk per column."""
+    if not found:
+        return empty
+    if len(found) == 1 and all(column.num_chunks == 1 for column in found[0].columns):
+        return found[0]
+    whole = pa.concat_tables(found)
+    return pa.Table.from_arrays([_one_chunk(column) for column in whole.columns], names=whole.column_names)
+
+
+def held(table: Any) -> Rows:
+    """Rows of a table in memory."""
+    order = by_id(_ids(table))
+    table = table if order is None else table.take(pa.array(order))
+    table = pa.Table.from_arrays([_one_chunk(column) for column in table.columns], schema=table.schema)
+    texts = [name for name in table.column_names if pa.types.is_dictionary(table.schema.field(name).type)]
+    labels = {name: table[name].chunk(0).dictionary.to_pylist() for name in texts}
+    ids = _ids(table)
+    groups = [ids[at : at + GROUP] for at in range(0, len(ids), GROUP)]
+
+    def read(index: int, columns: list[str]) -> Any:
+        return table.select(columns).slice(index * GROUP, GROUP)
+
+    return Rows(
+        table.schema, [len(one) for one in groups], [spans(one) for one in groups], labels, highest(ids), read
+    )
+
+
+def opened(path: Path) -> tuple[Rows, dict[str, Any]]:
+    """Rows of a file that `Writer` made, and what was said when it was closed. Raises OSError, ValueError, KeyError,
+    TypeError or ArrowException for what is no such file."""
+    with pq.ParquetFile(path) as file:
+        metadata, schema = file.metadata, file.schema_arrow.remove_metadata()
+    said = json.loads(metadata.metadata[NOTE_KEY])
+    counts = [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)]
+    found = [[(int(low), int(high)) for low, high in group] for group in said["spans"]]
+    if len(found) != len(counts):
+        raise ValueError("its row groups are not those that it says")
+    handles = threading.local()
+
+    def read(index: int, columns: list[str]) -> Any:
+        try:
+            if not hasattr(handles, "file"):
+                handles.file = pq.ParquetFile(path, metadata=metadata, page_checksum_verification=True)
+            return handles.file.read_row_group(index, columns, use_threads=False)
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise Damaged(f"{path}: {error}") from error
+
+    labels = {name: [str(text) for text in texts] for name, texts in said["labels"].items()}
+    highest = {int(worker): int(sequence) for worker, sequence in said["workers"].items()}
+    return Rows(schema, counts, found, labels, highest, read), said
+
+
+def by_id(ids: Ids) -> NDArray[np.int64] | None:
+    """The order that sorts ids, rows of one id as they came; None when they are sorted."""
+    if bool((ids[1:] >= ids[:-1]).all()):
+        return None
+    # each worker's ids are nearly in order, which the second sort is quick with
+    first = np.argsort((ids >> np.uint64(BITS)).astype(np.uint16), kind="stable")
+    return first[np.argsort(ids[first], kind="stable")]
+
+
+def highest(ids: Ids) -> dict[int, int]:
+    """Of sorted ids the highest sequence number + 1 of each worker."""
+    workers = (ids >> np.uint64(BITS)).astype(np.uint16)
+    last = np.flatnonzero(np.append(workers[1:] != workers[:-1], True)) if len(ids) else np.zeros(0, np.int64)
+    return {int(ids[at]) >> BITS: (int(ids[at]) & ((1 << BITS) - 1)) + 1 for at in last}
+
+
+def spans(ids: Ids) -> list[tuple[int, int]]:
+    """Of sorted ids the lowest and the highest of each worker; of all together when there are too many workers."""
+    workers = (ids >> np.uint64(BITS)).astype(np.uint16)
+    last = np.flatnonzero(np.append(workers[1:] != workers[:-1], True))
+    first = np.append(0, last[:-1] + 1)
+    if len(last) > MOST_SPANS:
+        first, last = first[:1], last[-1:]
+    return list(zip(ids[first].tolist(), ids[last].tolist(), strict=True))

@@ -16,10 +16,10 @@ DERIVED = ("client", "drain")  # of the chain of timeouts: they follow from --ti
 
 def setup(plan: TrialPlan) -> dict[str, str]:
     """What a trial was made with, in words by name: what has to be alike, or be said, where arms are compared."""
-    load, limit = plan.load, plan.limit
+    load = plan.load
     return {
         "servers": str(len(plan.apps)),
-        "limit": "none" if limit.kind == "none" else f"{limit.kind} {limit.percent:g} %",
+        "limit": _limit(plan),
         "users": str(load.users),
         "Locust workers": str(len(plan.workers)),
         "ramp": f"{len(load.table)} steps in {load.ramp_end_s:g} s",
@@ -36,6 +36,12 @@ def setup(plan: TrialPlan) -> dict[str, str]:
         "proxy": plan.proxy,
         **{f"timeout of {name}": f"{seconds:g} s" for name, seconds in plan.timeouts if name not in DERIVED},
     }
+
+
+def _limit(plan: TrialPlan) -> str:
+    if plan.limit.kind == "none":
+        return "none"
+    return f"{plan.limit.kind} {plan.limit.percent:g} %" + (", calibrated" if plan.limit_set else "")
 
 
 def sentences(arms: Sequence[Arm]) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,8 @@ from analysis.measures.waiting import Waiting
 from analysis.measures.window import Window
 from analysis.readers.clock import Clocks
 
+Keep = Callable[[Block, Codes], None]
+
 
 class Tally:
     """What the requests of a trial add up to: `hold` the window compared, `run` the whole run; None: there is none."""
@@ -38,14 +41,13 @@ class Tally:
         self.waiting = Waiting(zero, last, servers, hold)
         self.time = Time(zero, hold.to_us if hold else last)
 
-    def through(self, keep: Callable[[Block, Codes], None] | None = None) -> Tally:
-        """Count every block; `keep` gets each one with its reasons."""
+    def through(self, keep: Keep) -> Tally:
+        """Count every block; `keep` takes each one with its reasons."""
         texts = self._journeys.texts
         for block in self._journeys.blocks():
             codes = attribute(block, texts, self.known)
             self._add(block, codes)
-            if keep is not None:
-                keep(block, codes)
+            keep(block, codes)
         return self
 
     def _add(self, block: Block, codes: Codes) -> None:
@@ -104,11 +106,13 @@ def count(
     hold: Window | None,
     run: Window | None,
     clock: Clocks,
-    keep: Callable[[Block, Codes], None] | None = None,
+    keeping: Callable[[Known], AbstractContextManager[Keep]],
 ) -> tuple[Tally, Sure]:
-    """Everything counted; and once more where that showed that less is known than the files alone say."""
+    """Everything counted; and once more where that showed that less is known than the files alone say. `keeping` gives,
+    each time, what takes the blocks with their reasons."""
     known = _believed(journeys, tables, clock)
-    tally = Tally(journeys, hold, run, known).through(keep)
+    with keeping(known) as keep:
+        tally = Tally(journeys, hold, run, known).through(keep)
     sure = _sure(journeys, tables, tally, clock)
     found = Known(
         known.proxy and not tally.delivery.unlogged,
@@ -118,7 +122,8 @@ def count(
     )
     if found.proxy == known.proxy and (found.apps == known.apps).all():
         return tally, sure
-    return Tally(journeys, hold, run, found).through(keep), sure
+    with keeping(found) as keep:
+        return Tally(journeys, hold, run, found).through(keep), sure
 
 
 def _believed(journeys: Journeys, tables: Tables, clock: Clocks) -> Known:

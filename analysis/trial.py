@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import json
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis import attribution, load
-from analysis.journeys import Journeys
+from analysis import attribution, journeyfile, load
+from analysis.attribution import Codes, Known
+from analysis.journeys import Block, Journeys
 from analysis.load import Tables
 from analysis.measures import cpu
 from analysis.measures import figures as measured
@@ -28,6 +33,7 @@ SERVER_NAMES = (
     "cpu_percent",
     "cpu_s",
     "limit_percent",
+    "limit_set",
     "undelivered",
     "broken_pipe",
     "errors",
@@ -93,7 +99,8 @@ def judge(
     hold, notes = windows.hold(tables, plan, ends) if paths.hosts else (None, ())
     clock = clocks(paths, load.hosts_of(plan))
     placed = frozenset(clock.beside(plan.loads, plan.apps))
-    tally, sure = count(journeys, tables, hold, windows.run(tables, ends), clock)
+    keeping = functools.partial(_journeys, journeys, where)
+    tally, sure = count(journeys, tables, hold, windows.run(tables, ends), clock, keeping)
     mine = [tally.done(index) if hold and sure.told[host] else None for index, host in enumerate(plan.apps)]
     cpu_s, odd = _cpu(tables, plan, hold, mine, placed)
     notes += (*sure.notes, *odd)
@@ -103,6 +110,21 @@ def judge(
     notes += (*units.notes(paths, plan), *journal.notes(paths))
     figures = _figures(tally, sure, tables, mine, cpu_s)
     return Judged(plan, tables, tally.run, hold, tally.timeline, figures, (*tables.notes, *notes), placed)
+
+
+def _journeys(
+    journeys: Journeys, where: Callable[[str], Path], known: Known
+) -> AbstractContextManager[Callable[[Block, Codes], None]]:
+    """What takes the joined requests: the table of journeys, unless it is there already, made of these tables."""
+    path, tables = (
+        where("journeys"),
+        [journeyfile.source_of(where(kind)) for kind in ("requests", "proxy", "app")],
+    )
+    made = [journeyfile.FORMAT, tables, sorted(journeys.addressed), str(known)]
+    source = hashlib.sha256(json.dumps(made).encode()).hexdigest()
+    if all(tables) and journeyfile.source_of(path) == source:
+        return nullcontext(lambda block, codes: None)
+    return journeyfile.writing(path, journeys.texts, source)
 
 
 def _figures(
@@ -193,6 +215,7 @@ def _server(
         "cpu_percent": cpu.percent(cpu_s, hold),
         "cpu_s": cpu_s,
         "limit_percent": plan.limit.percent if plan.limit.kind != "none" else None,
+        "limit_set": plan.limit_at(host) if plan.limit.kind != "none" else None,
         **_delivered(tally, sure, hold is not None, index),
         "first_broken_pipe_s": (first - zero_us) / 1e6 if first is not None and zero_us is not None else None,
         "errors": None if done is None else measured.errors(tally.texts.errors, tally.servers[index]),

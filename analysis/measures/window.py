@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -45,10 +46,15 @@ class Window:
 
 def zero(tables: Tables) -> int | None:
     """Second 0: the earliest `user started` row over all workers, in µs; None when no user started."""
-    kind, labels = coded(tables.users, "kind")
+    return zero_of(tables.users)
+
+
+def zero_of(users: Any) -> int | None:
+    """The same, of the table of users."""
+    kind, labels = coded(users, "kind")
     if "user_started" not in labels:
         return None
-    started = ints(tables.users, "at_us")[kind == labels.index("user_started")]
+    started = ints(users, "at_us")[kind == labels.index("user_started")]
     return int(started.min()) if len(started) else None
 
 

@@ -16,9 +16,10 @@ SURROGATES = re.compile("[\ud800-\udfff]")
 
 @dataclass
 class Malformed:
-    """Lines that could not be read: how many, and the first three, escaped."""
+    """Lines that could not be read: how many, how many of them are in no piece, and the first three, escaped."""
 
     count: int = 0
+    skipped: int = 0
     first: list[str] = field(default_factory=list)
 
     def add(self, line: bytes) -> None:
@@ -56,6 +57,7 @@ def pieces(path: Path, malformed: Malformed) -> Iterator[bytes]:
             held += len(data) - end
             if held > LONGEST:
                 malformed.add(left[0])
+                malformed.skipped += 1
                 left, held, skipping = [], 0, True
     if held:
         yield b"".join(left)

@@ -1,29 +1,24 @@
-"""access.jsonl of the proxy host: one row per request that nginx finished."""
+"""access.tsv of the proxy host: one row per request that nginx finished."""
 
 from __future__ import annotations
 
-import io
-import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from pyarrow import compute
-from pyarrow import json as arrow_json
 
-from analysis.readers import lines
+from analysis.readers import accesslog, lines
+from analysis.readers.accesslog import NUMBERS
 from analysis.readers.client import TEXT
 from analysis.readers.clock import Clocks
 from analysis.readers.outcome import Outcome
 from analysis.readers.sealed import Seals
-from loadproof.runfolder.formats import PROXY_FIELDS
+from loadproof.runfolder.formats import ACCESS_LOG, ACCESS_LOG_1, PROXY_FIELDS
 from loadproof.runfolder.paths import TrialPaths
 
-NUMBERS = {"connection": pa.int64(), "port": pa.int64(), "msec": pa.float64(), "request_time": pa.float64(),
-           "bytes": pa.int64()}  # fmt: skip
-RAW = pa.schema([(name, NUMBERS.get(name, pa.string())) for name in PROXY_FIELDS])
 TIMES = ("upstream_connect_time", "upstream_header_time", "upstream_response_time")
 SCHEMA = pa.schema(
     [
@@ -41,88 +36,50 @@ ATTEMPTS = re.compile(r"\s*,\s*|\s+:\s+")  # nginx: "a, b" tries in a group, "a 
 def read(paths: TrialPaths, proxy: str, clocks: Clocks, seals: Seals) -> Outcome:
     """All lines that can be read. `upstream_*` as nginx wrote them; `server*` is the last attempt, in µs where it is a
     time. An id that is none is 0. Present: the host, when its file is there and the one that was sealed."""
-    path = paths.raw(proxy) / "access.jsonl"
+    path = paths.raw(proxy) / ACCESS_LOG
+    former = path.with_name(ACCESS_LOG_1)
+    if former.exists() and not path.exists():
+        path = former
+    parse = accesslog.objects if path.name == ACCESS_LOG_1 else accesslog.tabbed
     malformed = lines.Malformed()
-    tables = []
+    tables, count = [], 0
     try:
         for piece in lines.pieces(path, malformed):
-            tables.append(_derived(_piece(piece, malformed), clocks.of(proxy)))
+            raw, found = parse(piece, malformed)
+            tables.append(_derived(raw, clocks.of(proxy)))
+            count += found
     except OSError as error:
-        why = f"{proxy}: access.jsonl: {error.strerror}; what nginx saw is unknown"
+        why = f"{proxy}: {path.name}: {error.strerror}; what nginx saw is unknown"
         return Outcome(SCHEMA.empty_table(), (), (why,))
     table = pa.concat_tables(tables).unify_dictionaries().combine_chunks() if tables else SCHEMA.empty_table()
-    notes = malformed.note(f"{proxy}: access.jsonl")
+    notes = malformed.note(f"{proxy}: {path.name}")
+    present: tuple[str, ...] = (proxy,)
     if seals.of(proxy).doubts(path.name):
-        return Outcome(
-            table, (), (*notes, f"{proxy}: access.jsonl is not whole; what nginx saw is not all known")
-        )
-    return Outcome(table, (proxy,), notes)
-
-
-def _piece(piece: bytes, malformed: lines.Malformed) -> Any:
-    """Rows of one piece: all at once when every line of it is good, else line by line."""
-    found = lines.split(piece)
-    if not found:
-        return RAW.empty_table()
-    options = arrow_json.ParseOptions(explicit_schema=RAW, unexpected_field_behavior="ignore")
-    try:
-        table = arrow_json.read_json(
-            io.BytesIO(piece), arrow_json.ReadOptions(use_threads=False, block_size=len(piece) + 1), options
-        )
-        if table.num_rows == len(found):
-            table.validate(full=True)  # text that is not UTF-8 goes line by line
-            return table.select(RAW.names)
-    except (pa.ArrowException, ValueError, KeyError, OSError):
-        pass
-    return _line_by_line(found, malformed)
-
-
-def _line_by_line(found: Iterable[bytes], malformed: lines.Malformed) -> Any:
-    rows: dict[str, list[Any]] = {name: [] for name in PROXY_FIELDS}
-    for line in found:
-        try:
-            value = json.loads(line.decode("utf-8", "surrogateescape"), strict=False)
-            row = [_value(name, value.get(name)) for name in PROXY_FIELDS]
-        except (ValueError, AttributeError, TypeError, OverflowError, RecursionError):
-            malformed.add(line)
-            continue
-        for name, one in zip(PROXY_FIELDS, row, strict=True):
-            rows[name].append(one)
-    return pa.Table.from_pydict(rows, schema=RAW)
-
-
-def _value(name: str, value: Any) -> Any:
-    """A field in its type; numbers may come as text. Raises ValueError or TypeError for what is not one."""
-    kind = NUMBERS.get(name)
-    if value is None or (kind is not None and value in ("", "-")):
-        return None
-    if kind is None:
-        text = value if isinstance(value, str) else json.dumps(value)
-        return lines.spelled(text)
-    number = float(value)
-    if not -(2**53) < number < 2**53:
-        raise ValueError(name)
-    return number if kind == pa.float64() else int(number)
+        present, notes = (), (*notes, f"{proxy}: {path.name} is not whole; what nginx saw is not all known")
+    return Outcome(table, present, notes, malformed=malformed.count, all=count + malformed.skipped)
 
 
 def _derived(raw: Any, offset: int) -> Any:
+    spelled = {name: _spelled(raw[name]) for name in PROXY_FIELDS if name not in (*NUMBERS, "id")}
+    status = raw["status"]
+    if not pa.types.is_integer(status.type):
+        status = each(_encoded(status), pa.int64(), _whole)
+
     def last(name: str, kind: Any, made: Callable[[str], Any]) -> Any:
-        """The last attempt of an upstream field: each distinct text is taken apart once."""
-        return each(raw[name], kind, lambda text: made(ATTEMPTS.split(text)[-1]))
+        """The last attempt of an upstream field."""
+        return each(spelled[name], kind, lambda text: made(ATTEMPTS.split(text)[-1]))
 
     columns = {
         **{
-            name: _encoded(raw[name]) if name not in NUMBERS else raw[name]
-            for name in PROXY_FIELDS
-            if name in SCHEMA.names
+            name: spelled[name] if name in spelled else raw[name]
+            for name in SCHEMA.names
+            if name in raw.column_names
         },
         "id": _ids(raw["id"]),
-        "done_us": compute.subtract(_micros_of(raw["msec"]), offset),
+        "done_us": _micros_of(raw["msec"], offset),
         "request_time_us": _micros_of(raw["request_time"]),
-        "status": each(raw["status"], pa.int64(), _whole),
-        "server": _encoded(
-            last("upstream_addr", pa.string(), lambda text: None if text in ("", "-") else text)
-        ),
+        "status": status,
+        "server": last("upstream_addr", pa.string(), _some).dictionary_encode(),
         "server_status": last("upstream_status", pa.int64(), _whole),
         **{
             name.replace("upstream", "server").replace("time", "us"): last(name, pa.int64(), _micros)
@@ -132,29 +89,53 @@ def _derived(raw: Any, offset: int) -> Any:
     return pa.table([columns[name] for name in SCHEMA.names], schema=SCHEMA)
 
 
-def each(column: Any, kind: Any, made: Callable[[str], Any]) -> Any:
-    """`made` of every text of a column, computed once per distinct text; null stays null."""
-    coded = _encoded(column)
+def each(coded: Any, kind: Any, made: Callable[[str], Any]) -> Any:
+    """`made` of every text of a dictionary array, computed once per distinct text; null stays null."""
     values = pa.array([made(text) for text in coded.dictionary.to_pylist()], kind)
     return values.take(coded.indices)
+
+
+def _spelled(column: Any) -> Any:
+    """A column of texts, or of bytes that nginx escaped, as one dictionary array of texts."""
+    coded = _encoded(column)
+    if not pa.types.is_binary(coded.type.value_type):
+        return coded
+    texts = pa.array([accesslog.text(one) for one in coded.dictionary.to_pylist()], pa.string())
+    return pa.DictionaryArray.from_arrays(coded.indices, texts)
 
 
 def _encoded(column: Any) -> Any:
     """A column as one dictionary array."""
     whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    return whole.dictionary_encode() if len(whole) else pa.array([], TEXT)
+    if isinstance(whole, pa.ChunkedArray):  # it has no chunks at all
+        return pa.array([], TEXT)
+    return whole if pa.types.is_dictionary(whole.type) else whole.dictionary_encode()
+
+
+HEX = np.full(256, 255, np.uint8)
+HEX[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16)
 
 
 def _ids(column: Any) -> Any:
     """Ids as numbers; what is not 16 lower-case hex digits is 0."""
-    good = compute.match_substring_regex(column, "^[0-9a-f]{16}$").fill_null(False).to_numpy()
-    ids = np.zeros(len(good), np.uint64)
-    ids[good] = np.frombuffer(bytes.fromhex("".join(column.filter(pa.array(good)).to_pylist())), ">u8")
+    good = compute.equal(compute.binary_length(column), 16).fill_null(False)
+    ids = np.zeros(len(column), np.uint64)
+    texts = column.filter(good).cast(pa.binary()).combine_chunks()
+    if len(texts):
+        begin = int(np.frombuffer(texts.buffers()[1], np.int32)[texts.offset])
+        digits = HEX[np.frombuffer(texts.buffers()[2], np.uint8, 16 * len(texts), begin)].reshape(-1, 16)
+        values = (digits[:, ::2] << 4 | digits[:, 1::2] & 15).view(">u8")[:, 0]
+        ids[good.to_numpy()] = np.where((digits > 15).any(axis=1), 0, values)
     return pa.array(ids)
 
 
-def _micros_of(values: Any) -> Any:
-    return compute.cast(compute.round(compute.multiply(values, 1e6)), pa.int64(), safe=False)
+def _micros_of(seconds: Any, offset: int = 0) -> Any:
+    values = np.rint(seconds.fill_null(0).to_numpy() * 1e6).astype(np.int64) - offset
+    return pa.array(values, mask=seconds.is_null().to_numpy() if seconds.null_count else None)
+
+
+def _some(text: str) -> str | None:
+    return None if text in ("", "-") else text
 
 
 def _whole(text: str) -> int | None:

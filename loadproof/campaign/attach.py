@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from loadproof.campaign import bench, state
@@ -9,7 +10,7 @@ from loadproof.control import conduct, lock, signals
 from loadproof.control.fleet import Fleet
 from loadproof.errors import Refused
 from loadproof.plan.actions import hosts_of
-from loadproof.plan.values import TrialPlan
+from loadproof.plan.values import Desired, TrialPlan
 from loadproof.runfolder import record
 from loadproof.runfolder.hold import conducted
 from loadproof.runfolder.journal import Journal
@@ -35,20 +36,26 @@ def attach(folder: RunFolder, root: Path, watcher: bench.Watcher) -> None:
         conducted(folder),
         Fleet(known.inventory) as fleet,
     ):
-        if all(state.sealed(folder.trial(trial.folder)) for trial in trials):
+        left = state.to_be_planned(folder)
+        if not left and all(state.sealed(folder.trial(trial.folder)) for trial in trials):
             watcher.say("every trial of this run is sealed already")
             lock.release(fleet, names, folder.id)
             return
         decided = bench.Decided(known.experiment, known.inventory, {}, trials)
-        if not all(state.loaded(folder.trial(trial.folder)) for trial in trials):
+        if left or not all(state.loaded(folder.trial(trial.folder)) for trial in trials):
             # what is left to run needs its desired state; what runs already does not care about this clone
             decided = _planned_again(trials, folder, fleet, root)
-        hold = sum(trial.planned_s + trial.margin_s for trial in trials)
         # a host that died keeps its own files, not those of the others
-        with lock.held(fleet, names, folder.id, hold + 600, silent_too=True):
+        with lock.held(fleet, names, folder.id, bench.held_s(decided), silent_too=True):
             for index, trial in enumerate(trials, start=1):
                 watcher.trial(trial, index, len(trials))
-                _take_up(trial, trials, decided, folder, fleet, root, watcher, handled)
+                _take_up(trial, decided, folder, fleet, root, watcher, handled)
+            if left:
+                rest = bench.calibrated(decided, folder, fleet, root, watcher, handled).trials
+                for index, trial in enumerate(rest, start=1):
+                    if not state.sealed(folder.trial(trial.folder)):
+                        watcher.trial(trial, index, len(rest))
+                        bench.one(trial, decided, folder, fleet, root, watcher, handled)
 
 
 def _planned_again(
@@ -57,14 +64,13 @@ def _planned_again(
     """The run as this clone would plan it now. Raises Refused when that is not what was planned."""
     known = record.read_run(folder)
     arms = bench.states(known.experiment, known.inventory, fleet, root)
-    decided = bench.decide(known.experiment, known.inventory, folder.id, arms)
-    _unchanged(trials, decided.trials, folder)
-    return decided
+    _unchanged(trials, arms, folder)
+    return bench.Decided(known.experiment, known.inventory, arms, trials)
 
 
-def _unchanged(before: tuple[TrialPlan, ...], now: tuple[TrialPlan, ...], folder: RunFolder) -> None:
-    """What is left to run must be what was planned: the same trials with the same deployed state."""
-    if [trial.deploy_id for trial in before] != [trial.deploy_id for trial in now]:
+def _unchanged(before: tuple[TrialPlan, ...], now: Mapping[int, Desired], folder: RunFolder) -> None:
+    """What is left to run must be what was planned: the same deployed state."""
+    if any(trial.deploy_id != now[len(trial.apps)].deploy_id for trial in before):
         raise Refused(
             "the app, the templates or the locks of this clone changed since the run began",
             where=f"run {folder.id}",
@@ -75,7 +81,6 @@ def _unchanged(before: tuple[TrialPlan, ...], now: tuple[TrialPlan, ...], folder
 
 def _take_up(
     trial: TrialPlan,
-    trials: tuple[TrialPlan, ...],
     decided: bench.Decided,
     folder: RunFolder,
     fleet: Fleet,
@@ -100,5 +105,5 @@ def _take_up(
     paths.facts.unlink(missing_ok=True)  # those of the first try: this one asks again
     watcher.say("its load never began: the trial is run from its beginning")
     if not decided.desired:
-        decided = _planned_again(trials, folder, fleet, root)
+        decided = _planned_again(decided.trials, folder, fleet, root)
     bench.one(trial, decided, folder, fleet, root, watcher, handled)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from loadproof.campaign import rates
 from loadproof.control import apply, blocked, conduct, lock, probe, provenance, signals
 from loadproof.control.fleet import Fleet
 from loadproof.errors import LoadproofError, Refused
-from loadproof.plan import actions, faults
+from loadproof.plan import actions, calibration, faults
 from loadproof.plan import desired as desired_state
 from loadproof.plan import trials as trial_plans
 from loadproof.plan.actions import hosts_of
@@ -58,8 +59,7 @@ def decide(
     experiment: Experiment, inventory: Inventory, run: str, arms: Mapping[int, Desired], fault: str = ""
 ) -> Decided:
     """Plans all trials of a run; each with the `fault`, if it is a rehearsal's."""
-    ids = {servers: state.deploy_id for servers, state in arms.items()}
-    planned = trial_plans.trials(experiment, inventory, run, ids)
+    planned = trial_plans.trials(experiment, inventory, run, _ids(arms))
     if fault:
         planned = tuple(faults.into(trial, fault) for trial in planned)
     return Decided(experiment, inventory, arms, planned)
@@ -84,16 +84,55 @@ def run(
         handled.run = folder.id
         with explained(folder):
             decided = decide(experiment, inventory, folder.id, arms, fault)
-            record.write_run(folder, experiment, inventory, provenance.collect(root), command, decided.trials)
-            for trial in decided.trials:
+            begin = _calibrating(decided) if experiment.calibrate else decided.trials
+            record.write_run(folder, experiment, inventory, provenance.collect(root), command, begin)
+            for trial in begin:
                 record.write_plan(folder.trial(trial.folder).plan, trial)
-            hold = sum(trial.planned_s + trial.margin_s for trial in decided.trials)
-            locked = lock.held(fleet, _all_hosts(decided), folder.id, hold + 600)
+            locked = lock.held(fleet, _all_hosts(decided), folder.id, held_s(decided))
             with forgotten_if_refused(folder), conducted(folder), locked:
+                if experiment.calibrate:
+                    decided = calibrated(decided, folder, fleet, root, watcher, handled)
                 for index, trial in enumerate(decided.trials, start=1):
                     watcher.trial(trial, index, len(decided.trials))
                     one(trial, decided, folder, fleet, root, watcher, handled)
     return folder
+
+
+def held_s(decided: Decided) -> float:
+    """How long the hosts are locked for a run at most."""
+    hold = sum(trial.planned_s + trial.margin_s for trial in decided.trials)
+    if decided.experiment.calibrate:
+        hold += calibration.most_s() + calibration.MOST_TRIALS * max(one.margin_s for one in decided.trials)
+    return hold + 600
+
+
+def _calibrating(decided: Decided) -> tuple[TrialPlan, ...]:
+    """The one trial of a calibration that is known before anything is measured."""
+    hosts, run = decided.inventory, decided.trials[0].run
+    tried = trial_plans.first_try(decided.experiment, hosts)
+    return (trial_plans.calibration_trial(decided.experiment, hosts, run, _ids(decided.desired), 1, tried),)
+
+
+def _ids(arms: Mapping[int, Desired]) -> dict[int, str]:
+    return {servers: state.deploy_id for servers, state in arms.items()}
+
+
+def calibrated(
+    decided: Decided, folder: RunFolder, fleet: Fleet, root: Path, watcher: Watcher, handled: signals.Signals
+) -> Decided:
+    """The run with its measured trials as its calibration, or what is left of that, sets their limits."""
+    from loadproof.campaign import calibrate  # analysis takes a second to load: other runs do without
+
+    def walk(trial: TrialPlan) -> None:
+        watcher.trial(trial, int(trial.id), calibration.MOST_TRIALS)
+        one(trial, decided, folder, fleet, root, watcher, handled)
+
+    def bring(trial: TrialPlan) -> None:
+        calibrate.fetched(fleet, folder, trial)
+
+    asked = calibrate.Asked(decided.experiment, decided.inventory, folder.id, _ids(decided.desired))
+    planned = calibrate.go_on(asked, folder, walk, bring, watcher.say)
+    return replace(decided, trials=planned)
 
 
 @contextmanager
@@ -136,8 +175,11 @@ def one(
     """One trial of a run, whose plan is written already."""
     paths = folder.trial(trial.folder)
     with Journal(paths.journal) as journal:
+        todo, desired = hooks(trial, decided, fleet, root, watcher, paths), decided.desired[len(trial.apps)]
+        rates.note(
+            trial, decided.inventory, desired, fleet, journal, todo.converge, handled, root, paths.facts, watcher.say
+        )  # fmt: skip
         begun = time.monotonic()
-        todo = hooks(trial, decided, fleet, root, watcher, paths)
         conduct.conduct(trial, decided.inventory, fleet, journal, todo, handled)
         journal.write("trial", "end", seconds=f"{time.monotonic() - begun:.3f}")
 

@@ -16,8 +16,10 @@ ASSUMED = Platform("3.11", "x86_64", (2, 36), "", "declared")
 
 @dataclass(frozen=True)
 class Preview:
-    """The trials, the stages of each, and the desired state of each arm."""
+    """The trials, the stages of each, and the desired state of each arm. Of a calibration only the first trial is known:
+    the others, and what limiters are set to in the measured ones, follow from what is measured."""
 
+    experiment: Experiment
     trials: tuple[TrialPlan, ...]
     stages: Mapping[str, tuple[Stage, ...]]
     desired: Mapping[int, Desired]
@@ -46,7 +48,12 @@ def preview(experiment: Experiment, inventory: Inventory, root: Path) -> Preview
     }
     ids = {servers: state.deploy_id for servers, state in desired.items()}
     planned = trials.trials(experiment, inventory, "RUN", ids)
+    if experiment.calibrate:
+        tried = trials.first_try(experiment, inventory)
+        begin = trials.calibration_trial(experiment, inventory, "RUN", ids, 1, tried)
+        planned = (begin, *trials.trials(experiment, inventory, "RUN", ids, first=2))
     return Preview(
+        experiment,
         planned,
         {trial.id: stages(inventory, trial) for trial in planned},
         desired,

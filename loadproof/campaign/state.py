@@ -50,8 +50,17 @@ def fetched(paths: TrialPaths) -> bool:
 
 
 def here(folder: RunFolder) -> bool:
-    """Whether every trial of a run was fetched."""
-    return bool(folder.trials) and all(fetched(paths) for paths in folder.trials)
+    """Whether every trial of a run was fetched, and none is still to be planned."""
+    everything = bool(folder.trials) and all(fetched(paths) for paths in folder.trials)
+    return everything and not to_be_planned(folder)
+
+
+def to_be_planned(folder: RunFolder) -> bool:
+    """Whether a calibration was left before all the trials that it is for were planned. Raises RecordUnreadable."""
+    if not (folder.run.exists() and record.read_run(folder).experiment.calibrate):
+        return False
+    plans = [record.read_plan(paths.plan) for paths in folder.trials]
+    return sum(plan.purpose == "measure" for plan in plans) < len(record.read_run(folder).experiment.servers)
 
 
 def listing(results: Path) -> list[tuple[str, str, str, str]]:
@@ -75,6 +84,8 @@ def _state(folder: RunFolder, sources: Sequence[str]) -> str:
     if folder.results.exists():
         return "analysed"
     trials = folder.trials
+    if to_be_planned(folder) and not is_conducted(folder):
+        return f"left: ./inv attach --run {folder.id}"
     if all(sealed(paths) for paths in trials) and trials:
         return "fetched" if all(fetched(paths) for paths in trials) else "sealed on the hosts"
     if is_conducted(folder):

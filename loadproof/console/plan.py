@@ -6,13 +6,25 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from loadproof.console.text import escape
-from loadproof.console.trial import load_table, trial_line
-from loadproof.plan.values import Action, Await, Desired, HostDesired, Platform, Put, Stage, TrialPlan
+from loadproof.console.trial import before, trial_line
+from loadproof.plan.values import (
+    Action,
+    Await,
+    Desired,
+    Experiment,
+    HostDesired,
+    Platform,
+    Put,
+    Stage,
+    TrialPlan,
+)
 
 
 class Preview(Protocol):
     """All that is decided for a bench."""
 
+    @property
+    def experiment(self) -> Experiment: ...
     @property
     def trials(self) -> tuple[TrialPlan, ...]: ...
     @property
@@ -27,7 +39,7 @@ class Preview(Protocol):
 
 def plan(preview: Preview, files: bool) -> str:
     """The load, then for each trial the desired state of every host and the stages in order."""
-    lines = [load_table(preview.trials[0].load), ""]
+    lines = [before(preview.experiment), ""]
     if preview.assumed:
         glibc = ".".join(str(part) for part in preview.platform.glibc)
         lines += [

@@ -90,7 +90,7 @@ def _servers(arms: Sequence[Mapping[str, Any]]) -> str:
                     server["host"],
                     number(server["requests"]),
                     number(server["cpu_percent"], 2),
-                    number(server["limit_percent"]),
+                    shown.limit(server, number),
                     number(server["undelivered"]),
                     number(server["broken_pipe"]),
                 )

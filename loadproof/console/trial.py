@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from loadproof.console.text import escape, number, seconds, table
-from loadproof.plan.values import Load, TrialPlan
+from loadproof.plan import calibration, limiters
+from loadproof.plan.values import Experiment, Load, TrialPlan
 
 FIRST_ROWS, LAST_ROWS = 12, 2
 
@@ -48,6 +49,18 @@ def load_table(load: Load) -> str:
     return "\n".join([*said, *load.said, "", table(("second", "users", ""), rows)])
 
 
+def before(asked: Experiment) -> str:
+    """What is said before anything is touched: the load, and how long a calibration will take."""
+    table = load_table(asked.load)
+    if not asked.calibrate:
+        return table
+    minutes = max(1, round(calibration.most_s() / 60))
+    return (
+        f"{table}\n\ncalibration: up to {calibration.MOST_TRIALS} trials under full load come first, about {minutes} minutes;"
+        f" what they find for {asked.limit.percent:g} % holds for this run only"
+    )
+
+
 def _what(load: Load, index: int) -> str:
     if index == 0:
         return "first step"
@@ -62,8 +75,14 @@ def trial_line(trial: TrialPlan, index: int, total: int) -> str:
         if trial.limit.kind == "none"
         else f"{trial.limit.kind} at {trial.limit.percent:g} % of one CPU"
     )
+    if trial.limit_set and trial.purpose == "measure":
+        said = limiters.load(trial.limit.kind).said
+        limit += f" ({', '.join(f'{host} {said(setting)}' for host, setting in trial.limit_set)})"
+    number = f"trial {trial.id} ({index} of {total}): {trial.arm}"
+    if trial.purpose == "calibration":
+        number = f"trial {trial.id}: {trial.because}"
     return (
-        f"trial {trial.id} ({index} of {total}): {trial.arm} on {servers}; variant {trial.variant}; {limit}; "
+        f"{number} on {servers}; variant {trial.variant}; {limit}; "
         f"{len(trial.workers)} Locust workers on {', '.join(trial.loads)}"
     )
 

@@ -9,6 +9,7 @@ Inventory in, stages out; `inv plan` prints them without any ssh.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from loadproof.plan import faults, limiters, places
@@ -65,8 +66,8 @@ def backends(inventory: Inventory, trial: TrialPlan) -> list[str]:
     ]
 
 
-def trial_json(inventory: Inventory, trial: TrialPlan, host: str) -> dict[str, Any]:
-    """What /run/loadproof/trial.json tells the programs of one host."""
+def trial_json(inventory: Inventory, trial: TrialPlan, host: str, out: str = "") -> dict[str, Any]:
+    """What /run/loadproof/trial.json tells the programs of one host; they write into `out`, by default the trial's."""
     load, alone = trial.load, len(trial.loads) == 1
     master = inventory.host(trial.loads[0])
     return {
@@ -74,10 +75,10 @@ def trial_json(inventory: Inventory, trial: TrialPlan, host: str) -> dict[str, A
         "run": trial.run,
         "trial": trial.id,
         "host": host,
-        "out": places.trial_out(trial.run, trial.id),
+        "out": out or places.trial_out(trial.run, trial.id),
         "deploy_id": trial.deploy_id,
         "deadline_s": trial.planned_s + trial.margin_s,
-        "limiter": limiters.load(trial.limit.kind).trial_settings(trial.limit.percent, places.APP_UNIT),
+        "limiter": limiters.load(trial.limit.kind).trial_settings(trial.limit_at(host), places.APP_UNIT),
         "load": {
             "master_host": "127.0.0.1" if alone else master.address,
             "master_port": MASTER_PORT,
@@ -138,9 +139,16 @@ def opened(inventory: Inventory, trial: TrialPlan) -> Stage:
     turn = quote("ln", "-sfn", out, places.CURRENT)
     # what programs wrote while there was no trial; all of them are stopped now
     forget = quote("find", places.IDLE, "-type", "f", "-delete")
+    told = told_of(inventory, trial, hosts_of(trial), out)
+    folders = [Run(host, "folder", f"{fresh} && {make} && {turn} && {forget}") for host in hosts_of(trial)]
+    return Stage("open", (tuple(folders), told))
+
+
+def told_of(inventory: Inventory, trial: TrialPlan, hosts: Sequence[str], out: str) -> tuple[Action, ...]:
+    """Tells hosts what the trial is, where their programs write, and when they end by themselves."""
     told: list[Action] = []
-    for host in hosts_of(trial):
-        text = json.dumps(trial_json(inventory, trial, host), indent=1) + "\n"
+    for host in hosts:
+        text = json.dumps(trial_json(inventory, trial, host, out), indent=1) + "\n"
         told.append(Put(host, "trial.json", places.TRIAL_JSON, text))
     limit = f"[Service]\nRuntimeMaxSec={trial.planned_s + trial.margin_s:.0f}\n"
     bounded = (places.LIMIT_UNIT, places.SAMPLE_UNIT, "loadproof-load@.service")
@@ -149,9 +157,7 @@ def opened(inventory: Inventory, trial: TrialPlan) -> Stage:
     bound = quote(
         "mkdir", "-p", *folders_d, Raw("&&"), "tee", *confs, Raw(">/dev/null && systemctl daemon-reload")
     )
-    told += [Run(host, "deadline", bound, stdin=limit) for host in hosts_of(trial)]
-    folders = [Run(host, "folder", f"{fresh} && {make} && {turn} && {forget}") for host in hosts_of(trial)]
-    return Stage("open", (tuple(folders), tuple(told)))
+    return (*told, *(Run(host, "deadline", bound, stdin=limit) for host in hosts))
 
 
 def ready(inventory: Inventory, trial: TrialPlan) -> Stage:

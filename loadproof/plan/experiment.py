@@ -52,6 +52,7 @@ def parsers() -> dict[str, words.Parser]:
         "timeout": words.duration,
         "cpu-limit": words.percent,
         "limiter": words.limiter,
+        "calibrate": words.switch,
         "variant": words.one_of(choices(ROOT / "app" / "variants")),
         "scenario": words.one_of(choices(ROOT / "loadtests" / "scenarios")),
         "rows": words.whole(1, 10_000_000),
@@ -71,6 +72,7 @@ DEFAULTS = {
     "timeout": "10s",
     "cpu-limit": "5",
     "limiter": "cpulimit",
+    "calibrate": "no",
     "variant": "plain",
     "scenario": "items",
     "rows": "10000",
@@ -192,6 +194,7 @@ def _merge(
         seed=values["seed"],
         warm_requests=values["warm"],
         origins=tuple(sorted(origins.items())),
+        calibrate=values["calibrate"],
     )
 
 
@@ -249,5 +252,8 @@ def _load(
 def _limit(values: Mapping[str, Any], places: Mapping[str, str], problems: list[Problem]) -> Limit:
     kind, percent = values.get("limiter", "none"), values.get("cpu-limit", 5.0)
     where = places["cpu-limit"] if places["cpu-limit"] != "default" else places["limiter"]
-    problems.extend(Problem(sentence, where) for sentence in limiters.load(kind).problems(percent, 0))
+    limiter = limiters.load(kind)
+    problems.extend(Problem(sentence, where) for sentence in limiter.problems(percent, 0))
+    if values.get("calibrate") and "limiter" in values and limiter.scale is None:
+        problems.append(Problem(f"limiter {kind} sets nothing that could be calibrated", places["calibrate"]))
     return Limit(kind, 0.0 if kind == "none" else percent)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from loadproof.errors import BadInput, Problem
-from loadproof.plan import timeouts
+from loadproof.plan import calibration, limiters, timeouts
 from loadproof.plan.values import Experiment, Host, Inventory, TrialPlan
 
 # From the first sampler to the lifted limit, the planned load itself aside: warm-up, limit, start of Locust and its
@@ -44,14 +45,67 @@ def margin(processes: int, timeout_s: float) -> float:
 
 
 def trials(
-    experiment: Experiment, inventory: Inventory, run: str, deploy_ids: Mapping[int, str]
+    experiment: Experiment,
+    inventory: Inventory,
+    run: str,
+    deploy_ids: Mapping[int, str],
+    first: int = 1,
+    limit_set: Sequence[tuple[str, float]] = (),
 ) -> tuple[TrialPlan, ...]:
-    """One trial per arm, in the order given; `deploy_ids` by number of servers. Raises BadInput (enough_servers)."""
+    """One trial per arm, in the order given, numbered from `first`; `deploy_ids` by number of servers; `limit_set`: what
+    a calibration found for each server. Raises BadInput (enough_servers)."""
     enough_servers(experiment, inventory)
-    return tuple(
+    planned = (
         _trial(experiment, inventory, run, deploy_ids[servers], number, servers)
-        for number, servers in enumerate(experiment.servers, start=1)
+        for number, servers in enumerate(experiment.servers, start=first)
     )
+    return tuple(_limited(trial, limit_set) for trial in planned)
+
+
+def _limited(trial: TrialPlan, limit_set: Sequence[tuple[str, float]]) -> TrialPlan:
+    mine = tuple((host, setting) for host, setting in limit_set if host in trial.apps)
+    if not mine:
+        return trial
+    said = limiters.load(trial.limit.kind).said
+    gave = ", ".join(f"{host} {said(setting)}" for host, setting in mine)
+    return replace(trial, limit_set=mine, because=f"{trial.because}; calibration gave {gave}")
+
+
+def calibration_servers(experiment: Experiment) -> int:
+    """A calibration is done with all the servers that any arm has, at once."""
+    return max(experiment.servers)
+
+
+def calibration_trial(
+    experiment: Experiment,
+    inventory: Inventory,
+    run: str,
+    deploy_ids: Mapping[int, str],
+    number: int,
+    tried: calibration.Try,
+) -> TrialPlan:
+    """Calibration trial `number` (from 1): full load on every server, each limiter set as `tried` says."""
+    servers = calibration_servers(experiment)
+    said = limiters.load(experiment.limit.kind).said
+    load = calibration.load(experiment.load, servers, experiment.limit.percent)
+    trial = _trial(replace(experiment, load=load), inventory, run, deploy_ids[servers], number, servers)
+    return replace(
+        trial,
+        arm="calibration",
+        purpose="calibration",
+        limit_set=tried.settings,
+        because=calibration.because(number, tried, {host: said(one) for host, one in tried.settings}),
+    )
+
+
+def first_try(experiment: Experiment, inventory: Inventory) -> calibration.Try:
+    """What a calibration begins with: every server set to what was asked."""
+    apps = inventory.group("app")[: calibration_servers(experiment)]
+    scale = limiters.load(experiment.limit.kind).scale
+    assert scale is not None, "plan.experiment refuses to calibrate such a limiter"
+    tried = calibration.following(experiment.limit.percent, {host.name: () for host in apps}, 0, scale)
+    assert tried is not None
+    return tried
 
 
 def _trial(

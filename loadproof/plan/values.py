@@ -107,6 +107,7 @@ class Experiment:
     seed: int
     warm_requests: int  # per backend
     origins: tuple[tuple[str, str], ...] = ()
+    calibrate: bool = False  # trials before the measured ones find what to set each server's limiter to
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,14 @@ class TrialPlan:
     timeouts: tuple[tuple[str, float], ...]  # chain of timeouts, seconds, by name
     planned_s: float  # planned length of the load in seconds
     margin_s: float  # RuntimeMaxSec = planned_s + margin_s
+    # What a calibration gave the limiter of each server to make its share the asked one; empty: what was asked.
+    limit_set: tuple[tuple[str, float], ...] = ()
+    purpose: Literal["measure", "calibration"] = "measure"
     faults: tuple[PlannedFault, ...] = ()  # of a rehearsal; no other trial has any
+
+    def limit_at(self, host: str) -> float:
+        """What the limiter of a server is set to, in its own percent."""
+        return dict(self.limit_set).get(host, self.limit.percent)
 
     @property
     def folder(self) -> str:

@@ -85,6 +85,14 @@ def percent(text: str) -> float:
     return float(word)
 
 
+def switch(text: str) -> bool:
+    """yes or no; a flag of the command line comes as True."""
+    known = {"yes": True, "true": True, "no": False, "false": False}
+    if text.lower() not in known:
+        raise ValueError(f"{allowed.shown(text)} is neither yes nor no")
+    return known[text.lower()]
+
+
 def duration(text: str) -> float:
     """Seconds from 300s, 20m, 1h30m, 500ms or a plain number."""
     return durations.parse(text)

@@ -120,10 +120,14 @@ def worker_of(ids: np.ndarray) -> np.ndarray:
     return (ids >> np.uint64(48)).astype(np.uint16)
 
 
-# access.jsonl : one JSON object per request, written by nginx (templates/nginx.conf.j2). Times in seconds with 3
-# decimals as nginx prints them; the upstream fields are strings: several attempts come as a list ("a, b"), "-" is none.
+# access.tsv : one line per request, its fields separated by tabs, written by nginx (templates/nginx.conf.j2). Quote,
+# backslash and bytes below 32 or above 126 are \xXX, so a field holds no tab and no line end; "-" stands for what is not
+# there. Times in seconds with 3 decimals as nginx prints them; the upstream fields are texts: several attempts come as a
+# list ("a, b"), "-" is none. A last line without its line end was cut.
+# access.jsonl : the same fields as one JSON object per request, of runs made before access.tsv; "" is what is not there.
+ACCESS_LOG, ACCESS_LOG_1 = "access.tsv", "access.jsonl"
 PROXY_FIELDS = (
-    "id",  # X-Loadproof-Id as received, "" when absent
+    "id",  # X-Loadproof-Id as received
     "connection",  # $connection
     "port",  # $remote_port
     "peer",  # $remote_addr

@@ -13,7 +13,7 @@ from loadproof.runfolder import atomic, disk
 
 LATEST = "latest"
 ID = re.compile(r"\d{8}T\d{6}Z-[A-Za-z0-9][A-Za-z0-9_.-]*")
-TABLES = ("requests", "proxy", "app", "cpu")
+TABLES = ("requests", "proxy", "app", "cpu", "journeys")
 
 
 @dataclass(frozen=True)

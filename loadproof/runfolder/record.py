@@ -138,6 +138,13 @@ def write_run(
     atomic.write_json(folder.run, {"format": FORMAT, **to_json(record)})
 
 
+def add_trial(folder: RunFolder, trial: TrialPlan) -> None:
+    """Name one more trial in run.json: one that was planned from what others measured."""
+    data = read_json(folder.run)
+    known = [name for name in data.get("trials", []) if name != trial.folder]
+    atomic.write_json(folder.run, {**data, "trials": [*known, trial.folder]})
+
+
 def read_run(folder: RunFolder) -> RunRecord:
     """The RunRecord of a run. Raises RecordUnreadable."""
     return _value(folder.run, RunRecord, read_json(folder.run))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 # below so many successes every one of them may lie under the percentile (95 % certainty): it is not shown
@@ -37,3 +37,11 @@ def most_errors(arm: Mapping[str, Any]) -> Mapping[str, int]:
 def errors_known(arm: Mapping[str, Any]) -> bool:
     """Whether every failure of an arm is known: only then "none" may be said."""
     return arm["whole_run"]["errors"] is not None
+
+
+def limit(server: Mapping[str, Any], number: Callable[[Any], str], none: str = "-") -> str:
+    """The limit that was asked for a server, and what its limiter was set to where a calibration found another value."""
+    asked, setting = server["limit_percent"], server.get("limit_set")
+    if asked is None:
+        return none
+    return number(asked) + (f" (set {setting:g})" if setting not in (None, asked) else "")

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from analysis import results
-from loadproof.runfolder.paths import RunFolder
+from loadproof.runfolder.paths import RunFolder, TrialPaths
+from tests.analysis import small as smalls
 from tests.analysis import synthetic
 
 
@@ -24,3 +25,15 @@ def two_arms(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 def copy(two_arms: RunFolder, tmp_path: Path) -> RunFolder:
     """The same run, to be spoiled."""
     return RunFolder(Path(shutil.copytree(two_arms.path, tmp_path / two_arms.id)))
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> TrialPaths:
+    """Raw files of a few rows each."""
+    return smalls.write(tmp_path)
+
+
+@pytest.fixture
+def former(tmp_path: Path) -> TrialPaths:
+    """The same with access.jsonl, as nginx wrote it before."""
+    return smalls.write_former(tmp_path)

@@ -54,6 +54,19 @@ def json_lines(path):
             yield value
 
 
+def access_lines(folder):
+    """Good lines of nginx's access log, from access.tsv or, before there was one, access.jsonl."""
+    path = folder / "access.tsv"
+    if not path.exists():
+        yield from json_lines(folder / "access.jsonl") if (folder / "access.jsonl").exists() else ()
+        return
+    for line in path.read_bytes().split(b"\n")[:-1]:
+        fields = line.decode("ascii", "replace").split("\t")
+        if len(fields) == 16:
+            plain = [re.sub(r"\\x([0-9A-F]{2})", lambda one: chr(int(one[1], 16)), field) for field in fields]
+            yield {"id": plain[0], "msec": plain[4], "upstream_addr": plain[11]}
+
+
 def of_the_load(number):
     return 1 <= number >> 48 < 0xFFF0
 
@@ -133,9 +146,8 @@ def by_proxy(folder, plan, run, clock):
         if "app" in host["roles"]:
             address = host["address"] or host["ssh_host"]
             names[f"[{address}]" if ":" in address else address, dict(host["ports"])["app"]] = host["name"]
-    path = folder / "raw" / plan["proxy"] / "access.jsonl"
     found = {}
-    for line in json_lines(path) if path.exists() else ():
+    for line in access_lines(folder / "raw" / plan["proxy"]):
         number = line.get("id")
         if not isinstance(number, str) or not re.fullmatch("[0-9a-f]{16}", number):
             continue

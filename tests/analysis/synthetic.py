@@ -113,7 +113,7 @@ class Raw:
         taken = f"{end - start:.3f}"
         line = {
             "id": f"{id:016x}", "connection": 7, "port": 40_000, "peer": "198.18.0.20",
-            "msec": (self.us("proxy1", end)) / 1e6, "request_time": float(taken), "status": str(status), "completion": "OK",
+            "msec": f"{self.us('proxy1', end) / 1e6:.3f}", "request_time": taken, "status": str(status), "completion": "OK",
             "bytes": 120, "method": "GET", "uri": "/items/3", "upstream_addr": address, "upstream_status": str(status),
             "upstream_connect_time": "0.000", "upstream_header_time": taken, "upstream_response_time": taken,
         }  # fmt: skip
@@ -188,9 +188,7 @@ class Raw:
             )
 
     def _lines(self, paths: TrialPaths) -> None:
-        (paths.raw(self.plan.proxy) / "access.jsonl").write_text(
-            "".join(json.dumps(line) + "\n" for line in self.proxy)
-        )
+        (paths.raw(self.plan.proxy) / formats.ACCESS_LOG).write_bytes(b"".join(map(tabbed, self.proxy)))
         for host in self.plan.apps:
             kind, percent, over = self.plan.limit.kind, self.plan.limit.percent, self.plan.load.end_s + 1
             events: tuple[tuple[float, dict[str, Any]], ...] = (
@@ -208,6 +206,19 @@ class Raw:
             start = {"kind": "start", "host": host, "boot_id": "one", "cpus": 2, "clock_ticks": 100}
             text = "".join(json.dumps(line) + "\n" for line in (start, *ticks))
             (paths.raw(host) / "sample.jsonl").write_text(text)
+
+
+def tabbed(line: Mapping[str, Any]) -> bytes:
+    """A line as nginx writes it."""
+    fields = [str(line[name]).encode("utf-8", "surrogatepass") for name in formats.PROXY_FIELDS]
+    return b"\t".join(map(escaped, fields)) + b"\n"
+
+
+def escaped(field: bytes) -> bytes:
+    """What nginx makes of a value with escape=default."""
+    return b"".join(
+        b"%c" % one if 32 <= one <= 126 and one not in b'"\\' else b"\\x%02X" % one for one in field
+    )
 
 
 def header(magic: bytes, worker: int, pid: int = 1) -> bytes:

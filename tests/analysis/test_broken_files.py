@@ -15,37 +15,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis import load, results
-from analysis.readers import app, client, lines, proxy, samples
-from analysis.readers.clock import Clocks
-from analysis.readers.sealed import Seals
+from analysis.readers import app, client, proxy, samples
 from loadproof.runfolder import formats, record
 from loadproof.runfolder.paths import RunFolder, TrialPaths
 from tests.analysis import synthetic
-
-CLOCKS = Clocks({}, ())
-SEALS = Seals({})
-PLAN = synthetic.plan(workers=(("load1", 1),), loads=("load1",))
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> TrialPaths:
-    """Raw files of a few rows each."""
-    raw = synthetic.Raw(PLAN)
-    raw.user(1, 1, 0.0)
-    for index in range(3):
-        number = raw.request(1, index, 1.0 + index, 1.5 + index, "other" if index == 1 else "", error_name=2)
-        raw.read("app1", number, 1.1 + index, 1.4 + index)
-        raw.logged(number, 1.0 + index, 1.5 + index)
-        raw.sample("app1", index, [(7, 1, "loadproof-app.service", index)])
-    folder = synthetic.write_run(tmp_path, [raw])
-    return folder.trials[0]
-
+from tests.analysis.small import CLOCKS, PLAN, SEALS
 
 Reader = Callable[[TrialPaths], Any]
 READERS: dict[str, tuple[str, Reader]] = {
     "requests": ("load1/requests-1.rows", lambda paths: client.read(paths, PLAN, CLOCKS, SEALS)),
     "app": ("app1/app-700-700000.rows", lambda paths: app.read(paths, ("app1",), CLOCKS, SEALS)),
-    "proxy": ("proxy1/access.jsonl", lambda paths: proxy.read(paths, "proxy1", CLOCKS, SEALS)),
+    "proxy": ("proxy1/access.tsv", lambda paths: proxy.read(paths, "proxy1", CLOCKS, SEALS)),
+    "former proxy": ("proxy1/access.jsonl", lambda paths: proxy.read(paths, "proxy1", CLOCKS, SEALS)),
     "cpu": ("app1/sample.jsonl", lambda paths: samples.read(paths, ("app1",), CLOCKS)),
 }
 
@@ -66,14 +47,14 @@ def test_row_files_cut_at_every_byte(small: TrialPaths, kind: str) -> None:
         assert bool((size - 64) % 64) == any("its last row is cut" in note for note in found.notes), size
 
 
-@pytest.mark.parametrize("kind", ["proxy", "cpu"])
-def test_line_files_cut_at_every_byte(small: TrialPaths, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["former proxy", "cpu"])
+def test_line_files_cut_at_every_byte(former: TrialPaths, kind: str) -> None:
     name, read = READERS[kind]
-    path = small.raw() / name
+    path = former.raw() / name
     data = path.read_bytes()
     for size in range(len(data)):
         path.write_bytes(data[:size])
-        found = read(small)
+        found = read(former)
         whole = [line for line in data[:size].split(b"\n") if line]
         torn = bool(whole) and whole[-1] not in data.split(b"\n")
         ticks = len(whole) - torn - (kind == "cpu" and len(whole) > torn)
@@ -83,7 +64,7 @@ def test_line_files_cut_at_every_byte(small: TrialPaths, kind: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [name for name, _ in READERS.values()]
+    [name for kind, (name, _) in READERS.items() if kind != "former proxy"]
     + ["load1/names-1.json", "load1/totals-1.json", "load1/manifest.json"],
 )
 def test_a_cut_file_is_always_told(small: TrialPaths, name: str) -> None:
@@ -103,7 +84,7 @@ def test_a_cut_file_is_always_told(small: TrialPaths, name: str) -> None:
         ("load1/requests-1.rows", ("window", "tps", "requests", "errors", "undelivered", "efficiency"), ()),
         ("app1/app-*.rows", ("undelivered", "broken_pipe"), ("tps", "errors", "efficiency", "unattributed")),
         ("app1/sample.jsonl", ("efficiency",), ("tps", "undelivered", "broken_pipe")),
-        ("proxy1/access.jsonl", (), ("tps", "undelivered", "broken_pipe", "efficiency", "unattributed")),
+        ("proxy1/access.tsv", (), ("tps", "undelivered", "broken_pipe", "efficiency", "unattributed")),
     ],
 )
 def test_what_lacks_evidence_is_null(
@@ -137,7 +118,7 @@ def test_a_log_of_nginx_with_holes_tells_no_server(copy: RunFolder, kept: float)
     paths = copy.trials[1]
     for path in paths.raw("app2").glob("app-*.rows"):
         path.unlink()
-    log = paths.raw("proxy1") / "access.jsonl"
+    log = paths.raw("proxy1") / "access.tsv"
     lines_of = log.read_bytes().splitlines(keepends=True)
     log.write_bytes(b"".join(lines_of[: int(len(lines_of) * kept)]))
     for host in ("app2", "proxy1"):
@@ -183,68 +164,6 @@ def test_lost_rows_are_told(tmp_path: Path) -> None:
     assert any("missing in the sequence" in text for text in said) and any(
         "Locust counted" in text for text in said
     )
-
-
-def test_rubbish_lines_are_counted_and_shown_escaped(small: TrialPaths) -> None:
-    path = small.raw("proxy1") / "access.jsonl"
-    good = path.read_bytes()
-    rubbish = [
-        b"\x00" * 100, b'{"id":"\xff\xfe', b'{"id": "a", "msec": "x"}', b"[1,2]", b'"text"', b"\x1b]0;pwn\x07",
-        b'{"a":' * 5000, good.split(b"\n")[0] + good.split(b"\n")[1], b"x" * (1 << 20),
-    ]  # fmt: skip
-    path.write_bytes(good + b"\n".join(rubbish) + b"\n\n\n" + good)
-    found = proxy.read(small, "proxy1", CLOCKS, SEALS)
-    assert found.table.num_rows == 6
-    (note,) = found.notes
-    assert f"{len(rubbish)} malformed lines" in note and note.isascii() and note.isprintable()
-
-
-def test_text_that_is_not_utf8_stays_a_row(small: TrialPaths) -> None:
-    path = small.raw("proxy1") / "access.jsonl"
-    line = path.read_bytes().split(b"\n")[0]
-    path.write_bytes(line.replace(b"/items/3", b"/\xff\xe2") + b"\n")
-    found = proxy.read(small, "proxy1", CLOCKS, SEALS)
-    assert found.notes == () and found.table["uri"].to_pylist() == ["/\\xff\\xe2"]
-
-
-def test_several_upstreams_and_none(small: TrialPaths) -> None:
-    path = small.raw("proxy1") / "access.jsonl"
-    line = json.loads(path.read_bytes().split(b"\n")[0])
-    cases: list[dict[str, Any]] = [
-        {
-            "upstream_addr": "198.18.0.11:8000, 198.18.0.12:8000",
-            "upstream_status": "502, 200",
-            "upstream_response_time": "0.001, 0.250",
-        },
-        {"upstream_addr": "-", "upstream_status": "-", "upstream_response_time": "-"},
-        {
-            "upstream_addr": "",
-            "upstream_status": "",
-            "upstream_response_time": "",
-            "id": "",
-            "status": "499",
-            "request_time": "-",
-        },
-    ]
-    path.write_text("".join(json.dumps({**line, **case}) + "\n" for case in cases))
-    table = proxy.read(small, "proxy1", CLOCKS, SEALS).table
-    assert table["server"].to_pylist() == ["198.18.0.12:8000", None, None]
-    assert table["server_status"].to_pylist() == [200, None, None]
-    assert table["server_response_us"].to_pylist() == [250_000, None, None]
-    assert table["id"].to_pylist()[2] == 0 and table["status"].to_pylist() == [200, 200, 499]
-
-
-def test_pieces_are_the_same_wherever_they_are_cut(
-    small: TrialPaths, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = proxy.read(small, "proxy1", CLOCKS, SEALS).table
-    for piece in (1, 7, 100, 399, 400, 401):
-        monkeypatch.setattr(lines, "PIECE", piece)
-        assert proxy.read(small, "proxy1", CLOCKS, SEALS).table.equals(whole)
-    monkeypatch.setattr(lines, "PIECE", 7)
-    monkeypatch.setattr(lines, "LONGEST", 50)
-    found = proxy.read(small, "proxy1", CLOCKS, SEALS)
-    assert found.table.num_rows == 0 and "3 malformed lines" in found.notes[0]
 
 
 def test_rows_that_were_never_written_are_none(small: TrialPaths) -> None:

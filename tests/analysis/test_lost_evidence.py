@@ -103,7 +103,7 @@ def test_without_nginx_a_lost_app_row_may_be_any_servers(copy: RunFolder) -> Non
     rows = rows_of(path)
     keep(path, rows[: len(rows) // 2])
     seal(path, copy, 1)
-    (copy.trials[1].raw("proxy1") / "access.jsonl").unlink()
+    (copy.trials[1].raw("proxy1") / "access.tsv").unlink()
     arm, said = judged(copy, 1)
     assert "of no known server" in said
     assert [server["undelivered"] for server in arm["servers"]] == [None, None]
@@ -164,14 +164,14 @@ def test_app_rows_that_are_not_those_that_were_sealed(copy: RunFolder, harm: str
 def test_every_held_file_is_said(copy: RunFolder) -> None:
     path = copy.trials[0].raw("proxy1") / formats.MANIFEST
     manifest = json.loads(path.read_text())
-    path.write_text(json.dumps({**manifest, "held": {"access.jsonl": [1], "sample.jsonl": [2]}}))
+    path.write_text(json.dumps({**manifest, "held": {"access.tsv": [1], "sample.jsonl": [2]}}))
     arm, said = judged(copy, 0)
     assert said.count("was still being written when it was sealed") == 2
-    assert "access.jsonl is not whole" in said and arm["undelivered"] is not None
+    assert "access.tsv is not whole" in said and arm["undelivered"] is not None
 
 
 def test_a_line_file_cut_between_lines_does_not_name_servers(copy: RunFolder) -> None:
-    path = copy.trials[1].raw("proxy1") / "access.jsonl"
+    path = copy.trials[1].raw("proxy1") / "access.tsv"
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-20]))
     app_file(copy, 1, "app2").unlink()
     arm, _ = judged(copy, 1)

@@ -265,7 +265,7 @@ def hostile(base: Path, evil: str, run: str) -> RunFolder:
     synthetic.quiet_samples(raw, {"app1": 0.05})
     raw.logged(1 << 48, 7.0, 8.0, uri=evil, peer=evil, method=evil, server=evil)
     folder = synthetic.write_run(base, [raw], note=evil, system=evil, versions=[[evil, evil]])
-    log = folder.trials[0].raw("proxy1") / "access.jsonl"
+    log = folder.trials[0].raw("proxy1") / "access.tsv"
     log.write_bytes(log.read_bytes() + evil.encode() + b"\n")
     return folder
 

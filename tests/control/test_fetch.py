@@ -18,7 +18,7 @@ from loadproof.plan.values import Host, Inventory
 
 FILES = {
     "requests-1.rows": os.urandom(300_000),
-    "access.jsonl": b'{"id":""}\n' * 1000,
+    "access.tsv": b'{"id":""}\n' * 1000,
     "odd name 'x'\n.log": b"1",
     "empty.rows": b"",
     "sub/app.log": b"\xff\x00",
@@ -73,7 +73,7 @@ def test_only_what_is_missing_or_wrong_travels(remote: ShellFake, out: Path, tmp
     into = tmp_path / "raw"
     fetch.fetch_host(remote, str(out), into)
     (into / "empty.rows").unlink()
-    (into / "access.jsonl").write_bytes(b"cut")
+    (into / "access.tsv").write_bytes(b"cut")
     (into / "requests-1.rows.part").write_bytes(b"left")
     assert fetch.fetch_host(remote, str(out), into).files == 2
     (into / "requests-1.rows.part").unlink(missing_ok=True)
@@ -83,7 +83,7 @@ def test_only_what_is_missing_or_wrong_travels(remote: ShellFake, out: Path, tmp
 @pytest.mark.parametrize("how", ["changed", "grown", "gone"])
 def test_a_file_that_is_not_what_was_sealed(remote: ShellFake, out: Path, tmp_path: Path, how: str) -> None:
     into = tmp_path / "raw"
-    victim = out / "access.jsonl"
+    victim = out / "access.tsv"
     if how == "gone":
         victim.unlink()
     elif how == "grown":
@@ -92,7 +92,7 @@ def test_a_file_that_is_not_what_was_sealed(remote: ShellFake, out: Path, tmp_pa
         victim.write_bytes(b"x" * victim.stat().st_size)
     with pytest.raises(StepFailed):
         fetch.fetch_host(remote, str(out), into)
-    assert not (into / "access.jsonl").exists()
+    assert not (into / "access.tsv").exists()
     assert not (into / "manifest.json").exists()
     assert not out.with_name("01.fetched").exists()
 

@@ -117,11 +117,11 @@ def test_the_manifest_is_true_and_stays_the_same(host: Host) -> None:
 
 @pytest.mark.parametrize("text", [WRITER, WAITER], ids=["handles", "waits"])
 def test_a_writer_reopens_in_the_idle_folder(host: Host, text: str) -> None:
-    host.writer(text, "access.jsonl")
+    host.writer(text, "access.tsv")
     manifest = host.seal()
     assert "held" not in manifest
-    assert (host.out / "access.jsonl").read_text() == "first\n"
-    assert (host.idle / "access.jsonl").read_text() == "reopened\n"
+    assert (host.out / "access.tsv").read_text() == "first\n"
+    assert (host.idle / "access.tsv").read_text() == "reopened\n"
 
 
 def test_what_a_unit_says_later_does_not_reach_a_sealed_log(host: Host) -> None:
@@ -138,9 +138,9 @@ def test_what_a_unit_says_later_does_not_reach_a_sealed_log(host: Host) -> None:
 
 
 def test_a_writer_that_does_not_answer_is_named_and_not_ended(host: Host) -> None:
-    process = host.writer(DEAF, "access.jsonl")
+    process = host.writer(DEAF, "access.tsv")
     manifest = host.seal()
-    assert manifest["held"] == {"access.jsonl": [process.pid]}
+    assert manifest["held"] == {"access.tsv": [process.pid]}
     # SIGUSR1 ends a program without a handler: it was not sent.
     assert process.poll() is None
 

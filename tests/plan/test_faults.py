@@ -147,7 +147,7 @@ def edit(program: str, path: Path) -> None:
 
 
 def test_lines_are_damaged_in_place(tmp_path: Path) -> None:
-    path = tmp_path / "access.jsonl"
+    path = tmp_path / "access.tsv"
     lines = [json.dumps({"number": number}) for number in range(200)]
     path.write_text("".join(f"{line}\n" for line in lines))
     edit(damage_log.PROGRAM, path)
@@ -158,7 +158,7 @@ def test_lines_are_damaged_in_place(tmp_path: Path) -> None:
 
 
 def test_lines_and_rows_go_missing_without_a_trace(tmp_path: Path) -> None:
-    path = tmp_path / "access.jsonl"
+    path = tmp_path / "access.tsv"
     path.write_text("".join(f"{number}\n" for number in range(200)))
     edit(lose_lines.PROGRAM, path)
     assert set(range(200)) - {int(line) for line in path.read_text().split()} == {7, 57, 107, 157}

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import threading
 import time
@@ -20,10 +21,11 @@ from typing import Any
 
 import pytest
 
+from analysis.readers import accesslog, lines
 from loadproof.plan.desired import nginx_conf
 from loadproof.plan.render import environment
 from loadproof.plan.values import STATUS_PORT, Host
-from loadproof.runfolder.formats import PROXY_FIELDS
+from loadproof.runfolder.formats import ACCESS_LOG, PROXY_FIELDS
 from tests.plan.inventories import ROOT
 
 
@@ -39,14 +41,14 @@ def conf(proxy: int, *backends: int) -> tuple[str, str]:
 
 def test_the_log_has_exactly_the_fields_of_the_formats() -> None:
     text, _ = conf(8080, 8001)
-    pieces = re.search(r"log_format loadproof escape=json(.*?);\n", text, re.DOTALL)
+    pieces = re.search(r"log_format loadproof escape=default(.*?);\n", text, re.DOTALL)
     assert pieces
-    line = "".join(re.findall(r"'([^']*)'", pieces[1]))
-    filled = json.loads(re.sub(r"\$[a-z_]+", "1", line))
-    assert tuple(filled) == PROXY_FIELDS
-    unquoted = set(re.findall(r'":(\$[a-z_]+)', line))
-    # Only what nginx prints as a plain number in every case: $status may be 000, which is no JSON.
-    assert unquoted == {"$connection", "$remote_port", "$msec", "$request_time", "$body_bytes_sent"}
+    names = "".join(re.findall(r"'([^']*)'", pieces[1])).split(r"\t")
+    variables = {
+        "id": "$http_x_loadproof_id", "port": "$remote_port", "peer": "$remote_addr",
+        "completion": "$request_completion", "bytes": "$body_bytes_sent", "method": "$request_method", "uri": "$request_uri",
+    }  # fmt: skip
+    assert names == [variables.get(name, f"${name}") for name in PROXY_FIELDS]
 
 
 def test_one_and_two_servers_differ_in_nothing_else() -> None:
@@ -70,7 +72,7 @@ def test_the_hash_is_of_the_text_and_in_it() -> None:
      "proxy_send_timeout 60s", "proxy_read_timeout 60s", "worker_connections 16384",
      "flush=1s", "X-Loadproof-Id $http_x_loadproof_id", "proxy_ignore_client_abort off", "user loadproof",
      "pid /run/loadproof/nginx.pid", "error_log /var/lib/loadproof/current/error.log warn",
-     "access_log /var/lib/loadproof/current/access.jsonl loadproof", f"listen 127.0.0.1:{STATUS_PORT}"],
+     "access_log /var/lib/loadproof/current/access.tsv loadproof", f"listen 127.0.0.1:{STATUS_PORT}"],
 )  # fmt: skip
 def test_what_shapes_a_measurement_is_stated(stated: str) -> None:
     assert f"{stated}" in conf(8080, 8001)[0]
@@ -111,8 +113,6 @@ class Backend(BaseHTTPRequestHandler):
 
 
 def free_ports(number: int) -> list[int]:
-    import socket
-
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
     ports = [each.getsockname()[1] for each in sockets]
     for each in sockets:
@@ -181,9 +181,10 @@ def proxy(tmp_path: Path) -> Iterator[Proxy]:
         backend.server_close()
 
 
-def rows(proxy: Proxy) -> list[dict[str, Any]]:
-    path = proxy.folder / "access.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+def rows(proxy: Proxy) -> list[dict[str, str]]:
+    path = proxy.folder / ACCESS_LOG
+    lines = path.read_text(encoding="ascii").splitlines() if path.exists() else []
+    return [dict(zip(PROXY_FIELDS, line.split("\t"), strict=True)) for line in lines]
 
 
 def test_under_a_real_nginx(proxy: Proxy) -> None:
@@ -198,16 +199,40 @@ def test_under_a_real_nginx(proxy: Proxy) -> None:
     assert get(url)[0] in (200, 502)
     until(lambda: len(rows(proxy)) == 5)  # the flush of one second, and nothing of the status server
     # Each of nginx's workers flushes its own lines: order is by time, not by line.
-    logged = sorted(rows(proxy), key=lambda row: row["id"] or "last")
-    assert [tuple(row) for row in logged] == [PROXY_FIELDS] * 5
-    assert [row["id"] for row in logged] == [*(f"{number:016x}" for number in range(4)), ""]
+    logged = sorted(rows(proxy), key=lambda row: row["id"].replace("-", "last"))
+    assert [row["id"] for row in logged] == [*(f"{number:016x}" for number in range(4)), "-"]
     assert {each["headers"]["X-Loadproof-Id"] for each in seen} == {
         row["id"] for row in logged[:4] if row["status"] == "200"
     }
-    assert logged[0]["uri"] == '/items/3?q="x'
+    assert logged[0]["uri"] == r"/items/3?q=\x22x"
     assert {row["upstream_addr"] for row in logged if row["status"] == "502"} == {f"127.0.0.1:{proxy.dead}"}
-    assert all(isinstance(row["msec"], float) and isinstance(row["connection"], int) for row in logged)
+    assert all(re.fullmatch(r"\d{10}\.\d{3}", row["msec"]) and row["connection"].isdigit() for row in logged)
     assert {row["completion"] for row in logged} == {"OK"}
+
+
+def test_what_a_client_sends_cannot_break_a_line(proxy: Proxy) -> None:
+    """Bytes of all kinds where clients may put them; the reader gives them back as they were."""
+    text, byte = 'a"b\\c\x7fé', b"\xff"
+    url, header = text.encode() + byte, text.encode() + byte + b"\x01\x1b\ttab"
+    with socket.create_connection(("127.0.0.1", proxy.port), 5) as connection:
+        connection.sendall(
+            b"GET /%s HTTP/1.0\r\nX-Loadproof-Id: %s\r\n\r\n" % (url.replace(b"\x7f", b""), header)
+        )
+        while connection.recv(4096):
+            pass
+    for header in (b"", b"X-Loadproof-Id:\r\n"):
+        with socket.create_connection(("127.0.0.1", proxy.port), 5) as connection:
+            connection.sendall(b"GET / HTTP/1.0\r\n" + header + b"\r\n")
+            while connection.recv(4096):
+                pass
+    path = proxy.folder / ACCESS_LOG
+    until(lambda: path.exists() and path.read_bytes().count(b"\n") == 3)
+    malformed = lines.Malformed()
+    table, count = accesslog.tabbed(path.read_bytes(), malformed)
+    assert (count, malformed.count, table.num_rows) == (3, 0, 3)
+    assert sorted(map(accesslog.text, table["id"].to_pylist())) == ["", "-", f"{text}\\xff\x01\x1b\ttab"]
+    uris = {accesslog.text(one) for one in table["uri"].to_pylist()}
+    assert uris == {"/", f"/{text}\\xff".replace("\x7f", "")}
 
 
 def test_an_answer_that_breaks_off_after_its_head(proxy: Proxy) -> None:
@@ -222,6 +247,8 @@ def test_an_answer_that_breaks_off_after_its_head(proxy: Proxy) -> None:
     assert outcomes == {502, "hung up"}
     until(lambda: len(rows(proxy)) == 8)
     broken = [row for row in rows(proxy) if row["status"] == "200"]
-    assert {(row["completion"], row["bytes"], row["upstream_status"]) for row in broken} == {("OK", 0, "200")}
+    assert {(row["completion"], row["bytes"], row["upstream_status"]) for row in broken} == {
+        ("OK", "0", "200")
+    }
     said = (proxy.folder / "error.log").read_text()
     assert said.count("prematurely closed connection while reading upstream") == len(broken)

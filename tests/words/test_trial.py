@@ -80,7 +80,7 @@ def test_no_request_is_lost_between_the_witnesses(done: Run) -> None:
         seen.append(rows["id"])
         never += totals["connected_never"]
         counted += len(rows)
-    logged = [line["id"] for line in done.lines("proxy", "access.jsonl")]
+    logged = [line["id"] for line in done.logged()]
     proxied = of_the_load(np.array([int(one, 16) for one in logged if len(one) == 16], np.uint64))
     assert len(proxied) == len(set(proxied.tolist())), "nothing is sent twice"
     assert counted == len(proxied) + never > 0
@@ -200,7 +200,7 @@ def test_every_variant_is_deployed_and_measured(words: Words, shell: Shell, vari
 def assert_idle(run: Run, shell: Shell) -> None:
     """The server that is not in the arm got no request."""
     assert run.plan["idle_apps"] == ["app2"] and not list(run.raw("app2").glob("app-*.rows"))
-    served = {line["upstream_addr"] for line in run.lines("proxy", "access.jsonl")}
+    served = {line["upstream_addr"] for line in run.logged()}
     assert served == {f"{shell.addresses['app1']}:8000"}
 
 

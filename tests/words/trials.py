@@ -109,6 +109,11 @@ class Run:
         """A raw file of JSON lines."""
         return [json.loads(line) for line in (self.raw(host) / name).read_text().splitlines()]
 
+    def logged(self) -> list[dict[str, str]]:
+        """The lines of nginx's access log, by field."""
+        text = (self.raw("proxy") / formats.ACCESS_LOG).read_text(encoding="ascii")
+        return [dict(zip(formats.PROXY_FIELDS, line.split("\t"), strict=True)) for line in text.splitlines()]
+
     def limiter(self, host: str, event: str = "") -> list[dict[str, Any]]:
         """The limiter's events on a host, or those of one name."""
         return [one for one in self.lines(host, "limiter.jsonl") if event in ("", one["event"])]

@@ -21,7 +21,7 @@ hosts = parts.proxy
 
 def _log(trial: TrialPlan) -> tuple[str, str]:
     out = places.trial_out(trial.run, trial.id)
-    return f"{out}/access.jsonl", f"{out}.kept"
+    return f"{out}/access.tsv", f"{out}.kept"
 
 
 def begin(inventory: Inventory, trial: TrialPlan) -> tuple[Action, ...]:

@@ -30,7 +30,7 @@ with open(sys.argv[1], "r+b") as file:
 
 def begin(inventory: Inventory, trial: TrialPlan) -> tuple[Action, ...]:
     """In place, so that nginx's own end of the file stays where it is; sealed as it is then."""
-    return (parts.edited(inventory, trial, trial.proxy, "log.damage", PROGRAM, "access.jsonl"),)
+    return (parts.edited(inventory, trial, trial.proxy, "log.damage", PROGRAM, "access.tsv"),)
 
 
 def end(inventory: Inventory, trial: TrialPlan) -> tuple[Action, ...]:

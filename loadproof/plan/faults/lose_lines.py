@@ -27,7 +27,7 @@ with open(sys.argv[1], "r+b") as file:
 
 def begin(inventory: Inventory, trial: TrialPlan) -> tuple[Action, ...]:
     """In place: nginx still has the file open."""
-    return (parts.edited(inventory, trial, trial.proxy, "log.thin", PROGRAM, "access.jsonl"),)
+    return (parts.edited(inventory, trial, trial.proxy, "log.thin", PROGRAM, "access.tsv"),)
 
 
 def end(inventory: Inventory, trial: TrialPlan) -> tuple[Action, ...]:

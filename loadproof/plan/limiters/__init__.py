@@ -2,7 +2,8 @@
 
 A limiter file has `DESCRIPTION` (one sentence), `NEEDS` ((program, package) pairs of the app hosts),
 `tolerance_points` (how far achieved CPU may lie from asked, in points of one CPU), `trial_settings(percent, unit)`
-(the "limiter" object of trial.json) and `problems(percent, cpus)` (sentences, empty: fine).
+(the "limiter" object of trial.json), `problems(percent, cpus)` (sentences, empty: fine), `scale` (what it can be set
+to when it is calibrated, None: it cannot be) and `said(setting)` (a setting in the limiter's own words).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from loadproof.errors import BadInput, Problem
+from loadproof.plan.calibration import Scale
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class Limiter:
     tolerance_points: float
     trial_settings: Callable[[float, str], dict[str, Any]]
     problems: Callable[[float, int], list[str]]
+    scale: Scale | None
+    said: Callable[[float], str]
 
 
 def names() -> tuple[str, ...]:
@@ -49,4 +53,6 @@ def load(name: str) -> Limiter:
         tolerance_points=module.tolerance_points,
         trial_settings=module.trial_settings,
         problems=module.problems,
+        scale=module.scale,
+        said=module.said,
     )

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from loadproof.plan.calibration import Scale
+
 DESCRIPTION = "cpulimit stops and continues the app in slots of 100 ms (rough: 5 asked gives 5 to 8 %)"
 NEEDS: tuple[tuple[str, str], ...] = (("cpulimit", "cpulimit"),)
 
 # Measured: -l 5 gave 6.5-7.1 % over 15 s, and 5.0-8.0 % in short windows.
 tolerance_points = 3.0
+
+scale = Scale(least=1.0, most=100.0, step=1.0)
+
+
+def said(setting: float) -> str:
+    """The option as a person would give it."""
+    return f"-l {setting:g}"
 
 
 def trial_settings(percent: float, unit: str) -> dict[str, Any]:

@@ -10,6 +10,13 @@ NEEDS: tuple[tuple[str, str], ...] = ()
 # Nothing is asked, so nothing can be missed.
 tolerance_points = float("inf")
 
+scale = None  # there is no share to come near to
+
+
+def said(setting: float) -> str:
+    """Nothing is set."""
+    return "no limit"
+
 
 def trial_settings(percent: float, unit: str) -> dict[str, Any]:
     """The "limiter" object of trial.json; the percentage means nothing here and is written as 0."""

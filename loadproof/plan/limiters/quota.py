@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from loadproof.plan.calibration import Scale
+
 DESCRIPTION = "cgroup quota: the scheduler gives the app's unit its share of each 100 ms and no more"
 NEEDS: tuple[tuple[str, str], ...] = ()
 
 # Measured: 4.9-5.0 % of a busy loop under CPUQuota=5%.
 tolerance_points = 0.5
+
+# An app of several threads may be given more than one CPU: what a host has is not known here, and a server is asked for.
+scale = Scale(least=1.0, most=10_000.0, step=0.01)
+
+
+def said(setting: float) -> str:
+    """The property as systemd shows it."""
+    return f"CPUQuota={setting:g}%"
 
 
 def trial_settings(percent: float, unit: str) -> dict[str, Any]:

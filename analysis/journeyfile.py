@@ -1,0 +1,174 @@
+"""tables/journeys/<trial>.parquet: one row per request, with what all three witnesses say of it and why it failed.
+
+    client    id, worker, user, name, intended_us, start_us, first_us, end_us, status, error, bytes, think_us, port
+    nginx     lines, connection, received_us, done_us, proxy_status, complete, attempts
+    app       rows, server, accepted_us, read_us, handed_us, lost_us, app_status, exception
+    judged    delivered (a complete answer reached the client), layer, reason
+
+Times are µs since the epoch on the control machine's clock; null is "did not happen", or "no such witness". `attempts` are
+the backends that nginx tried, in order. Row groups follow the blocks of ids, so that one request is found by its id.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from analysis.attribution import REASONS, UNEXPLAINED, Codes
+from analysis.journeys import NONE, Block, Texts
+from analysis.load import NOTE_KEY
+from analysis.measures.columns import Ints, Mask
+from analysis.readers.client import TEXT
+from analysis.readers.proxy import ATTEMPTS
+from loadproof.runfolder import atomic
+from loadproof.runfolder.formats import worker_of
+
+FORMAT = 1
+TIME = pa.int64()
+ATTEMPT = pa.struct(
+    [("server", pa.string()), ("status", pa.int16()), ("connect_us", TIME), ("header_us", TIME), ("response_us", TIME)]
+)  # fmt: skip
+SCHEMA = pa.schema(
+    [
+        ("id", pa.uint64()), ("worker", pa.uint16()), ("user", pa.uint32()), ("name", TEXT), ("intended_us", TIME),
+        ("start_us", TIME), ("first_us", TIME), ("end_us", TIME), ("status", pa.uint16()), ("error", TEXT),
+        ("bytes", pa.uint32()), ("think_us", pa.uint32()), ("port", pa.uint16()),
+        ("lines", pa.uint32()), ("connection", pa.int64()), ("received_us", TIME), ("done_us", TIME),
+        ("proxy_status", pa.uint16()), ("complete", pa.bool_()), ("attempts", pa.list_(ATTEMPT)),
+        ("rows", pa.uint32()), ("server", TEXT), ("accepted_us", TIME), ("read_us", TIME), ("handed_us", TIME),
+        ("lost_us", TIME), ("app_status", pa.uint16()), ("exception", TEXT),
+        ("delivered", pa.bool_()), ("layer", TEXT), ("reason", TEXT),
+    ]
+)  # fmt: skip
+LAYERS = tuple(dict.fromkeys(reason.layer for reason in REASONS))
+
+
+@contextmanager
+def writing(path: Path, texts: Texts, source: str) -> Iterator[Any]:
+    """Gives a function that takes blocks with their reasons; the file is whole, or not there: temporary name, fsync,
+    rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    said = {NOTE_KEY: json.dumps({"source": source}).encode()}
+    try:
+        with (
+            temporary.open("wb") as file,
+            pq.ParquetWriter(
+                file, SCHEMA.with_metadata(said), compression="lz4", use_dictionary=DICTIONARIES
+            ) as into,
+        ):
+            yield lambda block, codes: into.write_table(_table(block, codes, texts))
+            into.close()
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    atomic.sync_folder(path.parent)
+
+
+DICTIONARIES = ["name", "error", "server", "exception", "layer", "reason"]
+
+
+def source_of(path: Path) -> str:
+    """What a file was made of; "" when there is none that can be read."""
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+        return str(json.loads(metadata[NOTE_KEY])["source"])
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
+        return ""
+
+
+def find(path: Path, id: int) -> dict[str, Any] | None:
+    """The row of one request as plain values; None when no witness knows that id."""
+    found = pq.read_table(path, filters=[("id", "=", pa.scalar(id, pa.uint64()))])
+    rows: list[dict[str, Any]] = found.to_pylist()
+    return rows[0] if rows else None
+
+
+def _table(block: Block, codes: Codes, texts: Texts) -> Any:
+    """The rows of a block that any witness knows."""
+    client, line, row = block.client > 0, block.lines > 0, block.rows > 0
+    keep = np.flatnonzero(client | line | row)
+    whole = len(keep) == len(block.id)
+    some = block if whole else block.take(keep)
+    client, line, row = (mask if whole else mask[keep] for mask in (client, line, row))
+    codes = codes if whole else codes[keep]
+    failed = (codes >= 0) & (codes < UNEXPLAINED)
+    reasons = np.maximum(np.minimum(codes.astype(np.int64), UNEXPLAINED - 1), 0)
+    layer = np.array([LAYERS.index(reason.layer) for reason in REASONS])[reasons]
+    columns = {
+        "id": pa.array(some.id), "worker": pa.array(worker_of(some.id)), "user": _some(some.user, client),
+        "name": _text(some.name, texts.names), "intended_us": _some(some.intended, client),
+        "start_us": _some(some.start, client), "first_us": _some(some.first, some.first > 0),
+        "end_us": _some(some.end, client), "status": _some(some.status, some.status > 0),
+        "error": _text(some.error, texts.errors), "bytes": _some(some.bytes, client),
+        "think_us": _some(some.think, client), "port": _some(some.port, some.port > 0),
+        "lines": pa.array(some.lines), "connection": _some(some.connection, line), "received_us": _some(some.received, line),
+        "done_us": _some(some.done, line), "proxy_status": _some(some.line_status, line),
+        "complete": pa.array(some.complete, mask=~line), "attempts": _attempts(some, texts),
+        "rows": pa.array(some.rows), "server": _text(some.host, texts.apps),
+        "accepted_us": _some(some.accepted, some.accepted > 0), "read_us": _some(some.read, row),
+        "handed_us": _some(some.handed, some.handed > 0), "lost_us": _some(some.lost, some.lost > 0),
+        "app_status": _some(some.app_status, some.app_status > 0), "exception": _text(some.exception, texts.exceptions),
+        "delivered": pa.array(texts.full[some.error], mask=~client),
+        "layer": _text(np.where(failed, layer, NONE), LAYERS),
+        "reason": _text(np.where(failed, reasons, NONE), [reason.reason for reason in REASONS]),
+    }  # fmt: skip
+    return pa.table([columns[field.name].cast(field.type, safe=False) for field in SCHEMA], schema=SCHEMA)
+
+
+def _some(values: Ints, there: Mask) -> Any:
+    return pa.array(values, mask=~there)
+
+
+def _text(index: Ints, labels: Sequence[str]) -> Any:
+    codes = pa.array(index.astype(np.int32), mask=index < 0)
+    return pa.DictionaryArray.from_arrays(codes, pa.array(list(labels), pa.string()), safe=False)
+
+
+def _attempts(some: Block, texts: Texts) -> Any:
+    """One list per row: empty where nginx turned to no backend."""
+    tried = [[one for one in ATTEMPTS.split(text) if one not in ("", "-")] for text in texts.upstreams]
+    counts = np.array([*(len(one) for one in tried), 0])[some.tried]
+    ends = np.cumsum(counts)
+    picked = np.flatnonzero(counts)
+    values = np.full((4, int(counts.sum())), -1, np.int64)  # status, then times in µs
+    for into, seen in zip(
+        values, (some.backend_status, some.connect, some.header, some.response), strict=True
+    ):
+        into[ends[picked] - 1] = seen[picked]
+    for at in np.flatnonzero(counts > 1).tolist():
+        taken = [_several(texts.tries[part], code) for part, code in enumerate(some.tries[at].tolist())]
+        begin = int(ends[at] - counts[at])
+        for part, parts in enumerate(taken):
+            values[part, begin : begin + len(parts)] = parts[: counts[at]]
+    flat = [address for one in tried for address in one]
+    begins = np.concatenate(([0], np.cumsum([len(one) for one in tried], dtype=np.int64)))[some.tried[picked]]
+    within = np.arange(values.shape[1]) - np.repeat(ends[picked] - counts[picked], counts[picked])
+    servers = pa.array(flat, pa.string()).take(pa.array(np.repeat(begins, counts[picked]) + within))
+    status = pa.array(values[0].astype(np.int16), mask=values[0] <= 0)
+    struct = pa.StructArray.from_arrays(
+        [servers, status, *(pa.array(one, mask=one < 0) for one in values[1:])], fields=list(ATTEMPT)
+    )
+    return pa.ListArray.from_arrays(pa.array(np.concatenate(([0], ends)).astype(np.int32)), struct)
+
+
+def _several(labels: Sequence[str], code: int) -> list[int]:
+    """A list of nginx's, "502, 200" or "0.001, -", as whole numbers (times in µs); -1 for none."""
+    if code < 0:
+        return []
+    return [
+        -1 if part in ("", "-") else int(part) if part.isdigit() else round(float(part) * 1e6)
+        for part in ATTEMPTS.split(labels[code])
+    ]

@@ -1,0 +1,152 @@
+"""Lines of nginx's access log to a raw table: access.tsv, and access.jsonl of runs made before."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import csv
+from pyarrow import json as arrow_json
+
+from analysis.readers import lines
+from loadproof.runfolder.formats import PROXY_FIELDS
+
+NUMBERS = {"connection": pa.int64(), "port": pa.int64(), "msec": pa.float64(), "request_time": pa.float64(),
+           "status": pa.int64(), "bytes": pa.int64()}  # fmt: skip
+MOST = 10**12  # a larger number is none that nginx prints
+WORDS = pa.dictionary(pa.int32(), pa.binary())
+
+# What nginx may print, with escape=default: bytes 32 to 126 without quote and backslash, and \xXX for all others.
+_WORD = rb"(?:[ !#-\[\]-~]|\\x[0-9A-F]{2})*"
+_WHOLE, _SECONDS = rb"(?:\d{1,12}|-|)", rb"(?:\d{1,12}(?:\.\d{1,9})?|-|)"
+_KINDS = {"msec": rb"\d{1,12}(?:\.\d{1,9})?", "request_time": _SECONDS}
+_KINDS |= dict.fromkeys(("connection", "port", "status", "bytes"), _WHOLE)
+LINE = re.compile(rb"\t".join(_KINDS.get(name, _WORD) for name in PROXY_FIELDS))
+_ESCAPED = re.compile(rb"\\x([0-9A-F]{2})")
+_CONVERT = csv.ConvertOptions(
+    column_types={name: NUMBERS.get(name, pa.binary() if name == "id" else WORDS) for name in PROXY_FIELDS},
+    null_values=["-", ""], strings_can_be_null=False, check_utf8=False,
+)  # fmt: skip
+_PARSE = csv.ParseOptions(delimiter="\t", quote_char=False, escape_char=False, newlines_in_values=False)
+
+
+def tabbed(piece: bytes, malformed: lines.Malformed) -> tuple[Any, int]:
+    """A raw table of a piece of access.tsv, texts as bytes that are still escaped, and how many lines it had. All of it
+    at once when nothing is odd, else what is left when each line was held against LINE."""
+    torn = b""
+    if not piece.endswith(b"\n"):  # a last line without its end may lack any part of its last field
+        end = piece.rfind(b"\n") + 1
+        piece, torn = piece[:end], piece[end:]
+        malformed.add(torn)
+    table = _at_once(piece)
+    if table is not None:
+        return table, table.num_rows + bool(torn)
+    found = [line for line in piece.split(b"\n") if line]
+    good = []
+    for line in found:
+        if LINE.fullmatch(line):
+            good.append(line)
+        else:
+            malformed.add(line)
+    table = _at_once(b"\n".join((*good, b"")))
+    assert table is not None  # LINE takes nothing else
+    return table, len(found) + bool(torn)
+
+
+def _at_once(piece: bytes) -> Any:
+    """The lines of a piece that has nothing but good ones; None when it has others."""
+    if not piece:
+        return pa.table({name: pa.array([], kind) for name, kind in _CONVERT.column_types.items()})
+    count = _separated(piece)
+    if not count:
+        return None
+    options = csv.ReadOptions(use_threads=False, block_size=len(piece) + 1, column_names=list(PROXY_FIELDS))
+    try:
+        table = csv.read_csv(pa.BufferReader(piece), options, _PARSE, _CONVERT)
+    except (pa.ArrowException, ValueError):
+        return None
+    if table.num_rows != count or table["msec"].null_count:
+        return None
+    for name in NUMBERS:
+        column = table[name]
+        values = (column.fill_null(0) if column.null_count else column).to_numpy()
+        if not (values.min() >= 0 and values.max() < MOST):  # not a number: neither
+            return None
+    return table
+
+
+def _separated(piece: bytes) -> int:
+    """How many lines a piece has, when it has as many tabs and line ends as they need and no other byte that nginx would
+    have escaped; else 0."""
+    data = np.frombuffer(piece, np.uint8)
+    count = int(np.count_nonzero(data == ord("\n")))
+    data = data - np.uint8(32)  # 32 to 126 are 0 to 94; all others lie above
+    if np.count_nonzero(data > 94) != count * len(PROXY_FIELDS) or b'"' in piece:
+        return 0
+    if b"\\" in piece and piece.count(b"\\") != len(_ESCAPED.findall(piece)):
+        return 0
+    return count
+
+
+def text(escaped: bytes) -> str:
+    """What nginx escaped, as text; bytes that are no UTF-8 stay escapes."""
+    plain = _ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), escaped) if b"\\" in escaped else escaped
+    return lines.spelled(plain.decode("utf-8", "surrogateescape"))
+
+
+# $status may be 000, which is no JSON: it came as text
+OBJECTS = pa.schema(
+    [(name, pa.string() if name == "status" else NUMBERS.get(name, pa.string())) for name in PROXY_FIELDS]
+)
+
+
+def objects(piece: bytes, malformed: lines.Malformed) -> tuple[Any, int]:
+    """A raw table of a piece of access.jsonl, and how many lines it had: all at once when every line is good, else line
+    by line."""
+    found = lines.split(piece)
+    if not found:
+        return OBJECTS.empty_table(), 0
+    options = arrow_json.ParseOptions(explicit_schema=OBJECTS, unexpected_field_behavior="ignore")
+    try:
+        table = arrow_json.read_json(
+            io.BytesIO(piece), arrow_json.ReadOptions(use_threads=False, block_size=len(piece) + 1), options
+        )
+        if table.num_rows == len(found):
+            table.validate(full=True)  # text that is not UTF-8 goes line by line
+            return table.select(OBJECTS.names), len(found)
+    except (pa.ArrowException, ValueError, KeyError, OSError):
+        pass
+    return _line_by_line(found, malformed), len(found)
+
+
+def _line_by_line(found: Iterable[bytes], malformed: lines.Malformed) -> Any:
+    rows: dict[str, list[Any]] = {name: [] for name in PROXY_FIELDS}
+    for line in found:
+        try:
+            value = json.loads(line.decode("utf-8", "surrogateescape"), strict=False)
+            row = [_value(name, value.get(name)) for name in PROXY_FIELDS]
+        except (ValueError, AttributeError, TypeError, OverflowError, RecursionError):
+            malformed.add(line)
+            continue
+        for name, one in zip(PROXY_FIELDS, row, strict=True):
+            rows[name].append(one)
+    return pa.Table.from_pydict(rows, schema=OBJECTS)
+
+
+def _value(name: str, value: Any) -> Any:
+    """A field in its type; numbers may come as text. Raises ValueError or TypeError for what is not one."""
+    kind = NUMBERS.get(name) if name != "status" else None
+    if value is None or (kind is not None and value in ("", "-")):
+        return None
+    if kind is None:
+        text = value if isinstance(value, str) else json.dumps(value)
+        return lines.spelled(text)
+    number = float(value)
+    if not -MOST < number < MOST:
+        raise ValueError(name)
+    return number if kind == pa.float64() else int(number)

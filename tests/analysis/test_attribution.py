@@ -1,0 +1,176 @@
+"""Why a request failed: one table of what the witnesses saw; and without a witness nothing is guessed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from analysis.attribution import KEYS, NO_FAILURE, REASONS, UNEXPLAINED, UNKNOWN_US, Known, attribute
+from analysis.journeys import ELSEWHERE, GROUP, NO_ROWS, NONE, Block, Texts
+
+ERRORS = ("", "refused", "connect_timeout", "reset", "closed", "timeout", "http_404", "http_500", "http_502",
+          "http_504", "scenario", "cut", "other:ValueError")  # fmt: skip
+TEXTS = Texts(ERRORS, (), ("198.18.0.11:8000",), ("", "BrokenPipeError"), ("app1", "app2"))
+ALL = Known(True, np.array([True, True]), 200, np.array([200, 200]))
+MS = 1000
+
+NOTHING: dict[str, Any] = {
+    "client": 1, "name": 0, "user": 1, "intended": 0, "start": 0, "first": 0, "end": 2000 * MS, "status": 0, "error": 0,
+    "bytes": 0, "think": 0, "port": 40_000, "lines": 0, "connection": NONE, "received": 0, "done": 0, "line_status": 0,
+    "complete": False, "tried": NONE, "backend": NONE, "backend_status": 0, "connect": -1, "header": -1, "response": -1,
+    "rows": 0, "host": NONE, "accepted": 0, "read": 0, "handed": 0, "lost": 0, "app_status": 0, "exception": NONE,
+}  # fmt: skip
+
+
+def line(status: int, **seen: Any) -> dict[str, Any]:
+    """A line of nginx about a backend that it was connected to; done at the moment the client gave up."""
+    found = {
+        "lines": 1,
+        "line_status": status,
+        "backend": 0,
+        "tried": 0,
+        "connect": 0,
+        "done": 2000 * MS,
+        "response": 1990 * MS,
+    }
+    return found | ({"backend_status": status} if status >= 500 else {}) | seen
+
+
+def row(read: float, handed: float | None = None, **seen: Any) -> dict[str, Any]:
+    """An app row; times in ms."""
+    times = {"read": int(read * MS), "handed": int((handed or 0) * MS), "accepted": int(read * MS)}
+    return {"rows": 1, "host": 0, **times, **seen}
+
+
+def answer(status: int) -> dict[str, Any]:
+    """What a client got."""
+    return {"status": status}
+
+
+# error class, what was seen, reason
+CASES = [
+    ("refused", {}, "proxy/refused"),
+    ("connect_timeout", {}, "proxy/never_accepted"),
+    ("timeout", {}, "proxy/never_accepted"),
+    ("reset", {}, "proxy/reset"),
+    ("closed", {}, "proxy/reset"),
+    # nginx had it
+    ("timeout", line(499, backend=NONE, tried=NONE, connect=-1), "proxy/slow"),
+    ("timeout", line(499, connect=-1), "app/never_accepted"),
+    ("timeout", line(499), "app/never_accepted"),
+    # the app had it too
+    ("timeout", line(499) | row(5), "client/gave_up"),
+    ("timeout", line(499) | row(5, lost=2001 * MS), "client/gave_up"),
+    ("timeout", line(499) | row(5, 2300, lost=2300 * MS, exception=1), "app/too_late"),
+    ("timeout", line(499) | row(5, 1995), "app/too_late"),  # on the wire when the client left
+    ("timeout", line(499) | row(5, 1500), "proxy/slow"),
+    ("timeout", line(499) | row(2100), "app/too_late"),  # read when nobody waited any more, never finished
+    ("timeout", line(499) | row(2100, 2200), "app/too_late"),
+    # nginx was done with it
+    ("timeout", line(200, header=100, done=1500 * MS) | row(5, 1499), "client/own"),
+    ("timeout", line(200, header=100, done=1999 * MS) | row(5, 1999), "app/too_late"),
+    ("timeout", line(200, header=100, done=2010 * MS) | row(5, 900), "proxy/slow"),
+    ("timeout", line(502, connect=-1, done=1999 * MS), "app/refused"),
+    ("timeout", line(504, done=1999 * MS), "proxy/timeout"),
+    ("timeout", line(502, connect=-1, done=900 * MS), "client/own"),  # the 502 lay there for a second
+    # answers that are errors
+    ("http_502", line(502, connect=-1) | answer(502), "app/refused"),
+    ("http_502", line(502) | answer(502), "app/reset"),
+    ("http_502", line(502) | row(5, lost=0) | answer(502), "app/reset"),
+    ("http_502", line(502, backend=GROUP, connect=-1) | answer(502), "proxy/no_live_upstream"),
+    ("http_502", line(502, header=10) | row(5, 9, app_status=502) | answer(502), "app/error"),
+    ("http_504", line(504) | answer(504), "proxy/timeout"),
+    ("http_504", line(504, connect=-1) | answer(504), "app/never_accepted"),
+    ("http_500", line(500, header=10) | row(5, 9, app_status=500) | answer(500), "app/error"),
+    ("http_404", line(404, header=10, backend_status=404) | row(5, 9, app_status=404) | answer(404), "app/error"),
+    ("http_500", line(500, backend=NONE, tried=NONE, backend_status=0, connect=-1) | answer(500), "proxy/error"),
+    ("http_500", line(500, backend=ELSEWHERE, header=9) | answer(500), "app/error"),
+    # broken off in the middle: nginx calls it a complete 200
+    ("closed", line(200, header=10, backend_status=200) | row(5), "app/reset"),
+    ("reset", line(200, header=10, backend_status=200) | row(5), "app/reset"),
+    ("closed", line(200, header=10, backend_status=200) | row(5, 9), "proxy/reset"),
+    # the client's own
+    ("scenario", line(200, header=10) | row(5, 9) | answer(200), "client/rejected"),
+    ("other:ValueError", {}, "client/own"),
+    ("timeout", line(499, lines=2) | row(5), "client/resent"),
+]  # fmt: skip
+
+
+def block(*cases: tuple[str, dict[str, Any]]) -> Block:
+    rows = [NOTHING | {"error": ERRORS.index(error)} | seen for error, seen in cases]
+    columns = {name: np.array([one[name] for one in rows]) for name in NOTHING}
+    none = np.full((len(rows), 4), NONE)
+    return Block(id=np.arange(len(rows), dtype=np.uint64), app=NO_ROWS, tries=none, **columns)
+
+
+def reasons(*cases: tuple[str, dict[str, Any]], known: Known = ALL) -> list[str]:
+    codes = attribute(block(*cases), TEXTS, known)
+    names = [*KEYS, "unexplained", "none"]
+    return [names[code] for code in codes]
+
+
+def test_every_case_of_the_table() -> None:
+    found = reasons(*[(error, seen) for error, seen, _ in CASES])
+    wrong = [
+        (error, seen, wanted, got)
+        for (error, seen, wanted), got in zip(CASES, found, strict=True)
+        if got != wanted
+    ]
+    assert wrong == []
+
+
+def test_the_table_has_every_reason() -> None:
+    assert {reason for _, _, reason in CASES} == set(KEYS)
+    assert len(set(KEYS)) == len(REASONS) == UNEXPLAINED
+
+
+@pytest.mark.parametrize("error", ["", "cut"])
+def test_what_did_not_fail_has_no_reason(error: str) -> None:
+    assert reasons((error, line(200, header=10) | row(5, 9))) == ["none"]
+    nobody = block(("", {"client": 0, "error": NONE} | line(499) | row(5, 9)))
+    assert attribute(nobody, TEXTS, ALL).tolist() == [NO_FAILURE]
+
+
+def test_contradictions_are_unexplained() -> None:
+    assert (
+        reasons(
+            ("refused", line(499) | row(5)),
+            ("connect_timeout", line(499)),
+            ("http_502", line(200, header=10) | answer(502)),
+            ("http_502", answer(502)),
+            ("closed", line(200, header=10, backend_status=200)),
+            ("closed", line(499) | row(5)),
+        )
+        == ["unexplained"] * 6
+    )
+
+
+def test_nothing_follows_from_the_absence_of_what_may_be_lost() -> None:
+    no_log = Known(False, ALL.apps, 200, ALL.apps_apart)
+    absent = [case for case in CASES if not case[1].get("lines") and case[0] != "other:ValueError"]
+    assert len(absent) == 5
+    assert reasons(*[case[:2] for case in absent], known=no_log) == ["unexplained"] * 5
+    no_rows = Known(True, np.array([False, True]), 200, ALL.apps_apart)
+    assert reasons(("timeout", line(499)), known=no_rows) == ["unexplained"]
+    assert reasons(("timeout", line(499, backend=1)), known=no_rows) == ["app/never_accepted"]
+    # what lines and rows themselves say holds all the same
+    assert reasons(("timeout", line(499) | row(5, 2300)), known=no_rows) == ["app/too_late"]
+    assert reasons(("timeout", line(499, connect=-1)), known=no_rows) == ["app/never_accepted"]
+
+
+def test_no_order_is_claimed_beyond_what_the_clocks_are_known_to() -> None:
+    vague = Known(True, ALL.apps, 700 * MS, np.array([700 * MS, 700 * MS]))
+    assert reasons(("timeout", line(499) | row(5, 1500)), known=vague) == ["app/too_late"]
+    assert reasons(("timeout", line(499) | row(5, 1200)), known=vague) == ["proxy/slow"]
+    assert reasons(("timeout", line(200, header=100, done=1500 * MS) | row(5, 1499)), known=vague) == [
+        "app/too_late"
+    ]
+    between = (("timeout", line(499) | row(read)) for read in (1200, 1500, 2500, 2900))
+    assert reasons(*between, known=vague) == ["client/gave_up", "unexplained", "unexplained", "app/too_late"]
+    unknown = Known(True, ALL.apps, UNKNOWN_US, np.array([UNKNOWN_US] * 2))
+    assert reasons(("timeout", line(499) | row(5)), known=unknown) == [
+        "unexplained"
+    ]  # read in time, or late?
+    assert reasons(("timeout", line(499) | row(5, 2300)), known=unknown) == ["app/too_late"]

@@ -1,0 +1,174 @@
+"""Requests joined over three witnesses, and the accounts that have to balance."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from analysis import journeyfile, journeys, results
+from loadproof.runfolder import formats
+from loadproof.runfolder.paths import RunFolder
+from tests.analysis import synthetic
+from tests.analysis.synthetic import LOAD, Raw
+
+WHOLE = dataclasses.replace(LOAD, timeout_s=1.8)
+
+
+def judged(base: Path, spoil: Callable[[Raw], None]) -> tuple[dict[str, Any], RunFolder]:
+    """The whole run of a small trial with one more thing in it."""
+    raw = Raw(synthetic.plan(load=WHOLE))
+    for user in range(9):
+        raw.user(raw.plan.workers[user % 3][1], user, (0.0, 2.0, 4.0)[user // 3])
+    number = raw.request(1, 0, 7.0, 7.5)
+    raw.read("app1", number, 7.1, 7.4)
+    raw.logged(number, 7.0, 7.499)
+    spoil(raw)
+    for user in range(9):
+        raw.user(raw.plan.workers[user % 3][1], user, 22.01, formats.KIND_USER_STOPPED)
+    synthetic.quiet_samples(raw, {"app1": 0.05})
+    folder = synthetic.write_run(base, [raw])
+    return results.analyse(folder.path)["arms"][0]["whole_run"], folder
+
+
+def table(folder: RunFolder) -> Path:
+    return min((folder.path / "tables" / "journeys").glob("*.parquet"))
+
+
+def test_a_request_with_all_it_went_through(tmp_path: Path) -> None:
+    def late(raw: Raw) -> None:
+        number = raw.request(1, 1, 8.0, 9.8, "timeout", 0, user=3)
+        raw.logged(number, 8.001, 9.801, status=499, upstream_header_time="-", upstream_status="-")
+        raw.read("app1", number, 8.1, 10.0, 10.001, "BrokenPipeError")
+
+    whole, folder = judged(tmp_path, late)
+    found = journeyfile.find(table(folder), (1 << 48) | 1)
+    assert found is not None
+    t0 = synthetic.T0
+    wanted = {
+        "worker": 1, "user": 3, "start_us": t0 + 8_000_000, "end_us": t0 + 9_800_000, "error": "timeout", "status": None,
+        "lines": 1, "proxy_status": 499, "done_us": t0 + 9_801_000, "received_us": t0 + 8_001_000, "rows": 1,
+        "server": "app1", "read_us": t0 + 8_100_000, "handed_us": t0 + 10_000_000, "lost_us": t0 + 10_001_000,
+        "app_status": 200, "exception": "BrokenPipeError", "delivered": False, "layer": "app", "reason": "too_late",
+        "attempts": [{"server": "198.18.0.11:8000", "status": None, "connect_us": 0, "header_us": None, "response_us": 1_800_000}],
+    }  # fmt: skip
+    assert {name: found[name] for name in wanted} == wanted
+    assert whole["attribution"] == {"app/too_late": 1} and whole["unexplained"] == 0 and whole["wasted"] == 1
+    assert whole["first"] == [{"reason": "app/too_late", "second": 9.8, "users": 9, "id": "0001000000000001"}]
+
+
+def test_several_attempts_are_kept_in_order(tmp_path: Path) -> None:
+    def twice(raw: Raw) -> None:
+        number = raw.request(1, 1, 8.0, 8.5)
+        raw.read("app1", number, 8.3, 8.4)
+        raw.logged(
+            number, 8.0, 8.499, upstream_addr="198.18.0.12:8000, 198.18.0.11:8000", upstream_status="502, 200",
+            upstream_connect_time="-, 0.001", upstream_header_time="-, 0.200", upstream_response_time="0.100, 0.201",
+        )  # fmt: skip
+
+    whole, folder = judged(tmp_path, twice)
+    found = journeyfile.find(table(folder), (1 << 48) | 1)
+    assert found is not None and found["attempts"] == [
+        {"server": "198.18.0.12:8000", "status": 502, "connect_us": None, "header_us": None, "response_us": 100_000},
+        {"server": "198.18.0.11:8000", "status": 200, "connect_us": 1000, "header_us": 200_000, "response_us": 201_000},
+    ]  # fmt: skip
+    assert whole["ledgers"]["requests"]["retried"] == 1 and whole["ledgers"]["requests"]["differences"] == 0
+
+
+def answered(raw: Raw, *witnesses: str, times: int = 1) -> None:
+    """Request 1 of worker 1, a success, as only some witnesses saw it."""
+    number = (1 << 48) | 1
+    if "client" in witnesses:
+        raw.request(1, 1, 8.0, 8.5)
+    for _ in range(times if "nginx" in witnesses else 0):
+        raw.logged(number, 8.0, 8.499)
+    for _ in range(times if "app" in witnesses else 0):
+        raw.read("app1", number, 8.1, 8.4)
+
+
+def refused_but_logged(raw: Raw) -> None:
+    number = raw.request(1, 1, 8.0, 8.1, "refused", 0)
+    raw.logged(number, 8.0, 8.1, status=499)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda raw: answered(raw, "nginx", "app"), "in nginx's log, but never sent by a client"),
+        (lambda raw: answered(raw, "client", "nginx", "app", times=2), "several lines of nginx for one request"),
+        (refused_but_logged, "its client never got a connection, but it is in nginx's log"),
+        (lambda raw: answered(raw, "app"), "read by an app, but in no line of nginx"),
+    ],
+)  # fmt: skip
+def test_what_does_not_balance_is_listed(spoil: Callable[[Raw], None], said: str, tmp_path: Path) -> None:
+    whole, _ = judged(tmp_path, spoil)
+    ledger = whole["ledgers"]["requests"]
+    assert f"1 request {said}, first 0001000000000001" in ledger["said"]
+    assert ledger["differences"] == len(ledger["said"]) > 0
+
+
+@pytest.mark.parametrize("witness", ["nginx", "app"])
+def test_without_a_witness_there_is_no_account_of_requests(witness: str, tmp_path: Path) -> None:
+    whole, _ = judged(
+        tmp_path, lambda raw: answered(raw, *[one for one in ("client", "nginx", "app") if one != witness])
+    )
+    assert whole["ledgers"]["requests"] is None  # an answer without a line, or row: some were lost
+
+
+def test_the_account_of_the_users_time(two_arms: RunFolder, tmp_path: Path) -> None:
+    for arm in json.loads(two_arms.results.read_text())["arms"]:
+        time = arm["whole_run"]["ledgers"]["time"]
+        assert time["user_s"] == pytest.approx(3 * 22 + 3 * 20 + 3 * 18, abs=0.1)
+        assert 0 <= time["gap"] < 0.002  # 0.5 ms between two requests of a user
+    idle, _ = judged(tmp_path, lambda raw: None)  # users who did next to nothing
+    assert idle["ledgers"]["time"]["gap"] > 0.99
+
+
+def test_think_time_is_time_of_users(tmp_path: Path) -> None:
+    thinking = dataclasses.replace(LOAD, think_s=0.7)
+    raw = synthetic.simulate(synthetic.plan(load=thinking), 4, 0.01)
+    for worker, rows in raw.client.items():
+        raw.client[worker] = [
+            (*row[:-1], 700_000 if row[0] == 1 and row[5] & 0xFFFFFFFF > 2 else 0) for row in rows
+        ]
+    folder = synthetic.write_run(tmp_path, [raw])
+    time = results.analyse(folder.path)["arms"][0]["whole_run"]["ledgers"]["time"]
+    assert abs(time["gap"]) < 0.02
+
+
+def test_blocks_of_any_size_give_the_same(
+    two_arms: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = json.loads(two_arms.results.read_text())
+    again = synthetic.two_arms(tmp_path)
+    monkeypatch.setattr(journeys, "BLOCK", 7)
+    assert results.analyse(again.path) == before
+    first, second = (pq.read_table(table(one)).to_pylist() for one in (two_arms, again))
+    assert first == second and len(first) == before["arms"][0]["whole_run"]["requests"] + 9
+
+
+def test_a_forged_number_makes_no_endless_row_of_blocks(tmp_path: Path) -> None:
+    def forge(raw: Raw) -> None:
+        raw.request(1, 0, 8.0, 8.5, id=(1 << 48) | (1 << 47))
+        raw.logged((2 << 48) | (1 << 46), 8.0, 8.1)
+        raw.read("app1", (1 << 48) | (1 << 45), 8.0, 8.1)
+
+    whole, folder = judged(tmp_path, forge)
+    assert whole["requests"] is None and whole["unexplained"] is None
+    assert pq.read_table(table(folder)).num_rows == 4
+
+
+def test_failures_are_the_sum_of_their_reasons(two_arms: RunFolder) -> None:
+    for arm in json.loads(two_arms.results.read_text())["arms"]:
+        for part in (arm, arm["whole_run"]):
+            assert sum(part["attribution"].values()) + part["unexplained"] == part["failures"] > 0
+        by_server: dict[str, int] = {}
+        for server in arm["servers"]:
+            for reason, count in server["attribution"].items():
+                by_server[reason] = by_server.get(reason, 0) + count
+        assert by_server == arm["attribution"]
