@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pyarrow as pa
+import pyarrow.compute as compute
 import pyarrow.parquet as pq
 
 from analysis.readers.faults import Stretch
@@ -18,8 +20,8 @@ from loadproof.runfolder.paths import RunFolder
 TURNED = ("INVALID", "UNKNOWN")
 CALM = ("VALID", "NOT ASKED")
 ATTRIBUTION = "attribution"  # beside the checks, what failed requests are put down to
-# of requests that our own stop cut off there is nothing to explain
-ALWAYS = ("client/own",)
+UNEXPLAINED = "unexplained"
+NO_FAILURE = (None, "", "cut")  # what our own stop cut off has nothing to explain
 
 
 @dataclass(frozen=True)
@@ -73,28 +75,33 @@ def _verdict(check: Mapping[str, Any] | None) -> tuple[str, str]:
 def attributed(fault: Fault, journeys: Path, stretches: Sequence[Stretch]) -> Finding | None:
     """Whether every request that began and failed while the fault lasted is put down to what the fault does.
 
-    `journeys` has one row per request: start_us, end_us, layer, reason (null or empty for those that did not fail).
-    None where the fault makes none fail, or nobody has made that table.
+    `journeys` has one row per request: start_us, error, layer, reason (null for those that nobody can explain). None where
+    the fault makes none fail, or nobody has made that table.
     """
     if not fault.expects or not journeys.exists():
         return None
-    table = pq.read_table(journeys, columns=["start_us", "layer", "reason"])
-    start = table["start_us"].to_numpy()
-    meanwhile = np.zeros(len(start), dtype=bool)
+    counts: Counter[str] = Counter()
+    table = pq.read_table(journeys, columns=["start_us", "error", "layer", "reason"])
+    for row in table.filter(_meanwhile(table["start_us"], stretches)).to_pylist():
+        if row["error"] not in NO_FAILURE:
+            counts[f"{row['layer']}/{row['reason']}" if row["reason"] else UNEXPLAINED] += 1
+    wrong = {key: n for key, n in counts.items() if not any(fnmatchcase(key, one) for one in fault.expects)}
+    said = ", ".join(f"{n} {key}" for key, n in counts.most_common())
+    if wrong:
+        said += f"; wanted: {' '.join(fault.expects)}"
+    found = f"{sum(wrong.values())} of {counts.total()} wrong" if wrong else "right"
+    return Finding(fault.name, ATTRIBUTION, "right", found, said or "no request failed", not wrong)
+
+
+def _meanwhile(start_us: Any, stretches: Sequence[Stretch]) -> Any:
+    """Which requests began in any of the stretches; one without a client has no beginning."""
+    mask = pa.array([False] * len(start_us))
     for one in stretches:
-        last = one.to_us if one.to_us is not None else np.iinfo(np.int64).max
-        meanwhile |= (start >= one.from_us) & (start <= last)
-    counts: dict[str, int] = {}
-    rows = table.filter(meanwhile).select(["layer", "reason"]).to_pylist()
-    for row in rows:
-        if row["reason"]:
-            name = f"{row['layer'] or '-'}/{row['reason']}"
-            counts[name] = counts.get(name, 0) + 1
-    patterns = (*fault.expects, *ALWAYS)
-    wrong = {name: n for name, n in counts.items() if not any(fnmatchcase(name, one) for one in patterns)}
-    said = ", ".join(f"{n} {name}" for name, n in sorted(counts.items(), key=lambda pair: -pair[1]))
-    found = f"{sum(wrong.values())} of {sum(counts.values())} elsewhere" if wrong else "right"
-    return Finding(fault.name, ATTRIBUTION, " ".join(fault.expects), found, said or "none failed", not wrong)
+        inside = compute.greater_equal(start_us, one.from_us)
+        if one.to_us is not None:
+            inside = compute.and_(inside, compute.less_equal(start_us, one.to_us))
+        mask = compute.or_(mask, inside)
+    return compute.fill_null(mask, False)
 
 
 def journeys_of(folder: RunFolder) -> Path:

@@ -79,11 +79,13 @@ def test_nothing_turns_in_a_clean_trial(verdicts: dict[str, str], withholds: Any
     assert found[0].check == "all"
 
 
-def journeys(path: Path, rows: list[tuple[int, str | None, str | None]]) -> Path:
+Row = tuple[int | None, str | None, str | None, str | None]  # start, error, layer, reason
+
+
+def journeys(path: Path, rows: list[Row]) -> Path:
     """The columns of tables/journeys that a rehearsal reads."""
-    start, layer, reason = zip(*rows, strict=True)
-    table = {"start_us": list(start), "end_us": [one + 1 for one in start], "layer": layer, "reason": reason}
-    pq.write_table(pa.table({name: pa.array(values) for name, values in table.items()}), path / "one.parquet")
+    columns = zip(("start_us", "error", "layer", "reason"), zip(*rows, strict=True), strict=True)
+    pq.write_table(pa.table({name: pa.array(values) for name, values in columns}), path / "one.parquet")
     return path / "one.parquet"
 
 
@@ -91,25 +93,27 @@ STRETCHES = (Stretch("refuse_port", "app2", 1000, 2000),)
 
 
 @pytest.mark.parametrize(
-    ("rows", "ok", "said"),
+    ("rows", "said"),
     [
-        ([(1500, "app", "refused"), (1600, None, None)], True, "1 app/refused"),
-        ([(1500, "app", "refused"), (1501, "app", "reset"), (1502, "app", "refused")], True, "2 app/refused, 1 app/reset"),
-        ([(1500, "client", "own")], True, "1 client/own"),
-        ([(1500, "proxy", "timeout")], False, "1 proxy/timeout"),
-        ([(999, "proxy", "timeout"), (2001, "proxy", "timeout")], True, "none failed"),
-        ([(1500, None, "unexplained")], False, "1 -/unexplained"),
+        ([(1500, "http_502", "app", "refused"), (1600, "", None, None), (None, None, None, None)], "1 app/refused"),
+        (
+            [(1500, "http_502", "app", "refused"), (1501, "closed", "app", "reset"), (2000, "http_502", "app", "refused")],
+            "2 app/refused, 1 app/reset",
+        ),
+        ([(1500, "cut", None, None)], "no request failed"),
+        ([(1500, "http_504", "proxy", "timeout")], "1 proxy/timeout; wanted: app/refused app/reset"),
+        ([(999, "http_504", "proxy", "timeout"), (2001, "http_504", "proxy", "timeout")], "no request failed"),
+        ([(1500, "timeout", None, None)], "1 unexplained; wanted: app/refused app/reset"),
     ],
 )  # fmt: skip
-def test_failures_meanwhile_are_put_down_to_the_fault(
-    tmp_path: Path, rows: list[tuple[int, str | None, str | None]], ok: bool, said: str
-) -> None:
+def test_failures_meanwhile_are_put_down_to_the_fault(tmp_path: Path, rows: list[Row], said: str) -> None:
     found = rehearsal.attributed(faults.load("refuse_port"), journeys(tmp_path, rows), STRETCHES)
-    assert found is not None and (found.check, found.ok, found.said) == ("attribution", ok, said)
+    assert found is not None and (found.check, found.said) == ("attribution", said)
+    assert found.ok is (found.found == "right") is ("wanted" not in said)
 
 
 def test_a_fault_that_makes_nothing_fail_asks_for_no_attribution(tmp_path: Path) -> None:
-    path = journeys(tmp_path, [(1500, "app", "error")])
+    path = journeys(tmp_path, [(1500, "http_500", "app", "error")])
     assert rehearsal.attributed(faults.load("stop_sampler"), path, STRETCHES) is None
     assert rehearsal.attributed(faults.load("refuse_port"), tmp_path / "none", STRETCHES) is None
 

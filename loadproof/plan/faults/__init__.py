@@ -4,8 +4,8 @@ check can turn. A fault file has
 LABEL, COLOUR      words for people, and the colour (one of `_parts.COLOURS`) that shades it in charts
 TURNS              check -> the verdict it must give: "INVALID", or "UNKNOWN" where the fault destroys its evidence
 MAY_TURN           checks that may turn as a consequence; any other that turns is a failure of the rehearsal
-EXPECTS            "<layer>/<reason>" patterns that the attribution of requests failing meanwhile may have; empty where
-                   none has to fail
+EXPECTS            "<layer>/<reason>" patterns that the attribution of requests which begin meanwhile and fail may have;
+                   empty where nothing is asked of them
 WHEN, AT_S, FOR_S  as PlannedFault says; FOR_S None: until the trial is closed
 TRIAL              values of the trial that differ from `experiment.REHEARSAL`, as flags
 hosts(trial)       whom it is done to

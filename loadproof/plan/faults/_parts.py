@@ -17,7 +17,7 @@ COLOURS = (ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE)
 BESIDE = "rehearsal"
 WITHIN_S = 60.0
 CONF = f"{places.ETC}/nginx.conf"
-KEPT_CONF = f"{CONF}.kept"
+KEPT_CONF = f"{places.RUN}/nginx.conf.kept"  # not beside it, where it would be drift of its own
 
 
 def last_app(trial: TrialPlan) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ COLOUR = parts.BLUE
 TURNS: dict[str, Verdict] = {"generator_lag": "INVALID"}
 # quiet_hosts: the cpulimits are programs of somebody else's
 MAY_TURN = ("quiet_hosts", "ledger_time", "users_planned", "workers_kept")
-EXPECTS: tuple[str, ...] = ()
+EXPECTS = ("client/own",)
 WHEN, AT_S, FOR_S = "load", 5.0, 6.0
 TRIAL: dict[str, str] = {}
 hosts = parts.loads
