@@ -11,11 +11,11 @@ from locust import task
 
 from loadtests.user import LoadUser
 
-BURN_NS = 5_000_000
+BURN_NS = 20_000_000
 
 
 class Heavy(LoadUser):
-    """Computes for 5 ms of CPU, then asks for /items/{id}."""
+    """Computes for 20 ms of CPU, then asks for /items/{id}."""
 
     @task
     def item(self) -> None:

@@ -29,6 +29,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 from loadproof.errors import BadInput, Problem
+from loadproof.plan.faults import _parts as parts
 from loadproof.plan.shell import Raw, quote
 from loadproof.plan.values import Action, Inventory, PlannedFault, Run, Stage, TrialPlan
 
@@ -195,6 +196,7 @@ def armed(inventory: Inventory, trial: TrialPlan, planned: PlannedFault) -> tupl
                 "systemd-run",
                 "--quiet",
                 "--collect",
+                "--service-type=oneshot",  # who starts it by hand waits until it is done
                 unit,
                 after,
                 "--timer-property=AccuracySec=1s",
@@ -207,4 +209,13 @@ def armed(inventory: Inventory, trial: TrialPlan, planned: PlannedFault) -> tupl
 
 
 def _timer(name: str) -> str:
-    return f"rehearsal-undo-{name}"
+    return f"{parts.BESIDE}-undo-{name}"
+
+
+def undo_now() -> str:
+    """The command by which a host undoes at once what its timers would undo later, and says what that was."""
+    timers = quote(
+        "systemctl", "list-units", "--all", "--plain", "--no-legend", f"{parts.BESIDE}-undo-*.timer"
+    )
+    each = 'systemctl start "${unit%.timer}.service" && systemctl stop "$unit" && echo "${unit%.timer}"'
+    return f"for unit in $({timers} | cut -d' ' -f1); do {each}; done"

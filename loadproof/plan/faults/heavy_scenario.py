@@ -6,7 +6,7 @@ from loadproof.plan.faults import Verdict
 from loadproof.plan.faults import _parts as parts
 from loadproof.plan.values import Action, Inventory, TrialPlan
 
-LABEL = "the scenario burns 5 ms of the generator's CPU before each request"
+LABEL = "the scenario burns 20 ms of the generator's CPU before each request"
 COLOUR = parts.BLUE
 # user time: the burning is neither a request nor thinking
 TURNS: dict[str, Verdict] = {"generator_cpu": "INVALID", "generator_lag": "INVALID", "ledger_time": "INVALID"}

@@ -6,10 +6,14 @@ from loadproof.plan.faults import Verdict
 from loadproof.plan.faults import _parts as parts
 from loadproof.plan.values import Action, Inventory, TrialPlan
 
-LABEL = "20 rows of the first Locust worker are missing"
+LABEL = "one row in 20 of the first Locust worker is missing"
 COLOUR = parts.PURPLE
-TURNS: dict[str, Verdict] = {"rows_complete": "INVALID", "ledger_requests": "INVALID"}
-MAY_TURN = ("ledger_time",)
+TURNS: dict[str, Verdict] = {
+    "rows_complete": "INVALID",
+    "ledger_requests": "INVALID",
+    "ledger_time": "INVALID",
+}
+MAY_TURN: tuple[str, ...] = ()
 EXPECTS: tuple[str, ...] = ()
 WHEN, AT_S, FOR_S = "after", 0.0, None
 TRIAL: dict[str, str] = {}
@@ -21,11 +25,10 @@ with open(sys.argv[1], "r+b") as file:
     data = file.read()
     rows = [data[at : at + 64] for at in range(64, len(data), 64)]
     requests = [number for number, row in enumerate(rows) if row[0] == 1]
-    middle = len(requests) // 2
-    for number in reversed(requests[middle : middle + 20]):
-        del rows[number]
+    middle, some = len(requests) // 2, len(requests) // 20
+    lost = set(requests[middle : middle + some])
     file.seek(64)
-    file.writelines(rows)
+    file.writelines(row for number, row in enumerate(rows) if number not in lost)
     file.truncate()
 """
 
