@@ -5,7 +5,6 @@ from __future__ import annotations
 from loadproof.plan import limiters
 from loadproof.plan.values import TrialPlan
 
-
 CALIBRATED = (
     1.0  # points: a limiter that was set by measurement gives what was asked, but for its last whole percent
 )
