@@ -5,6 +5,8 @@ from __future__ import annotations
 from loadproof.plan import limiters
 from loadproof.plan.values import TrialPlan
 
+CALIBRATED_POINTS = 1.0  # of a limit whose setting was found for this very server
+
 
 def asked(plan: TrialPlan, host: str) -> float:
     """What the server is to be held to."""
@@ -13,7 +15,7 @@ def asked(plan: TrialPlan, host: str) -> float:
 
 def set_to(plan: TrialPlan, host: str) -> float | None:
     """What its limiter is to be told for that."""
-    settings = limiters.load(plan.limit.kind).trial_settings(plan.limit.percent, "")
+    settings = limiters.load(plan.limit.kind).trial_settings(plan.limit_at(host), "")
     return float(settings["percent"])
 
 
@@ -24,7 +26,8 @@ def sudden(plan: TrialPlan) -> float:
 
 def tolerance(plan: TrialPlan, host: str) -> float:
     """How far what a server got over the whole window, and while requests waited, may lie from asked, in points."""
-    return limiters.load(plan.limit.kind).tolerance_points
+    points = limiters.load(plan.limit.kind).tolerance_points
+    return min(points, CALIBRATED_POINTS) if plan.limit_set else points
 
 
 def cycle_us(plan: TrialPlan) -> int:

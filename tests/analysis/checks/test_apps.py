@@ -70,6 +70,17 @@ def test_a_quota_is_held_to_half_a_point(tmp_path: Path, share: float, verdict: 
         assert "the limit was not reached" in one.said  # a finding, no condition that broke
 
 
+@pytest.mark.parametrize(("share", "verdict"), [(0.0590, "VALID"), (0.0610, "INVALID"), (0.0410, "VALID")])
+def test_a_calibrated_limit_is_held_to_one_point_of_what_was_asked(
+    tmp_path: Path, share: float, verdict: str
+) -> None:
+    plan = synthetic.plan(servers=2, limit_set=(("app1", 4.0), ("app2", 3.0)))
+    made = Made.sound(tmp_path, plan)
+    made.used = dict.fromkeys(made.used, lambda at: share * max(0.0, at))
+    one = made.judge("limit_held")
+    assert one.verdict == verdict and "5 asked" in one.said, one.said
+
+
 def test_bursts_of_cpulimit_are_no_breach(made: Made) -> None:
     """70 ms in one go each 1.07 s are 6.5 %; 5 s that begin with a burst hold one more of them."""
     made.used["app1", "app_ns"] = lambda at: 0.07 * np.ceil(max(0.0, at) / 1.07)
@@ -120,6 +131,16 @@ def test_the_limiter(made: Made, found: list[dict[str, object]] | None, verdict:
     made.limiter["app2"] = found
     one = made.judge("limiter_attached")
     assert one.verdict == verdict and said in one.said, one.said
+
+
+@pytest.mark.parametrize(("percent", "verdict"), [(4.0, "VALID"), (5.0, "INVALID")])
+def test_a_calibrated_limiter_is_to_be_set_to_what_was_found(
+    tmp_path: Path, percent: float, verdict: str
+) -> None:
+    made = Made.sound(tmp_path, synthetic.plan(servers=1, limit_set=(("app1", 4.0),)))
+    made.limiter["app1"] = events(*WHOLE, percent=percent)
+    one = made.judge("limiter_attached")
+    assert one.verdict == verdict, one.said
 
 
 def test_a_quota_outlives_the_app(tmp_path: Path) -> None:
