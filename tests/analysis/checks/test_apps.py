@@ -150,6 +150,16 @@ def test_the_limiter(made: Made, found: list[dict[str, object]] | None, verdict:
     assert one.verdict == verdict and said in one.said, one.said
 
 
+@pytest.mark.parametrize(("percent", "verdict"), [(4.0, "VALID"), (5.0, "INVALID")])
+def test_a_calibrated_limiter_is_to_be_set_to_what_was_found(
+    tmp_path: Path, percent: float, verdict: str
+) -> None:
+    made = Made.sound(tmp_path, synthetic.plan(servers=1, limit_set=(("app1", 4.0),)))
+    made.limiter["app1"] = events(*WHOLE, percent=percent)
+    one = made.judge("limiter_attached")
+    assert one.verdict == verdict, one.said
+
+
 def test_a_quota_outlives_the_app(tmp_path: Path) -> None:
     made = Made.sound(tmp_path, synthetic.plan(servers=2, limit=Limit("quota", 5.0)))
     again = events((10, "gone"), what="app") + events((10.5, "attached"), *WHOLE[2:])
