@@ -165,3 +165,23 @@ def test_tables_say_how_much_could_be_used(copy: RunFolder) -> None:
     assert again.counts == found.counts and again.notes == found.notes
     nowhere = dataclasses.replace(plan, proxy="nobody")
     assert load.tables(paths, nowhere, where, rebuild=True).counts["proxy"] == (0, 0)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+def test_a_table_that_fails_ends_the_others(
+    copy: RunFolder, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of them is left half made, and what was there stays."""
+    paths = copy.trials[0]
+    plan = record.read_plan(paths.plan)
+    before = {path: path.read_bytes() for path in copy.path.rglob("*.parquet")}
+
+    def fail(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(load.samples, "read", fail)
+    with pytest.raises(error):
+        load.tables(paths, plan, lambda kind: copy.table(kind, paths.name), rebuild=True)
+    assert {path for path in copy.path.rglob("*") if path.suffix in (".parquet", ".tmp")} == set(before)
+    cpu = copy.table("cpu", paths.name)
+    assert cpu.read_bytes() == before[cpu]
