@@ -86,7 +86,7 @@ LOAD_HELP = {
     "timeout": "one deadline over connect, send and the whole answer (default 10s)",
     "cpu_limit": "percent of one CPU for each server's app (default 5)",
     "limiter": "cpulimit, quota or none (default cpulimit)",
-    "calibrate": "first find what each server's limiter must be set to for the asked percent (about 3 minutes)",
+    "calibrate": "first find what each limiter must be set to for that percent, about 3 minutes (default no)",
     "variant": "of the app: plain, local, local_async, global, global_async (default plain)",
     "scenario": "what the users do (default items)",
     "rows": "rows of the data file (default 10000)",
@@ -328,7 +328,7 @@ def watcher(stream_is_terminal: bool, last: list[Live] | None = None) -> Watcher
 
 
 def finish(results: Mapping[str, Any], report: Path, as_json: bool) -> None:
-    """The summary, or results.json on stdout; then where the report is."""
+    """The summary, or results.json on stdout; then where the report is. Exits 2 unless the run is VALID."""
     from loadproof.console import summary
 
     if as_json:
@@ -336,6 +336,8 @@ def finish(results: Mapping[str, Any], report: Path, as_json: bool) -> None:
     else:
         give(summary.summary(results))
     say(f"\nreport: {report}")
+    if results["verdict"] != "VALID":
+        raise Exit(code=2)
 
 
 @word(help={**INVENTORY_HELP, **{name: LOAD_HELP[name] for name in ("limiter", "calibrate")}})

@@ -71,6 +71,10 @@ REASONS = (
     ),
     Reason("proxy", "error", "nginx's own error", "nginx: the same status, from no backend"),
     Reason(
+        "host", "reset", "the connection between client and nginx broke: each says that the other ended it",
+        "client: reset or closed; nginx: 499",
+    ),
+    Reason(
         "app", "refused", "nobody took the connection at the backend", "nginx: 502, no connect time"
     ),
     Reason(
@@ -203,6 +207,7 @@ def _broken(some: Block, seen: _Seen, broke: Mask) -> Rules:
     begun = broke & seen.line & seen.headed & (some.line_status < 400)
     return [
         (broke & seen.no_line, "proxy/reset"),
+        (broke & seen.line & (some.line_status == 499), "host/reset"),
         (begun & seen.read & ~seen.handed, "app/reset"),
         (begun & seen.read & seen.handed, "proxy/reset"),
     ]

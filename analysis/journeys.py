@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.beside import ahead
 from analysis.load import Tables
 from analysis.measures.columns import Ints, Mask, codes, counted, ids, ints, planned
 from analysis.readers.proxy import ATTEMPTS
-from analysis.rows import Rows, held
+from analysis.rows import Rows
 from loadproof.plan.values import TrialPlan
 from loadproof.runfolder.formats import SEQUENCE
 
@@ -88,12 +90,12 @@ class Block:
     exception: Ints  # index in Texts.exceptions
     app: AppRows
 
-    @property
+    @cached_property
     def server(self) -> Ints:
         """Index in plan.apps: the app that read it, else the last backend that nginx tried; -1 for none."""
         return np.where(self.host >= 0, self.host, np.maximum(self.backend, NONE))
 
-    @property
+    @cached_property
     def ended(self) -> Ints:
         """When it was over for the app: when it lost the connection, else handed the answer over, else read the request."""
         return np.where(self.lost > 0, self.lost, np.where(self.handed > 0, self.handed, self.read))
@@ -136,12 +138,12 @@ class Texts:
         """For each error class whether `wanted` holds, and False behind the last one, for "no client row" (-1)."""
         return np.array([*(bool(wanted(name)) for name in self.errors), False])
 
-    @property
+    @cached_property
     def ok(self) -> Mask:
         """Error classes that are a success."""
         return self.flags(lambda name: name == "")
 
-    @property
+    @cached_property
     def full(self) -> Mask:
         """Error classes of an answer that came whole: also one that is an error, or that the scenario did not accept."""
         return self.flags(lambda name: name in ("", "scenario") or name.startswith("http_"))
@@ -151,9 +153,7 @@ class Journeys:
     """The joined requests of a trial: a stream of blocks that can be gone through again."""
 
     def __init__(self, tables: Tables, plan: TrialPlan, names: Mapping[str, str]) -> None:
-        self.requests, self.proxy, self.app = (
-            held(table) for table in (tables.requests, tables.proxy, tables.app)
-        )
+        self.requests, self.proxy, self.app = tables.requests, tables.proxy, tables.app
         self.plan = plan
         self.addressed = frozenset(names.values())  # hosts whose upstream address is known
         upstreams = self.proxy.labels("server")
@@ -164,6 +164,9 @@ class Journeys:
         self.broken = exceptions.index("BrokenPipeError") if "BrokenPipeError" in exceptions else NONE - 1
         several = any(len(ATTEMPTS.split(text)) > 1 for text in self.proxy.labels("upstream_addr"))
         self._tries = TRIES if several else ()
+        self._witnesses = (
+            (self.requests, CLIENT), (self.proxy, (*PROXY, *self._tries)), (self.app, APP),
+        )  # fmt: skip
         self.texts = Texts(
             self.requests.labels("error"),
             self.requests.labels("name"),
@@ -176,27 +179,29 @@ class Journeys:
     def blocks(self) -> Iterator[Block]:
         """Every request of the load that any witness knows, once, worker by worker in the order of their numbers."""
         top = self._tops()
-        for worker, end in top.items():
-            for low in range(0, end, BLOCK):
-                high = min(low + BLOCK, end)
-                of = (np.uint64(worker) << np.uint64(48)) | np.arange(low, high, dtype=np.uint64)
-                parts = (
-                    self.requests.of(worker, low, high, CLIENT),
-                    self.proxy.of(worker, low, high, (*PROXY, *self._tries)),
-                    self.app.of(worker, low, high, APP),
-                )
-                yield self._join(of, parts, lambda some, low=low: (some & SEQUENCE).astype(np.int64) - low)
-        parts = tuple(
-            _together(rows.others(top, columns), rows, columns, self.plan)
-            for rows, columns in (
-                (self.requests, CLIENT),
-                (self.proxy, (*PROXY, *self._tries)),
-                (self.app, APP),
-            )
+        dense = (
+            partial(self._dense, worker, low, min(low + BLOCK, end))
+            for worker, end in top.items()
+            for low in range(0, end, BLOCK)
         )
+        yield from ahead(dense)
+        if sparse := self._sparse(top):
+            yield sparse
+
+    def _dense(self, worker: int, low: int, high: int) -> Block:
+        """The requests of a worker with numbers in [low, high)."""
+        parts = [rows.of(worker, low, high, columns) for rows, columns in self._witnesses]
+        of = (np.uint64(worker) << np.uint64(48)) | np.arange(low, high, dtype=np.uint64)
+        return self._join(of, parts, lambda some: (some & SEQUENCE).astype(np.int64) - low)
+
+    def _sparse(self, top: Mapping[int, int]) -> Block | None:
+        """The requests with numbers beyond those; None for none."""
+        parts = [
+            _together(rows.others(top, columns), rows, columns, self.plan)
+            for rows, columns in self._witnesses
+        ]
         of = np.unique(np.concatenate([ids(part) for part in parts]))
-        if len(of):
-            yield self._join(of, parts, lambda some: np.searchsorted(of, some).astype(np.int64))
+        return self._join(of, parts, lambda some: np.searchsorted(of, some)) if len(of) else None
 
     def foreign(self) -> dict[str, int]:
         """App rows with ids of workers that this trial does not have, by server."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -19,24 +18,17 @@ MOST_USERS = 1 << 20  # of one worker; users with a higher number are not follow
 LATE_US = 250_000  # a user may sleep so much longer than it was told, on a busy machine
 
 
-class Kind(NamedTuple):
-    """A way in which the witnesses of a request contradict each other, in words, and which of them it takes."""
-
-    said: str
-    needs_proxy: bool = True
-    needs_apps: bool = False
-
-
+# in which ways the witnesses of a request contradict each other
 KINDS = (
-    Kind("answered, but in no line of nginx"),
-    Kind("answered, but in no app's rows", False, True),
-    Kind("in nginx's log, but never sent by a client"),
-    Kind("read by an app, but in no line of nginx"),
-    Kind("several lines of nginx for one request"),
-    Kind("several app rows for one request", False, True),
-    Kind("several client rows for one request", False),
-    Kind("read by another server than the one that nginx names"),
-    Kind("its client never got a connection, but it is in nginx's log"),
+    "answered, but in no line of nginx",
+    "answered, but in no app's rows",
+    "in nginx's log, but never sent by a client",
+    "read by an app, but in no line of nginx",
+    "several lines of nginx for one request",
+    "several app rows for one request",
+    "several client rows for one request",
+    "read by another server than the one that nginx names",
+    "its client never got a connection, but it is in nginx's log",
 )
 
 
@@ -45,12 +37,12 @@ class RequestLedger:
     """Requests that any witness knows (`total`); how many of them do not balance, by kind with the first id; and what is
     no fault: cut by our own stop, tried at several backends, never at nginx (refused, or no connection in time)."""
 
-    total: int
     differences: int
-    cut: int
-    retried: int
-    never_arrived: int
-    said: tuple[str, ...]
+    total: int
+    cut: int = 0
+    retried: int = 0
+    never_arrived: int = 0
+    said: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -105,16 +97,16 @@ class Requests:
         self._never_arrived += int(np.count_nonzero(away & ~line))
 
     def ledger(self, known: Known) -> RequestLedger | None:
-        """The account; None where nginx's log or an app's rows are not all there."""
+        """The account; None where nginx's log or an app's rows are not whole (`known`: as far as the files say)."""
         if not known.proxy or not known.apps.all():
             return None
         said = [
-            f"{plural(int(count), 'request')} {kind.said}, first {self._first[index]:016x}"
+            f"{plural(int(count), 'request')} {kind}, first {self._first[index]:016x}"
             for index, (kind, count) in enumerate(zip(KINDS, self._counts, strict=True))
             if count
         ]
         return RequestLedger(
-            self._total, int(self._counts.sum()), self._cut, self._retried, self._never_arrived, tuple(said)
+            int(self._counts.sum()), self._total, self._cut, self._retried, self._never_arrived, tuple(said)
         )
 
 

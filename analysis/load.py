@@ -5,6 +5,7 @@
     proxy     one row per line of nginx       app      one row per request that an app read
     cpu       one row per host and sample
 
+Requests, proxy and app may be bigger than memory: they are `Rows`; the others are Arrow tables.
 All `*_us` are µs since the epoch on the control machine's clock: host time minus the host's offset (readers/clock.py).
 """
 
@@ -14,8 +15,9 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +26,17 @@ import pyarrow.parquet as pq
 
 from analysis.readers import app, client, proxy, samples, sealed
 from analysis.readers.clock import Clocks, clocks
-from analysis.readers.outcome import Outcome
+from analysis.readers.outcome import Add, Outcome, plural
+from analysis.rows import NOTE_KEY, Rows, held, opened
+from analysis.rowwriter import MORE_TEXTS, Writer
 from loadproof.plan.values import TrialPlan
 from loadproof.runfolder import atomic
 from loadproof.runfolder.formats import MANIFEST
 from loadproof.runfolder.paths import TrialPaths
 
-FORMAT = 3  # goes up when a column changes its meaning
+FORMAT = 4  # goes up when a column changes its meaning
 KINDS = ("requests", "users", "workers", "proxy", "app", "cpu")
-NOTE_KEY = b"loadproof"
+STREAMED = ("requests", "proxy", "app")
 SCHEMAS = {
     "requests": client.REQUESTS, "users": client.USERS, "workers": client.WORKERS, "proxy": proxy.SCHEMA,
     "app": app.SCHEMA, "cpu": samples.SCHEMA,
@@ -43,16 +47,18 @@ SCHEMAS = {
 class Tables:
     """The tables of one trial, whose evidence is in them, and what is incomplete, in words."""
 
-    requests: Any
+    requests: Rows
     users: Any
     workers: Any
-    proxy: Any
-    app: Any
+    proxy: Rows
+    app: Rows
     cpu: Any
     # "requests": numbers of the workers whose rows have no hole, "workers": those whose last row is here too; "proxy",
     # "app", "cpu": hosts
     present: Mapping[str, tuple[str, ...]]
     notes: tuple[str, ...]
+    # by kind of STREAMED how many rows or lines of the raw files could not be used, of how many
+    counts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def hosts_of(plan: TrialPlan) -> tuple[str, ...]:
@@ -65,9 +71,8 @@ def tables(paths: TrialPaths, plan: TrialPlan, where: Callable[[str], Path], reb
     are here now (same folder, names, sizes, times, hashes and offsets), else made again; an unreadable one is never trusted."""
     hosts = hosts_of(plan)
     if not paths.hosts:  # tables of an earlier analysis are left alone: they cannot be made again
-        nothing = {kind: (schema.empty_table(), (), ()) for kind, schema in SCHEMAS.items()}
         said = "no raw files are here: the trial was not fetched, or never ran"
-        return replace(_gathered(nothing), notes=(said,))
+        return replace(_gathered({kind: Part(_empty(kind)) for kind in KINDS}), notes=(said,))
     clock = clocks(paths, hosts)
     source = _source(paths, clock)
     found = None if rebuild else _read(where, source)
@@ -78,6 +83,7 @@ def tables(paths: TrialPaths, plan: TrialPlan, where: Callable[[str], Path], reb
         **{kind: getattr(found, kind) for kind in KINDS},
         present=found.present,
         notes=tuple(dict.fromkeys(notes)),
+        counts=found.counts,
     )
 
 
@@ -95,44 +101,97 @@ def _source(paths: TrialPaths, clock: Clocks) -> str:
     return hashlib.sha256(json.dumps(made).encode()).hexdigest()
 
 
+@dataclass(frozen=True)
+class Part:
+    """A table with what was said of it when it was made."""
+
+    table: Any
+    present: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    counts: tuple[int, int] = (0, 0)
+
+
+def _empty(kind: str) -> Any:
+    nothing = SCHEMAS[kind].empty_table()
+    return held(nothing) if kind in STREAMED else nothing
+
+
 def _make(
     paths: TrialPaths, plan: TrialPlan, clock: Clocks, where: Callable[[str], Path], source: str
 ) -> Tables:
+    """Makes all tables. Their readers wait for files, Parquet and Arrow most of the time: they run beside each other."""
     seals = sealed.read(paths, plan, hosts_of(plan))
-    clients = client.read(paths, plan, clock, seals)
+    readers: dict[str, Callable[[Add], Outcome]] = {
+        "proxy": lambda add: proxy.read(paths, plan.proxy, clock, seals, add),
+        "requests": lambda add: client.read(paths, plan, clock, seals, add),
+        "app": lambda add: app.read(paths, plan.apps, clock, seals, add),
+    }
+    with ThreadPoolExecutor(len(readers)) as threads:
+        started = {
+            kind: threads.submit(_stream, kind, where(kind), source, read) for kind, read in readers.items()
+        }
+        cpu = samples.read(paths, hosts_of(plan), clock)
+        parts = {kind: made.result() for kind, made in started.items()}
+    clients = parts["requests"][1]
     outcomes = {
-        "requests": clients,
         "users": Outcome(clients.extra["users"], clients.present),
         "workers": Outcome(clients.extra["workers"], clients.extra["whole"]),
-        "proxy": proxy.read(paths, plan.proxy, clock, seals),
-        "app": app.read(paths, plan.apps, clock, seals),
-        "cpu": samples.read(paths, hosts_of(plan), clock),
+        "cpu": cpu,
     }
     for kind, outcome in outcomes.items():
-        said = {"source": source, "present": outcome.present, "notes": outcome.notes}
-        write(where(kind), outcome.table, said)
-    return _gathered({kind: (one.table, one.present, one.notes) for kind, one in outcomes.items()})
+        write(where(kind), outcome.table, _said(source, outcome))
+    small = {kind: Part(one.table, one.present, one.notes) for kind, one in outcomes.items()}
+    return _gathered({**small, **{kind: part for kind, (part, _) in parts.items()}})
+
+
+def _stream(kind: str, path: Path, source: str, read: Callable[[Add], Outcome]) -> tuple[Part, Outcome]:
+    """Raw files to a file of rows, without ever holding more than a run of them."""
+    with Writer(path, SCHEMAS[kind]) as writer:
+        outcome = read(writer.add)
+        outcome = replace(outcome, notes=(*outcome.notes, *_left_out(kind, writer)))
+        writer.close(_said(source, outcome))
+    table, _ = opened(path)
+    return Part(table, outcome.present, outcome.notes, (outcome.malformed, outcome.all)), outcome
+
+
+def _left_out(kind: str, writer: Writer) -> tuple[str, ...]:
+    return tuple(
+        f"{kind}: more different texts than a table keeps in {name!r}: {plural(count, 'row')} have {MORE_TEXTS!r} there"
+        for name, count in writer.left_out().items()
+    )
+
+
+def _said(source: str, outcome: Outcome) -> dict[str, Any]:
+    counts = (outcome.malformed, outcome.all)
+    return {"source": source, "present": outcome.present, "notes": outcome.notes, "counts": counts}
 
 
 def _read(where: Callable[[str], Path], source: str) -> Tables | None:
     found = {}
     for kind in KINDS:
         try:
-            table = pq.read_table(where(kind), memory_map=False)
-            said = json.loads(table.schema.metadata[NOTE_KEY])
+            if kind in STREAMED:
+                table, said = opened(where(kind))
+            else:
+                table = pq.read_table(where(kind), memory_map=False)
+                said = json.loads(table.schema.metadata[NOTE_KEY])
             # a table that another version of us made may have other columns
             if said["source"] != source or not table.schema.equals(SCHEMAS[kind]):
                 return None
-            found[kind] = (table, tuple(said["present"]), tuple(said["notes"]))
+            malformed, count = said["counts"]
+            found[kind] = Part(
+                table, tuple(said["present"]), tuple(said["notes"]), (int(malformed), int(count))
+            )
         except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
             return None  # missing, cut, or somebody else's: made again from raw
     return _gathered(found)
 
 
-def _gathered(parts: Mapping[str, tuple[Any, tuple[str, ...], tuple[str, ...]]]) -> Tables:
-    notes = tuple(note for _, _, said in parts.values() for note in said)
-    present = {kind: tuple(one[1]) for kind, one in parts.items()}
-    return Tables(**{kind: one[0] for kind, one in parts.items()}, present=present, notes=notes)
+def _gathered(parts: Mapping[str, Part]) -> Tables:
+    notes = tuple(note for kind in KINDS for note in parts[kind].notes)
+    present = {kind: tuple(parts[kind].present) for kind in KINDS}
+    counts = {kind: parts[kind].counts for kind in STREAMED}
+    return Tables(**{kind: parts[kind].table for kind in KINDS}, present=present, notes=notes, counts=counts)
 
 
 def write(path: Path, table: Any, said: Mapping[str, Any]) -> None:

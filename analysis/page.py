@@ -12,6 +12,7 @@ from analysis.words import NONE, THIN, number
 from loadproof.runfolder import shown
 
 Arm = Mapping[str, Any]
+HELD = ("VALID", "NOT ASKED")
 
 
 def context(judgement: Judgement) -> dict[str, Any]:
@@ -29,6 +30,9 @@ def context(judgement: Judgement) -> dict[str, Any]:
         "arms": [arm["label"] for arm in arms],
         "figures": figures(arms),
         "sentences": judgement.results["sentences"],
+        "verdict": judgement.results["verdict"],
+        "verdict_said": shown.verdict(judgement.results),
+        "checks": checks(arms),
         "whole": whole(arms),
         "errors": by_class(arms),
         "errors_known": all(shown.errors_known(arm) for arm in arms),
@@ -50,10 +54,10 @@ def figures(arms: Sequence[Arm]) -> list[tuple[str, str, list[str]]]:
     def each(text: Callable[[Arm], str]) -> list[str]:
         return [text(arm) for arm in arms]
 
-    def quantile(name: str) -> Callable[[Arm], str]:
+    def time(name: str) -> Callable[[Arm], str]:
         def text(arm: Arm) -> str:
-            few = shown.too_few(arm, name)
-            return f"{NONE} ({few})" if few else number(arm[name])
+            why = shown.withheld(arm, name)
+            return f"{NONE} ({why})" if why else number(arm[name])
 
         return text
 
@@ -61,11 +65,11 @@ def figures(arms: Sequence[Arm]) -> list[tuple[str, str, list[str]]]:
         ("window", "seconds after the first user started", each(window)),
         ("users", "vusers alive in it", each(lambda arm: number((arm["window"] or {}).get("users")))),
         ("TPS", "successes per second", each(lambda arm: number(arm["tps"], 2))),
-        ("MTT", "ms, successes", each(lambda arm: number(arm["mtt_ms"]))),
-        ("MTSD", "ms, successes", each(lambda arm: number(arm["mtsd_ms"]))),
-        ("p50", "ms, successes", each(quantile("p50_ms"))),
-        ("p95", "ms, successes", each(quantile("p95_ms"))),
-        ("p99", "ms, successes", each(quantile("p99_ms"))),
+        ("MTT", "ms, successes", each(time("mtt_ms"))),
+        ("MTSD", "ms, successes", each(time("mtsd_ms"))),
+        ("p50", "ms, successes", each(time("p50_ms"))),
+        ("p95", "ms, successes", each(time("p95_ms"))),
+        ("p99", "ms, successes", each(time("p99_ms"))),
         (
             "answer or give up",
             "ms, mean of all requests, failed ones too",
@@ -79,6 +83,32 @@ def figures(arms: Sequence[Arm]) -> list[tuple[str, str, list[str]]]:
         ("CPU limit", "% of one CPU", each(limit)),
         ("efficiency", "successes per CPU-second", each(lambda arm: number(arm["efficiency"]))),
     ]
+
+
+def checks(arms: Sequence[Arm]) -> list[dict[str, Any]]:
+    """One row per check and arm, those that did not hold first; what was not asked comes last."""
+    rows = [
+        {
+            "arm": arm["label"],
+            "name": check["name"].replace("_", " "),
+            "verdict": check["verdict"],
+            "value": _with_unit(check["value"], check["unit"]),
+            "limit": _with_unit(check["limit"], check["unit"]),
+            "said": check["said"],
+            "withholds": check["withholds"]
+            if isinstance(check["withholds"], str)
+            else ", ".join(check["withholds"]),
+            "remedy": "" if check["verdict"] in HELD else check["remedy"],
+        }
+        for arm in arms
+        for check in arm["checks"]
+    ]
+    order = ("INVALID", "UNKNOWN", "VALID", "NOT ASKED")
+    return sorted(rows, key=lambda row: order.index(row["verdict"]))
+
+
+def _with_unit(value: float | None, unit: str) -> str:
+    return NONE if value is None else f"{value:,.4g}{THIN}{unit}".rstrip()
 
 
 def window(arm: Arm) -> str:

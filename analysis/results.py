@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis import calibration, sentences
+from analysis import calibration, sentences, verdicts
 from analysis import trial as trials
+from analysis.rows import Damaged
 from analysis.trial import Judged
 from loadproof.errors import RecordUnreadable
 from loadproof.plan.values import Inventory
@@ -105,7 +106,10 @@ def _members(
         def where(kind: str, paths: TrialPaths = paths) -> Path:
             return into.table(kind, f"{source.id}.{paths.name}" if several or into != source else paths.name)
 
-        judged = trials.judge(paths, plan, inventory, where, rebuild)
+        try:
+            judged = trials.judge(paths, plan, inventory, where, rebuild)
+        except Damaged:  # a table that could be opened, and not be read to its end
+            judged = trials.judge(paths, plan, inventory, where, rebuild=True)
         said += [f"{f'{source.id} ' if several else ''}{paths.name}: {note}" for note in judged.incomplete]
         found.append(Member(source, judged, plan.arm))
     return found, said
@@ -141,6 +145,7 @@ def build(
     told = [sentence for one in calibrations for sentence in calibration.sentences(one)]
     results |= {"calibrations": calibrations} if calibrations else {}
     told += sentences.sentences(made)
+    results |= verdicts.joined([(arm["label"], arm) for arm in made])
     return {**results, "arms": made, "sentences": [list(one) for one in told], "incomplete": list(said)}
 
 
@@ -179,6 +184,7 @@ def _arm(label: str, members: Sequence[Member]) -> dict[str, Any]:
             "id": one.judged.plan.id,
             "block": one.judged.plan.block,
             "run": one.run.id,
+            **verdicts.of_trial(one.judged.checks),
             **one.judged.figures,
             "incomplete": list(one.judged.incomplete),
         }
@@ -187,4 +193,5 @@ def _arm(label: str, members: Sequence[Member]) -> dict[str, Any]:
     figures = members[0].judged.figures if len(members) == 1 else trials.unknown()
     plan = members[0].judged.plan
     made_with = {"factors": dict(plan.factors), "setup": sentences.setup(plan)}
-    return {"label": label, **made_with, **figures, "trials": listed}
+    judged = verdicts.joined([(one["id"], one) for one in listed])
+    return {"label": label, **judged, **made_with, **figures, "trials": listed}

@@ -49,7 +49,7 @@ def sentences(arms: Sequence[Arm]) -> list[tuple[str, str]]:
     said = []
     if arms and all(len(arm["trials"]) == 1 for arm in arms):
         said.append(("note", "These are figures of one trial per arm: an anecdote, no interval."))
-    against = [*_without_figures(arms), *_unlike(arms)]
+    against = [*_invalid(arms), *_without_figures(arms), *_unlike(arms)]
     said += [("warn", text) for text in against]
     shares = [one for arm in arms if (one := share(arm["failures"], arm["requests"])) is not None]
     if len(shares) > 1 and max(shares) - min(shares) > SHARE_POINTS:
@@ -63,6 +63,16 @@ def sentences(arms: Sequence[Arm]) -> list[tuple[str, str]]:
     if len(arms) == 2 and not against:
         said.append(("note", ratio(*arms)))
     return said
+
+
+def _invalid(arms: Sequence[Arm]) -> list[str]:
+    """A sentence on arms whose conditions did not hold."""
+    broken = [arm["label"] for arm in arms if arm.get("verdict") == "INVALID"]
+    if not broken:
+        return []
+    return [
+        f"Conditions of {', '.join(broken)} did not hold: figures are shown, and neither trusted nor compared."
+    ]
 
 
 def _without_figures(arms: Sequence[Arm]) -> list[str]:

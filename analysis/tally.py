@@ -89,9 +89,10 @@ class Tally:
 
 @dataclass(frozen=True)
 class Sure:
-    """What is known, by server: of its rows, and of the answers that it delivered, each of the whole run and `_in` a
+    """`files`: what is whole as far as the files themselves say. What is known, by server: of its rows, and of the answers that it delivered, each of the whole run and `_in` a
     window, and whether its requests can be told (`told`); what speaks against it, in words."""
 
+    files: Known
     rows: dict[str, bool]
     rows_in: dict[str, bool]
     delivered: dict[str, bool]
@@ -113,7 +114,7 @@ def count(
     known = _believed(journeys, tables, clock)
     with keeping(known) as keep:
         tally = Tally(journeys, hold, run, known).through(keep)
-    sure = _sure(journeys, tables, tally, clock)
+    sure = _sure(journeys, tables, tally, clock, known)
     found = Known(
         known.proxy and not tally.delivery.unlogged,
         np.array(list(sure.rows.values())),
@@ -134,7 +135,7 @@ def _believed(journeys: Journeys, tables: Tables, clock: Clocks) -> Known:
     return Known(bool(tables.present["proxy"]), rows, far[0], np.array(far[1:]))
 
 
-def _sure(journeys: Journeys, tables: Tables, tally: Tally, clock: Clocks) -> Sure:
+def _sure(journeys: Journeys, tables: Tables, tally: Tally, clock: Clocks, files: Known) -> Sure:
     plan, whole = journeys.plan, windows.whole(tables, journeys.plan)
     placed = clock.beside(plan.loads, plan.apps)
     present = {name: name in tables.present["app"] for name in plan.apps}
@@ -145,6 +146,7 @@ def _sure(journeys: Journeys, tables: Tables, tally: Tally, clock: Clocks) -> Su
     doubted, odd = delivery.strangers(tally.delivery, journeys.foreign(), whole)
     delivered = {name: whole and rows[name] and name not in doubted for name in plan.apps}
     return Sure(
+        files,
         rows,
         {name: rows[name] and name in placed for name in plan.apps},
         delivered,

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis import attribution, journeyfile, load
+from analysis import attribution, conditions, journeyfile, load
 from analysis.attribution import Codes, Known
+from analysis.checks import Check
 from analysis.journeys import Block, Journeys
 from analysis.load import Tables
 from analysis.measures import cpu
@@ -83,6 +84,7 @@ class Judged:
     figures: dict[str, Any]
     incomplete: tuple[str, ...]
     placed: frozenset[str]  # app hosts whose clocks are known against those of the load hosts
+    checks: tuple[Check, ...]
 
 
 def judge(
@@ -99,7 +101,7 @@ def judge(
     hold, notes = windows.hold(tables, plan, ends) if paths.hosts else (None, ())
     clock = clocks(paths, load.hosts_of(plan))
     placed = frozenset(clock.beside(plan.loads, plan.apps))
-    keeping = functools.partial(_journeys, journeys, where)
+    keeping = functools.partial(_journeys, journeys, where, bool(paths.hosts))
     tally, sure = count(journeys, tables, hold, windows.run(tables, ends), clock, keeping)
     mine = [tally.done(index) if hold and sure.told[host] else None for index, host in enumerate(plan.apps)]
     cpu_s, odd = _cpu(tables, plan, hold, mine, placed)
@@ -109,20 +111,23 @@ def judge(
         notes += limiter.notes(paths, plan, dict.fromkeys(placed, stretch), clock.of)
     notes += (*units.notes(paths, plan), *journal.notes(paths))
     figures = _figures(tally, sure, tables, mine, cpu_s)
-    return Judged(plan, tables, tally.run, hold, tally.timeline, figures, (*tables.notes, *notes), placed)
+    checked = conditions.judged(paths, plan, tables, clock, figures, tally, sure)
+    notes = (*tables.notes, *notes)
+    return Judged(plan, tables, tally.run, hold, tally.timeline, figures, notes, placed, checked)
 
 
 def _journeys(
-    journeys: Journeys, where: Callable[[str], Path], known: Known
+    journeys: Journeys, where: Callable[[str], Path], fetched: bool, known: Known
 ) -> AbstractContextManager[Callable[[Block, Codes], None]]:
-    """What takes the joined requests: the table of journeys, unless it is there already, made of these tables."""
+    """What takes the joined requests: the table of journeys, unless it is there already, made of these tables; without
+    raw files (`fetched`) an earlier one is left alone."""
     path, tables = (
         where("journeys"),
         [journeyfile.source_of(where(kind)) for kind in ("requests", "proxy", "app")],
     )
     made = [journeyfile.FORMAT, tables, sorted(journeys.addressed), str(known)]
     source = hashlib.sha256(json.dumps(made).encode()).hexdigest()
-    if all(tables) and journeyfile.source_of(path) == source:
+    if not fetched or all(tables) and journeyfile.source_of(path) == source:
         return nullcontext(lambda block, codes: None)
     return journeyfile.writing(path, journeys.texts, source)
 
@@ -227,7 +232,7 @@ def _whole_run(tally: Tally, sure: Sure, tables: Tables, zero_us: int | None) ->
     run = tally.run if windows.whole(tables, tally.plan) else None
     figures = tally.whole.figures() if run else dict.fromkeys(measured.NAMES)
     undelivered = tally.delivery.undelivered.count(False, sure.delivered)
-    ledgers = _ledgers(tally, tables) if run else dict.fromkeys(("requests", "time"))
+    ledgers = _ledgers(tally, sure, tables) if run else dict.fromkeys(("requests", "time"))
     return {
         **{name: figures[name] for name in ("requests", "failures", "cut", "tps")},
         "peak_tps": tally.peak.tps if run else None,
@@ -252,9 +257,9 @@ def _whole_run(tally: Tally, sure: Sure, tables: Tables, zero_us: int | None) ->
     }
 
 
-def _ledgers(tally: Tally, tables: Tables) -> dict[str, Any]:
+def _ledgers(tally: Tally, sure: Sure, tables: Tables) -> dict[str, Any]:
     """The accounts of requests and of the users' time, as values."""
-    requests, time = tally.requests.ledger(tally.known), tally.time.ledger(tables, tally.plan)
+    requests, time = tally.requests.ledger(sure.files), tally.time.ledger(tables, tally.plan)
     return {
         "requests": None if requests is None else record.to_json(requests),
         "time": {**record.to_json(time), "gap": time.gap},

@@ -3,7 +3,7 @@
     facts.py '{"files":[...],"trees":[...],"programs":[...],"units":[...],"ports":[...],"health":[{"port":8000}],
                "config":[{"port":8079}],"disk":[...],"folders":[...]}'
 
-Every key may be missing. Prints one JSON object. Twenty hosts of one machine ask this at once: it reads /proc and
+Every key may be missing. A path of files or trees that ends in /* is all of them there. Prints one JSON object. Twenty hosts of one machine ask this at once: it reads /proc and
 spawns `systemctl show` once and nothing else (versions are asked once and remembered).
 """
 
@@ -400,12 +400,24 @@ def machine_facts() -> dict[str, Any]:
     }
 
 
+def all_of(paths: list[str], folders: bool) -> list[str]:
+    """The paths, with what is in a folder in the place of FOLDER/*."""
+    found = []
+    for path in paths:
+        if path.endswith("/*"):
+            inside = [f"{path[:-2]}/{name}" for name in names_in(path[:-2])]
+            found += [one for one in inside if os.path.isdir(one) == folders]
+        else:
+            found.append(path)
+    return found
+
+
 def facts(question: dict[str, Any]) -> dict[str, Any]:
     """The whole answer."""
     programs = {name: find_program(name) for name in question.get("programs", [])}
-    answer = machine_facts() | tree_facts(question.get("trees", []))
+    answer = machine_facts() | tree_facts(all_of(question.get("trees", []), folders=True))
     answer |= {
-        "files": {path: file_fact(path) for path in question.get("files", [])},
+        "files": {path: file_fact(path) for path in all_of(question.get("files", []), folders=False)},
         "programs": programs,
         "versions": versions(programs),
         "units": unit_facts(question.get("units", [])),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from analysis.readers import lines, rowfile
 from analysis.readers.client import TEXT, coded, constant
 from analysis.readers.clock import Clocks
-from analysis.readers.outcome import Outcome, plural
+from analysis.readers.outcome import Add, Collected, Outcome, plural
 from analysis.readers.sealed import Seal, Seals
 from loadproof.runfolder import formats
 from loadproof.runfolder.paths import TrialPaths
@@ -29,56 +30,72 @@ SCHEMA = pa.schema(
 )  # fmt: skip
 
 
-def read(paths: TrialPaths, apps: Sequence[str], clocks: Clocks, seals: Seals) -> Outcome:
-    """Rows of all app hosts of the arm; a restarted or reopened app has several files. Present: hosts whose rows are
-    all here, as far as can be seen from them, from what was sealed, and from what the app said itself."""
-    tables: list[Any] = []
+def read(
+    paths: TrialPaths, apps: Sequence[str], clocks: Clocks, seals: Seals, add: Add | None = None
+) -> Outcome:
+    """Rows of all app hosts of the arm, which `add` takes chunk by chunk (without it they are the outcome's table); a
+    restarted or reopened app has several files. Present: hosts whose rows are all here, as far as can be seen from them,
+    from what was sealed, and from what the app said itself."""
+    kept = Collected(SCHEMA)
     present: list[str] = []
     notes: list[str] = []
+    malformed = count = 0
     for host in apps:
-        found, why = _host(paths.raw(host), host, seals.of(host), clocks.of(host), notes)
-        tables += found
-        if why:
-            notes.append(f"{host}: {why}; undelivered and BrokenPipeError are unknown there")
+        seen = _Host(host, clocks.of(host), add or kept.tables.append)
+        if why := _host(paths.raw(host), seen, seals.of(host)):
+            notes += (*seen.notes, f"{host}: {why}; undelivered and BrokenPipeError are unknown there")
         else:
+            notes += seen.notes
             present.append(host)
-    joined = (
-        pa.concat_tables(tables).unify_dictionaries().combine_chunks() if tables else SCHEMA.empty_table()
+        malformed += seen.lost
+        count += seen.lost + seen.written
+    return Outcome(
+        None if add else kept.table(), tuple(present), tuple(notes), malformed=malformed, all=count
     )
-    return Outcome(joined, tuple(present), tuple(notes))
 
 
-def _host(folder: Path, host: str, seal: Seal, offset: int, notes: list[str]) -> tuple[list[Any], str]:
-    """The rows of one host, and why they are not all of them, or ""."""
-    tables: list[Any] = []
+@dataclass
+class _Host:
+    """What was found in the files of one host; `lost`: rows that were cut, or never written before rows that were."""
+
+    host: str
+    offset: int
+    add: Add
+    notes: list[str] = field(default_factory=list)
+    readable: int = 0
+    lost: int = 0
+    written: int = 0
+
+
+def _host(folder: Path, seen: _Host, seal: Seal) -> str:
+    """Reads the rows of one host; gives why they are not all of them, or ""."""
     files = sorted(folder.glob("app-*.rows"))
-    lost = 0
     for path in files:
-        file = rowfile.read(path, formats.APP_ROW, formats.APP_MAGIC, f"{host}: {path.name}")
-        notes.extend(file.notes)
-        if file.rows is None:
+        file = rowfile.read(path, formats.APP_ROW, formats.APP_MAGIC, f"{seen.host}: {path.name}")
+        seen.notes += file.notes
+        if not file.readable:
             continue
-        lost += file.cut + _never_written(file.rows)
-        tables.append(_table(file.rows, host, file.pid, offset))
+        seen.readable += 1
+        rows = rowfile.Unwritten()
+        for chunk in file.chunks():
+            written = chunk["state"] != 0
+            rows.add(written)
+            # a file that was not sealed ends in room for rows that were never written: their state is 0
+            seen.add(_table(chunk if written.all() else chunk[written], seen.host, file.pid, seen.offset))
+        seen.lost += file.cut + rows.lost
+        seen.written += rows.written
     if not files:
-        return tables, "has no app rows"
+        return "has no app rows"
     # one file of several that cannot be read is evidence that is missing, not evidence of nothing
-    if len(tables) < len(files):
-        return tables, f"has app rows that cannot be read ({len(tables)} of {len(files)} files can)"
-    if lost:
-        return tables, f"{plural(lost, 'row')} cut, or never written before rows that were"
+    if seen.readable < len(files):
+        return f"has app rows that cannot be read ({seen.readable} of {len(files)} files can)"
+    if seen.lost:
+        return f"{plural(seen.lost, 'row')} cut, or never written before rows that were"
     if seal.doubts("app-*.rows"):
-        return tables, "its app rows are not, or not surely, those that were sealed"
+        return "its app rows are not, or not surely, those that were sealed"
     if said := _stopped(folder / "app.log"):
-        return tables, f"the app said that it lost rows ({said})"
-    return tables, ""
-
-
-def _never_written(rows: NDArray[Any]) -> int:
-    """Rows of state 0 before one that was written; a file that was not sealed ends in room for rows, and that is no
-    loss."""
-    written = np.flatnonzero(rows["state"])
-    return int(written[-1]) + 1 - len(written) if len(written) else 0
+        return f"the app said that it lost rows ({said})"
+    return ""
 
 
 def _stopped(path: Path) -> str:
@@ -95,8 +112,6 @@ def _stopped(path: Path) -> str:
 
 
 def _table(rows: NDArray[Any], host: str, pid: int, offset: int) -> Any:
-    # a file that was not sealed ends in room for rows that were never written: their state is 0
-    rows = rows[rows["state"] != 0]
     count = len(rows)
 
     def time(name: str) -> Any:

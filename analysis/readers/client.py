@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from analysis.readers import lines, rowfile, wholeness
 from analysis.readers.clock import Clocks
-from analysis.readers.outcome import Outcome
+from analysis.readers.outcome import Add, Collected, Outcome
 from analysis.readers.sealed import Seal, Seals
 from analysis.readers.wholeness import Evidence
 from loadproof.plan.values import TrialPlan
@@ -22,7 +22,8 @@ from loadproof.runfolder import formats
 from loadproof.runfolder.paths import TrialPaths
 
 KINDS = {1: "request", 2: "user_started", 3: "user_stopped", 4: "second"}
-HTTP, OTHER = formats.ERROR_CLASSES.index("http"), formats.ERROR_CLASSES.index("other")
+HTTP, CUT, OTHER = (formats.ERROR_CLASSES.index(name) for name in ("http", "cut", "other"))
+FEW = 1 << 18
 
 TEXT = pa.dictionary(pa.int32(), pa.string())
 REQUESTS = pa.schema(
@@ -46,17 +47,20 @@ WORKERS = pa.schema(
 
 @dataclass(frozen=True)
 class Part:
-    """The rows of one worker's file."""
+    """What is in one worker's file beside its requests, which were taken."""
 
-    requests: Any
-    users: Any
-    workers: Any
     evidence: Evidence
+    users: Any = None
+    workers: Any = None
+    malformed: int = 0
+    all: int = 0
 
 
-def read(paths: TrialPaths, plan: TrialPlan, clocks: Clocks, seals: Seals) -> Outcome:
-    """Requests of all planned workers; `extra` has "users", "workers" and "whole". Present: numbers, as text, of the
-    workers whose rows have no hole; whole: those of them whose last row is here too."""
+def read(paths: TrialPaths, plan: TrialPlan, clocks: Clocks, seals: Seals, add: Add | None = None) -> Outcome:
+    """Requests of all planned workers, which `add` takes chunk by chunk (without it they are the outcome's table);
+    `extra` has "users", "workers" and "whole". Present: numbers, as text, of the workers whose rows have no hole; whole:
+    those of them whose last row is here too."""
+    kept = Collected(REQUESTS)
     parts: list[Part] = []
     present: list[str] = []
     whole: list[str] = []
@@ -66,12 +70,13 @@ def read(paths: TrialPaths, plan: TrialPlan, clocks: Clocks, seals: Seals) -> Ou
         if not path.exists():
             notes.append(f"{host}: {path.name} is missing; figures of all clients are unknown without it")
             continue
-        part = _part(path, host, worker, clocks.of(host), plan.load.end_s, seals.of(host))
+        source = Source(path, host, worker, clocks.of(host), plan.load.end_s)
+        part = _part(source, seals.of(host), add or kept.tables.append)
         if len(plan.loads) > 1 and host not in clocks.placed:
             part.evidence.say_hole(f"{host}: its clock is not known against those of the other load hosts")
         part.evidence.conclude(f"{host}: {path.name}")
         notes.extend(part.evidence.notes)
-        if part.requests is None:
+        if part.users is None:
             continue
         parts.append(part)
         if not part.evidence.hole:
@@ -79,42 +84,75 @@ def read(paths: TrialPaths, plan: TrialPlan, clocks: Clocks, seals: Seals) -> Ou
             if not part.evidence.tail:
                 whole.append(str(worker))
     extra = {
-        "users": _joined((part.users for part in parts), USERS),
-        "workers": _joined((part.workers for part in parts), WORKERS),
+        "users": Collected(USERS, [part.users for part in parts]).table(),
+        "workers": Collected(WORKERS, [part.workers for part in parts]).table(),
         "whole": tuple(whole),
     }
-    return Outcome(_joined((part.requests for part in parts), REQUESTS), tuple(present), tuple(notes), extra)
+    return Outcome(
+        None if add else kept.table(), tuple(present), tuple(notes), extra,
+        sum(part.malformed for part in parts), sum(part.all for part in parts),
+    )  # fmt: skip
 
 
-def _joined(tables: Iterable[Any], schema: Any) -> Any:
-    found = list(tables)
-    return pa.concat_tables(found).unify_dictionaries().combine_chunks() if found else schema.empty_table()
+@dataclass(frozen=True)
+class Source:
+    """One worker's file, and what has to be known to read it."""
+
+    path: Path
+    host: str
+    worker: int
+    offset: int  # µs
+    end_s: float  # planned end of the load
 
 
-def _part(path: Path, host: str, worker: int, offset: int, end_s: float, seal: Seal) -> Part:
+def _part(source: Source, seal: Seal, add: Add) -> Part:
+    path, host, worker = source.path, source.host, source.worker
     label = f"{host}: {path.name}"
     file = rowfile.read(path, formats.CLIENT_ROW, formats.CLIENT_MAGIC, label)
     found = Evidence(list(file.notes))
-    if file.rows is None:
+    if not file.readable:
         found.say_hole()
-        return Part(None, None, None, found)
+        return Part(found)
     wholeness.seal(found, path, seal)
     wholeness.header(found, file, worker, label)
     names, said = _names(path.with_name(f"names-{worker}.json"), host)
-    rows = wholeness.good(found, file, end_s, label)
-    requests = rows[rows["kind"] == formats.KIND_REQUEST]
-    if said and requests["name"].any():
+    good, numbers = wholeness.Good(file, source.end_s), wholeness.Numbers(worker, file.count)
+    events, seconds = [np.zeros(0, formats.CLIENT_ROW)], [np.zeros(0, formats.CLIENT_ROW)]
+    counted, named = 0, False
+    for chunk in file.chunks():
+        rows = good.of(chunk)
+        kind = rows["kind"]
+        requests = _only(rows, kind == formats.KIND_REQUEST)
+        seconds.append(rows[kind == formats.KIND_SECOND])
+        events.append(rows[(kind == formats.KIND_USER_STARTED) | (kind == formats.KIND_USER_STOPPED)])
+        numbers.add(requests)
+        counted += int(np.count_nonzero(requests["error"] != CUT))
+        named = named or bool(requests["name"].any())
+        add(_requests(requests, source, names))
+    good.conclude(found, label)
+    if said and named:
         found.notes.append(said)
-    events = rows[(rows["kind"] == formats.KIND_USER_STARTED) | (rows["kind"] == formats.KIND_USER_STOPPED)]
-    wholeness.numbers(found, requests, events, worker, label)
-    wholeness.totals(found, path.with_name(f"totals-{worker}.json"), requests, events, host)
-    seconds = rows[rows["kind"] == formats.KIND_SECOND].view(formats.SECOND_ROW)
-    tables = (
-        _requests(requests, host, worker, offset, names),
-        _users(events, host, worker, offset),
-        _seconds(seconds, host, worker, offset),
+    happened = np.concatenate(events)
+    numbers.conclude(found, _requests_again(file, source.end_s), happened, label)
+    wholeness.totals(found, path.with_name(f"totals-{worker}.json"), counted, happened, host)
+    return Part(
+        found,
+        _users(happened, host, worker, source.offset),
+        _seconds(np.concatenate(seconds).view(formats.SECOND_ROW), host, worker, source.offset),
+        good.malformed,
+        good.all,
     )
-    return Part(*tables, found)
+
+
+def _only(rows: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
+    return rows if mask.all() else rows[mask]
+
+
+def _requests_again(file: rowfile.RowFile, end_s: float) -> Iterator[NDArray[Any]]:
+    good = wholeness.Good(file, end_s)
+    for chunk in file.chunks():
+        rows = good.of(chunk)
+        yield _only(rows, rows["kind"] == formats.KIND_REQUEST)
 
 
 def _names(path: Path, host: str) -> tuple[list[str], str]:
@@ -128,7 +166,9 @@ def _names(path: Path, host: str) -> tuple[list[str], str]:
         return [], f"{host}: {path.name} cannot be read; names of requests are unknown"
 
 
-def _requests(rows: NDArray[Any], host: str, worker: int, offset: int, names: list[str]) -> Any:
+def _requests(rows: NDArray[Any], source: Source, names: list[str]) -> Any:
+    host, worker, offset = source.host, source.worker, source.offset
+
     def moved(name: str) -> Any:
         return pa.array(rows[name] - offset, pa.int64())
 
@@ -167,14 +207,14 @@ def _errors(rows: NDArray[Any], names: list[str]) -> Any:
     detail = np.where(error == HTTP, rows["status"], np.where(error == OTHER, rows["error_name"], 0))
 
     def text(key: int) -> str:
-        code, more = key >> 32, key & 0xFFFFFFFF
+        code, more = key & 0xFF, key >> 8
         if code == HTTP:
             return f"http_{more:03d}"
         if code == OTHER:
             return f"other:{_name(names, more)}"
         return formats.ERROR_CLASSES[code] if code < len(formats.ERROR_CLASSES) else f"other:class {code}"
 
-    return coded((error << 32) | detail.astype(np.int64), text)
+    return coded(error | detail.astype(np.int64) << 8, text)
 
 
 def _name(names: list[str], index: int) -> str:
@@ -190,8 +230,15 @@ def constant(text: str, count: int) -> Any:
     return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([text]))
 
 
-def coded(keys: NDArray[np.int64], text: Any) -> Any:
-    """Texts of integer keys, each distinct key spelled once."""
-    distinct, inverse = np.unique(keys, return_inverse=True)
+def coded(keys: NDArray[np.int64], text: Callable[[int], str]) -> Any:
+    """Texts of integer keys (none below 0), each distinct key spelled once."""
+    if len(keys) and int(keys.max()) < FEW:  # counting is much faster than sorting
+        distinct = np.flatnonzero(np.bincount(keys))
+        place = np.zeros(int(distinct[-1]) + 1, np.int32)
+        place[distinct] = np.arange(len(distinct))
+        codes = place[keys]
+    else:
+        distinct, inverse = np.unique(keys, return_inverse=True)
+        codes = inverse.astype(np.int32)
     labels = pa.array([text(int(key)) for key in distinct], pa.string())
-    return pa.DictionaryArray.from_arrays(pa.array(inverse.astype(np.int32)), labels)
+    return pa.DictionaryArray.from_arrays(pa.array(codes), labels)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,35 @@ LEAST_US = 50_000  # shorter lacks would read "0.0 s"
 Stretch = tuple[int, int]  # [from, to) in µs
 
 
+@dataclass(frozen=True)
+class Cover:
+    """For how much of a stretch there was no limit, and for how much of it nobody knows, in µs."""
+
+    lacking_us: int
+    unknown_us: int
+
+
+def events(folder: Path) -> tuple[list[dict[str, Any]], lines.Malformed]:
+    """The events of a host's limiter.jsonl, and the lines of it that cannot be read. Raises OSError."""
+    malformed = lines.Malformed()
+    return list(_events(folder / "limiter.jsonl", malformed)), malformed
+
+
+def cover(
+    found: Sequence[Mapping[str, Any]], kind: str, window: Stretch, offset: int, put_back_us: int
+) -> Cover | None:
+    """How a limit covered a stretch of time. One that was lost and put back within `put_back_us` held, and so did one
+    that began anew for children of the app. None when there are events without a time."""
+    try:
+        held, open_us = _held(found, kind, offset, put_back_us)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+    begin, end = window
+    unknown = 0 if open_us is None else max(0, end - max(begin, open_us))
+    covered = sum(max(0, min(end, to) - max(begin, since)) for since, to in held)
+    return Cover(end - begin - covered - unknown, unknown)
+
+
 def notes(
     paths: TrialPaths, plan: TrialPlan, windows: Mapping[str, Stretch | None], offset: Callable[[str], int]
 ) -> tuple[str, ...]:
@@ -27,17 +57,16 @@ def notes(
         return ()
     found: list[str] = []
     for host in plan.apps:
-        malformed = lines.Malformed()
         try:
-            events = list(_events(paths.raw(host) / "limiter.jsonl", malformed))
+            seen, malformed = events(paths.raw(host))
         except OSError as error:
             found.append(f"{host}: limiter.jsonl: {error.strerror}; whether the limit held is unknown")
             continue
         window = windows.get(host)
         found += malformed.note(f"{host}: limiter.jsonl")
         said = [
-            *_told(events, window, offset(host)),
-            *_uncovered(events, plan.limit.kind, window, offset(host)),
+            *_told(seen, window, offset(host)),
+            *_uncovered(seen, plan.limit.kind, window, offset(host)),
         ]
         found += [f"{host}: {text}" for text in said]
     return tuple(found)
@@ -84,39 +113,40 @@ def _uncovered(
     """How much of the window had no limit, and for how much of it nobody knows."""
     if window is None or "attached" not in {event.get("event") for event in events}:
         return
-    try:
-        held, open_us = _held(events, kind, offset)
-    except (KeyError, TypeError, ValueError, OverflowError):
+    found = cover(events, kind, window, offset, PUT_BACK_US)
+    if found is None:
         yield "limiter.jsonl has events without a time; whether the limit held over the window is unknown"
         return
-    begin, end = window
-    unknown = 0 if open_us is None else max(0, end - max(begin, open_us))
-    covered = sum(max(0, min(end, to) - max(begin, since)) for since, to in held)
-    if (lacking := end - begin - covered - unknown) >= LEAST_US:
-        yield f"no limit for {lacking / 1e6:.1f} s of the window"
-    if unknown >= LEAST_US:
+    if found.lacking_us >= LEAST_US:
+        yield f"no limit for {found.lacking_us / 1e6:.1f} s of the window"
+    if found.unknown_us >= LEAST_US:
         yield (
-            f"whether the limit held is unknown for {unknown / 1e6:.1f} s of the window: its supervisor ended without a word"
+            f"whether the limit held is unknown for {found.unknown_us / 1e6:.1f} s of the window: its supervisor ended without a word"
         )
 
 
-def _held(events: Sequence[Mapping[str, Any]], kind: str, offset: int) -> tuple[list[Stretch], int | None]:
+def _held(
+    events: Sequence[Mapping[str, Any]], kind: str, offset: int, put_back_us: int
+) -> tuple[list[Stretch], int | None]:
     """Stretches in which the limit held, those and while it was put back; and since when it was attached
     with nothing said of its end."""
     held: list[Stretch] = []
     begun: int | None = None
+    patience = put_back_us
     for event in events:
         attaches = event.get("event") == "attached"
         if not attaches and not _ends(event, kind):
             continue
         at = int(event["realtime_us"]) - offset
         if attaches and begun is None:
-            if held and at - held[-1][1] <= PUT_BACK_US:
+            if held and at - held[-1][1] <= patience:
                 held.append((held[-1][1], at))
             begun = at
         elif not attaches and begun is not None:
             held.append((begun, at))
             begun = None
+            why = str(event.get("what") or event.get("reason"))
+            patience = PUT_BACK_US if why.startswith("forked") else put_back_us
     return held, begun
 
 
@@ -135,7 +165,7 @@ def _events(path: Path, malformed: lines.Malformed) -> Iterator[dict[str, Any]]:
                 event = json.loads(line)
             except (ValueError, RecursionError):
                 event = None
-            if isinstance(event, dict):
+            if isinstance(event, dict) and isinstance(event.get("event"), str):
                 yield event
             else:
                 malformed.add(line)

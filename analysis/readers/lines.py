@@ -28,6 +28,12 @@ class Malformed:
         if len(self.first) < KEPT:
             self.first.append(ascii(line[:SHOWN].decode("utf-8", "backslashreplace"))[1:-1])
 
+    def join(self, other: Malformed) -> None:
+        """Count those of a later piece too."""
+        self.count += other.count
+        self.skipped += other.skipped
+        self.first += other.first[: KEPT - len(self.first)]
+
     def note(self, label: str) -> tuple[str, ...]:
         """The sentence for the list of what is incomplete; none when every line was read."""
         if not self.count:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+
+import pyarrow as pa
+
+Add = Callable[[Any], None]  # takes a table of the next rows
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A table; whose evidence is in it (worker numbers or hosts, as text); what was missing or unreadable, in words; how
+    """A table, when its rows were not taken by somebody else; whose evidence is in it (worker numbers or hosts, as text); what was missing or unreadable, in words; how
     many lines or rows of the files could not be read, of how many."""
 
-    table: Any  # pyarrow.Table
+    table: Any  # pyarrow.Table, or None
     present: tuple[str, ...]
     notes: tuple[str, ...] = ()
     extra: dict[str, Any] = field(default_factory=dict)  # further tables of the same files, by kind
@@ -22,3 +27,17 @@ class Outcome:
 def plural(count: int, word: str, words: str = "") -> str:
     """ "1 row", "2 rows"."""
     return f"{count} {word if count == 1 else words or word + 's'}"
+
+
+@dataclass
+class Collected:
+    """Takes rows into memory."""
+
+    schema: Any
+    tables: list[Any] = field(default_factory=list)
+
+    def table(self) -> Any:
+        """All of them as one table."""
+        if not self.tables:
+            return self.schema.empty_table()
+        return pa.concat_tables(self.tables).unify_dictionaries().combine_chunks()

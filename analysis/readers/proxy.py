@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +17,7 @@ from analysis.readers import accesslog, lines
 from analysis.readers.accesslog import NUMBERS
 from analysis.readers.client import TEXT
 from analysis.readers.clock import Clocks
-from analysis.readers.outcome import Outcome
+from analysis.readers.outcome import Add, Collected, Outcome
 from analysis.readers.sealed import Seals
 from loadproof.runfolder.formats import ACCESS_LOG, ACCESS_LOG_1, PROXY_FIELDS
 from loadproof.runfolder.paths import TrialPaths
@@ -30,33 +33,60 @@ SCHEMA = pa.schema(
         *((name.replace("upstream", "server").replace("time", "us"), pa.int64()) for name in TIMES),
     ]
 )  # fmt: skip
+SECONDS = r"\d{1,9}(\.\d{1,9})?"
+AHEAD = 2  # pieces of a log
 ATTEMPTS = re.compile(r"\s*,\s*|\s+:\s+")  # nginx: "a, b" tries in a group, "a : b" groups after a redirect
 
 
-def read(paths: TrialPaths, proxy: str, clocks: Clocks, seals: Seals) -> Outcome:
-    """All lines that can be read. `upstream_*` as nginx wrote them; `server*` is the last attempt, in µs where it is a
-    time. An id that is none is 0. Present: the host, when its file is there and the one that was sealed."""
+def read(paths: TrialPaths, proxy: str, clocks: Clocks, seals: Seals, add: Add | None = None) -> Outcome:
+    """All lines that can be read, which `add` takes piece by piece (without it they are the outcome's table).
+    `upstream_*` as nginx wrote them, the times of them only where there were several attempts; `server*` is the last
+    attempt, in µs where it is a time. An id that is none is 0. Present: the host, when its file is there and the one that
+    was sealed."""
     path = paths.raw(proxy) / ACCESS_LOG
     former = path.with_name(ACCESS_LOG_1)
     if former.exists() and not path.exists():
         path = former
-    parse = accesslog.objects if path.name == ACCESS_LOG_1 else accesslog.tabbed
-    malformed = lines.Malformed()
-    tables, count = [], 0
+    kept = Collected(SCHEMA)
     try:
-        for piece in lines.pieces(path, malformed):
-            raw, found = parse(piece, malformed)
-            tables.append(_derived(raw, clocks.of(proxy)))
-            count += found
+        malformed, count = _lines(path, clocks.of(proxy), add or kept.tables.append)
     except OSError as error:
         why = f"{proxy}: {path.name}: {error.strerror}; what nginx saw is unknown"
-        return Outcome(SCHEMA.empty_table(), (), (why,))
-    table = pa.concat_tables(tables).unify_dictionaries().combine_chunks() if tables else SCHEMA.empty_table()
+        return Outcome(None if add else SCHEMA.empty_table(), (), (why,))
     notes = malformed.note(f"{proxy}: {path.name}")
     present: tuple[str, ...] = (proxy,)
     if seals.of(proxy).doubts(path.name):
         present, notes = (), (*notes, f"{proxy}: {path.name} is not whole; what nginx saw is not all known")
-    return Outcome(table, present, notes, malformed=malformed.count, all=count + malformed.skipped)
+    return Outcome(None if add else kept.table(), present, notes, malformed=malformed.count, all=count)
+
+
+def _lines(path: Path, offset: int, add: Add) -> tuple[lines.Malformed, int]:
+    """Reads a log; how many lines it has. The next pieces are parsed while rows of one are taken: both keep a CPU busy."""
+    parse = accesslog.objects if path.name == ACCESS_LOG_1 else accesslog.tabbed
+    malformed = lines.Malformed()
+    count = 0
+
+    def made(piece: bytes) -> tuple[Any, int, lines.Malformed]:
+        odd = lines.Malformed()
+        raw, found = parse(piece, odd)
+        return _derived(raw, offset), found, odd
+
+    with ThreadPoolExecutor(1) as other:
+        ahead: deque[Future[tuple[Any, int, lines.Malformed]]] = deque()
+        for piece in lines.pieces(path, malformed):
+            ahead.append(other.submit(made, piece))
+            if len(ahead) > AHEAD:
+                count += _taken(ahead.popleft(), malformed, add)
+        while ahead:
+            count += _taken(ahead.popleft(), malformed, add)
+    return malformed, count + malformed.skipped
+
+
+def _taken(parsed: Future[tuple[Any, int, lines.Malformed]], malformed: lines.Malformed, add: Add) -> int:
+    table, count, odd = parsed.result()
+    malformed.join(odd)
+    add(table)
+    return count
 
 
 def _derived(raw: Any, offset: int) -> Any:
@@ -75,6 +105,7 @@ def _derived(raw: Any, offset: int) -> Any:
             for name in SCHEMA.names
             if name in raw.column_names
         },
+        **{name: _several(spelled[name]) for name in TIMES},
         "id": _ids(raw["id"]),
         "done_us": _micros_of(raw["msec"], offset),
         "request_time_us": _micros_of(raw["request_time"]),
@@ -82,7 +113,7 @@ def _derived(raw: Any, offset: int) -> Any:
         "server": last("upstream_addr", pa.string(), _some).dictionary_encode(),
         "server_status": last("upstream_status", pa.int64(), _whole),
         **{
-            name.replace("upstream", "server").replace("time", "us"): last(name, pa.int64(), _micros)
+            name.replace("upstream", "server").replace("time", "us"): _last_micros(spelled[name])
             for name in TIMES
         },
     }
@@ -95,12 +126,32 @@ def each(coded: Any, kind: Any, made: Callable[[str], Any]) -> Any:
     return values.take(coded.indices)
 
 
+def _several(coded: Any) -> Any:
+    """A dictionary array without the texts that hold one attempt or none: the µs of that stand in a column of their own."""
+    if not compute.any(compute.match_substring_regex(coded.dictionary, "[,:]")).as_py():
+        return pa.DictionaryArray.from_arrays(pa.nulls(len(coded), pa.int32()), pa.array([], pa.string()))
+    texts = coded.dictionary.to_pylist()
+    kept = [text if len(ATTEMPTS.split(text)) > 1 else None for text in texts]
+    return pa.array(kept, pa.string()).take(coded.indices).dictionary_encode()
+
+
+def _last_micros(coded: Any) -> Any:
+    """The time of the last attempt in µs: at once for all texts, where each is one time or none."""
+    texts = coded.dictionary
+    plain = compute.match_substring_regex(texts, f"^{SECONDS}$")
+    none = compute.is_in(texts, pa.array(["", "-"]))
+    if not compute.all(compute.or_(plain, none)).as_py():
+        return each(coded, pa.int64(), lambda text: _micros(ATTEMPTS.split(text)[-1]))
+    seconds = compute.cast(compute.if_else(plain, texts, pa.scalar(None, pa.string())), pa.float64())
+    return _micros_of(seconds).take(coded.indices)
+
+
 def _spelled(column: Any) -> Any:
     """A column of texts, or of bytes that nginx escaped, as one dictionary array of texts."""
     coded = _encoded(column)
     if not pa.types.is_binary(coded.type.value_type):
         return coded
-    texts = pa.array([accesslog.text(one) for one in coded.dictionary.to_pylist()], pa.string())
+    texts = accesslog.texts(coded.dictionary)
     return pa.DictionaryArray.from_arrays(coded.indices, texts)
 
 
@@ -131,7 +182,7 @@ def _ids(column: Any) -> Any:
 
 def _micros_of(seconds: Any, offset: int = 0) -> Any:
     values = np.rint(seconds.fill_null(0).to_numpy() * 1e6).astype(np.int64) - offset
-    return pa.array(values, mask=seconds.is_null().to_numpy() if seconds.null_count else None)
+    return pa.array(values, mask=np.asarray(seconds.is_null()) if seconds.null_count else None)
 
 
 def _some(text: str) -> str | None:
@@ -143,4 +194,4 @@ def _whole(text: str) -> int | None:
 
 
 def _micros(text: str) -> int | None:
-    return round(float(text) * 1e6) if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text) else None
+    return round(float(text) * 1e6) if re.fullmatch(SECONDS, text, re.ASCII) else None

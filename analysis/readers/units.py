@@ -21,11 +21,11 @@ LONGEST = 80  # characters of a word of systemd's
 def notes(paths: TrialPaths, plan: TrialPlan) -> tuple[str, ...]:
     """Sentences on nginx and apps that were not running any more when the load ended, and on Locust workers that ended
     before it did, failed, or were lost by their master."""
-    seen, lost = _after(paths), _lost(paths, plan)
+    seen, missed = _after(paths), lost(paths, plan) or frozenset()
     return tuple(
         f"{host}: {text}"
         for host in hosts_of(plan)
-        for text in _ended(units(plan, host), seen.get(host, {}), lost)
+        for text in _ended(units(plan, host), seen.get(host, {}), missed)
     )
 
 
@@ -43,13 +43,13 @@ def _ended(names: Mapping[str, str], seen: Mapping[str, Any], lost: frozenset[st
             yield f"{name} was lost by its master before the load ended"
 
 
-def _lost(paths: TrialPaths, plan: TrialPlan) -> frozenset[str]:
-    """The units of the workers that the master missed when it ended."""
+def lost(paths: TrialPaths, plan: TrialPlan) -> frozenset[str] | None:
+    """The units of the workers that the master missed when it ended; None when it did not say."""
     try:
         text = (paths.raw(plan.loads[0]) / "totals-master.json").read_text(encoding="utf-8")
         return frozenset(load_unit(number) for number in json.loads(text)["lost"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return frozenset()
+        return None
 
 
 def _why(state: Mapping[str, Any]) -> str:

@@ -1,8 +1,11 @@
-"""Are the rows of a Locust worker all there? By their numbers, their times, Locust's own count, and what was sealed."""
+"""Are the rows of a Locust worker all there? By their numbers, their times, Locust's own count, and what was sealed.
+
+Rows come chunk by chunk; what is kept of them is one byte for each, in the numbers that were seen."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.readers.outcome import plural
-from analysis.readers.rowfile import RowFile
+from analysis.readers.rowfile import RowFile, Unwritten
 from analysis.readers.sealed import Seal
 from loadproof.runfolder import formats
 
@@ -68,81 +71,124 @@ def header(found: Evidence, file: RowFile, worker: int, label: str) -> None:
         found.say_tail()
 
 
-def good(found: Evidence, file: RowFile, end_s: float, label: str) -> NDArray[Any]:
-    """The rows that can be true. A file that was not closed ends in room for rows, of kind 0: no loss; before a row
-    that was written it is one. `end_s`: the planned end of the load."""
-    rows = file.rows
-    assert rows is not None
-    written = np.flatnonzero(rows["kind"])
-    rows = rows[: int(written[-1]) + 1 if len(written) else 0]
-    if not len(rows):
-        found.say_tail(f"{label}: holds no rows")
-    lost = int(np.count_nonzero(rows["kind"] == 0))
-    if lost:
-        found.say_hole(f"{label}: {plural(lost, 'row')} never written before rows that were")
-    strange = rows["kind"] > formats.KIND_SECOND
-    if strange.any():
-        found.say_hole(f"{label}: {plural(int(strange.sum()), 'row')} of no known kind")
-    rows = rows[(rows["kind"] != 0) & ~strange]
-    begin = np.where(
-        rows["kind"] == formats.KIND_SECOND, rows.view(formats.SECOND_ROW)["start_us"], rows["start_us"]
-    )
-    end = np.where(rows["kind"] == formats.KIND_REQUEST, rows["end_us"], begin)
-    from_us, to_us = file.realtime_us - EARLY_US, file.realtime_us + round(end_s * 1e6) + LATE_US
-    true = (begin >= from_us) & (begin <= end) & (end <= to_us)
-    if not true.all():
-        count = int(np.count_nonzero(~true))
-        found.say_hole(f"{label}: {plural(count, 'row')} set aside, with times that cannot be")
-    kept: NDArray[Any] = rows[true]
-    return kept
+@dataclass
+class Good:
+    """The rows that can be true, of chunks in the order of the file. A file that was not closed ends in room for rows, of
+    kind 0: no loss; before a row that was written it is one. `end_s`: the planned end of the load."""
+
+    file: RowFile
+    end_s: float
+    kinds: Unwritten = field(default_factory=Unwritten)
+    strange: int = 0
+    untrue: int = 0
+
+    def of(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """Those of the next chunk."""
+        kind = rows["kind"]
+        self.kinds.add(kind != 0)
+        second = kind == formats.KIND_SECOND
+        begin = np.where(second, rows.view(formats.SECOND_ROW)["start_us"], rows["start_us"])
+        end = np.where(kind == formats.KIND_REQUEST, rows["end_us"], begin)
+        from_us = self.file.realtime_us - EARLY_US
+        to_us = self.file.realtime_us + round(self.end_s * 1e6) + LATE_US
+        known = (kind != 0) & (kind <= formats.KIND_SECOND)
+        true = known & (begin >= from_us) & (begin <= end) & (end <= to_us)
+        if true.all():
+            return rows
+        self.strange += int(np.count_nonzero(kind > formats.KIND_SECOND))
+        self.untrue += int(np.count_nonzero(known & ~true))
+        kept: NDArray[Any] = rows[true]
+        return kept
+
+    @property
+    def malformed(self) -> int:
+        """Rows that are not used, or that were never written before others were, or that were cut."""
+        return self.kinds.lost + self.strange + self.untrue + self.file.cut
+
+    @property
+    def all(self) -> int:
+        """Rows up to the last one that was written, and a cut one."""
+        return self.kinds.written + self.kinds.lost + self.file.cut
+
+    def conclude(self, found: Evidence, label: str) -> None:
+        """Say what was odd."""
+        if not self.kinds.written:
+            found.say_tail(f"{label}: holds no rows")
+        if self.kinds.lost:
+            found.say_hole(f"{label}: {plural(self.kinds.lost, 'row')} never written before rows that were")
+        if self.strange:
+            found.say_hole(f"{label}: {plural(self.strange, 'row')} of no known kind")
+        if self.untrue:
+            found.say_hole(f"{label}: {plural(self.untrue, 'row')} set aside, with times that cannot be")
 
 
-def numbers(found: Evidence, requests: NDArray[Any], events: NDArray[Any], worker: int, label: str) -> None:
+class Numbers:
     """A worker numbers its requests from 0: each number that is not there is a lost row, or a request in flight when
-    the rows ended."""
-    ids = requests["id"]
-    mine = ids[formats.worker_of(ids) == worker]
-    if len(mine) != len(ids):
-        found.say_hole(f"{label}: {plural(len(ids) - len(mine), 'row')} with another worker's id")
-    if not len(mine):
-        return
-    distinct = np.unique(mine & SEQUENCE)
-    if len(distinct) != len(mine):
-        found.say_hole(f"{label}: {plural(len(mine) - len(distinct), 'id')} written twice")
-    missing = int(distinct[-1]) + 1 - len(distinct)
-    if missing:
-        note = f"{label}: {plural(missing, 'number')} missing in the sequence of requests"
-        waiting = _waiting(requests, events)
-        in_flight = missing <= len(waiting) and _may_be(_absent(distinct), waiting)
-        found.say_tail(note) if in_flight else found.say_hole(note)
+    the rows ended. `most`: rows of the file; a number that is not below it leaves more missing than can be in flight."""
+
+    def __init__(self, worker: int, most: int) -> None:
+        self.worker = worker
+        self.count = self.others = self.highest = 0
+        self._seen = np.zeros(most, bool)
+        self._beyond: list[
+            NDArray[np.uint64]
+        ] = []  # ids may be forged: as many as there are rows, and of any size
+
+    def add(self, requests: NDArray[Any]) -> None:
+        """The next requests."""
+        ids = requests["id"]
+        mine = ids[formats.worker_of(ids) == self.worker]
+        self.others += len(ids) - len(mine)
+        if not len(mine):
+            return
+        self.count += len(mine)
+        numbers = mine & SEQUENCE
+        self.highest = max(self.highest, int(numbers.max()))
+        if self.highest >= len(self._seen):
+            beyond = numbers >= len(self._seen)
+            self._beyond.append(numbers[beyond])
+            numbers = numbers[~beyond]
+        self._seen[numbers.astype(np.int64)] = True
+
+    def conclude(
+        self, found: Evidence, requests: Iterable[NDArray[Any]], events: NDArray[Any], label: str
+    ) -> None:
+        """Say what is missing. `requests` are gone through once more when something may be in flight."""
+        if self.others:
+            found.say_hole(f"{label}: {plural(self.others, 'row')} with another worker's id")
+        if not self.count:
+            return
+        distinct = int(np.count_nonzero(self._seen)) + len(np.unique(np.concatenate([*self._beyond, NONE])))
+        if distinct != self.count:
+            found.say_hole(f"{label}: {plural(self.count - distinct, 'id')} written twice")
+        missing = self.highest + 1 - distinct
+        if missing:
+            note = f"{label}: {plural(missing, 'number')} missing in the sequence of requests"
+            waiting = _waiting(requests, events)
+            in_flight = missing <= len(waiting) and _may_be(self._absent(), waiting)
+            found.say_tail(note) if in_flight else found.say_hole(note)
+
+    def _absent(self) -> list[int]:
+        """The numbers from 0 on that are not there, in order; there are few, and none is beyond."""
+        absent: list[int] = np.flatnonzero(~self._seen[: self.highest + 1]).tolist()
+        return absent
 
 
-def _waiting(requests: NDArray[Any], events: NDArray[Any]) -> list[int]:
+NONE = np.zeros(0, np.uint64)
+
+
+def _waiting(requests: Iterable[NDArray[Any]], events: NDArray[Any]) -> list[int]:
     """For each user who had not stopped the number of the last request with a row; -1 for none."""
     started = events["user"][events["kind"] == formats.KIND_USER_STARTED]
     stopped = events["user"][events["kind"] == formats.KIND_USER_STOPPED]
-    last = dict.fromkeys(np.setdiff1d(started, stopped).tolist(), -1)
-    numbered = (requests["id"] & SEQUENCE).astype(np.int64)
-    users, first = np.unique(requests["user"], return_inverse=True)
+    users = np.setdiff1d(started, stopped)
     highest = np.full(len(users), -1, np.int64)
-    np.maximum.at(highest, first, numbered)
-    last.update(
-        {user: high for user, high in zip(users.tolist(), highest.tolist(), strict=True) if user in last}
-    )
-    return sorted(last.values())
-
-
-def _absent(distinct: NDArray[np.uint64]) -> list[int]:
-    """The numbers from 0 on that are not there, in order; there are few."""
-    here = distinct.astype(np.int64)
-    before = np.concatenate(([-1], here[:-1]))
-    return [
-        number
-        for low, high in zip(
-            before[here - before > 1].tolist(), here[here - before > 1].tolist(), strict=True
-        )
-        for number in range(low + 1, high)
-    ]
+    if len(users):
+        for rows in requests:
+            at = np.minimum(np.searchsorted(users, rows["user"]), len(users) - 1)
+            here = users[at] == rows["user"]
+            np.maximum.at(highest, at[here], (rows["id"][here] & SEQUENCE).astype(np.int64))
+    return sorted(highest.tolist())
 
 
 def _may_be(missing: list[int], waiting: list[int]) -> bool:
@@ -151,8 +197,8 @@ def _may_be(missing: list[int], waiting: list[int]) -> bool:
     return all(last < number for number, last in zip(missing, waiting, strict=False))
 
 
-def totals(found: Evidence, path: Path, requests: NDArray[Any], events: NDArray[Any], host: str) -> None:
-    """Locust's own count must be the rows without the cut ones."""
+def totals(found: Evidence, path: Path, rows: int, events: NDArray[Any], host: str) -> None:
+    """Locust's own count must be the rows without the cut ones, of which there are `rows`."""
     try:
         counted = int(json.loads(path.read_text(encoding="utf-8"))["requests"])
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
@@ -162,7 +208,6 @@ def totals(found: Evidence, path: Path, requests: NDArray[Any], events: NDArray[
         if not stopped or stopped < np.count_nonzero(events["kind"] == formats.KIND_USER_STARTED):
             found.say_tail()
         return
-    rows = int(np.count_nonzero(requests["error"] != formats.ERROR_CLASSES.index("cut")))
     if counted != rows:
         note = f"{host}: {path.name}: Locust counted {counted} requests, its rows are {rows}"
         found.say_tail(note) if rows < counted else found.say_hole(note)

@@ -13,7 +13,7 @@ from loadproof.campaign import rates
 from loadproof.control import apply, blocked, conduct, lock, probe, provenance, signals
 from loadproof.control.fleet import Fleet
 from loadproof.errors import LoadproofError, Refused
-from loadproof.plan import actions, calibration, faults
+from loadproof.plan import calibration, drift, faults
 from loadproof.plan import desired as desired_state
 from loadproof.plan import trials as trial_plans
 from loadproof.plan.actions import hosts_of
@@ -190,7 +190,7 @@ def hooks(
     """What conduct needs from outside for one trial."""
     return conduct.Hooks(
         converge=lambda: converge(fleet, decided.desired[len(trial.apps)], root, trial.run),
-        facts=lambda when: _facts(fleet, trial, paths.facts, when),
+        facts=lambda when: _facts(fleet, trial, decided.inventory, paths.facts, when),
         observe=watcher.live,
         say=watcher.say,
         ours=lambda: lock.still_ours(fleet, hosts_of(trial), trial.run),
@@ -210,8 +210,8 @@ def converge(fleet: Fleet, desired: Desired, root: Path, run: str) -> None:
         raise causes[0]
 
 
-def _facts(fleet: Fleet, trial: TrialPlan, path: Path, when: str) -> None:
+def _facts(fleet: Fleet, trial: TrialPlan, inventory: Inventory, path: Path, when: str) -> None:
     """Facts and clock offset of every host of a trial, appended to facts.jsonl."""
-    units = {host: actions.units(trial, host) for host in hosts_of(trial)}
-    rows = probe.before_and_after(fleet, units, when)
+    questions = {host: drift.question(trial, inventory, host) for host in hosts_of(trial)}
+    rows = probe.before_and_after(fleet, questions, when)
     record.append_facts(path, rows)

@@ -14,18 +14,32 @@ LABEL_WIDTH = 40  # a longer one is broken over lines
 
 
 def summary(results: Mapping[str, Any]) -> str:
-    """The arms side by side, errors by class, CPU per server; what is missing, and what may be concluded."""
+    """The verdict first; the arms side by side, errors by class, CPU per server; checks that did not hold and what to do
+    about them, what is missing, and what may be concluded."""
     arms: list[Mapping[str, Any]] = list(results["arms"])
-    lines = [f"run {escape(results['run'])}"]
+    lines = [escape(shown.verdict(results)), f"run {escape(results['run'])}"]
     for some in _side_by_side(arms):
         lines += ["", _figures(some)]
     lines += ["", _servers(arms)]
     errors = _errors(arms)
     if errors:
         lines += ["", errors]
+    lines += _checks(results)
     lines += [f"incomplete: {escape(text)}" for text in results.get("incomplete", ())]
     lines += ["", *(escape(text) for _, text in results["sentences"])]
     return "\n".join(lines)
+
+
+def _checks(results: Mapping[str, Any]) -> list[str]:
+    """What did not hold and what it withholds, each with its remedy."""
+    found = []
+    figures = [check for check in results["checks"] if isinstance(check["withholds"], list)]
+    for check in (*shown.conditions(results), *figures):
+        withheld = check["withholds"]
+        what = "" if withheld == "trial" else f", withholds {', '.join(withheld)}"
+        found.append(f"check {check['name']}: {check['verdict']}{what}: {check['said']}")
+        found.append(f"  remedy: {check['remedy']}")
+    return ["", *(escape(line) for line in found)] if found else []
 
 
 def _side_by_side(arms: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
@@ -47,9 +61,9 @@ def _figures(arms: Sequence[Mapping[str, Any]]) -> str:
         percent = shown.share(arm["failures"], arm["requests"])
         return number(arm["failures"]) + (f" ({percent})" if percent else "")
 
-    def quantile(arm: Mapping[str, Any], name: str) -> str:
-        few = shown.too_few(arm, name)
-        return f"- ({few})" if few else number(arm[name])
+    def time(arm: Mapping[str, Any], name: str) -> str:
+        why = shown.withheld(arm, name)
+        return f"- ({why})" if why else number(arm[name])
 
     def window(arm: Mapping[str, Any]) -> str:
         frame = arm["window"] or {}
@@ -62,11 +76,11 @@ def _figures(arms: Sequence[Mapping[str, Any]]) -> str:
         ("window (hold)", [window(arm) for arm in arms]),
         ("users", [number((arm["window"] or {}).get("users")) for arm in arms]),
         ("TPS", [number(arm["tps"]) for arm in arms]),
-        ("MTT ms", [number(arm["mtt_ms"]) for arm in arms]),
-        ("MTSD ms", [number(arm["mtsd_ms"]) for arm in arms]),
-        ("p50 ms", [quantile(arm, "p50_ms") for arm in arms]),
-        ("p95 ms", [quantile(arm, "p95_ms") for arm in arms]),
-        ("p99 ms", [quantile(arm, "p99_ms") for arm in arms]),
+        ("MTT ms", [time(arm, "mtt_ms") for arm in arms]),
+        ("MTSD ms", [time(arm, "mtsd_ms") for arm in arms]),
+        ("p50 ms", [time(arm, "p50_ms") for arm in arms]),
+        ("p95 ms", [time(arm, "p95_ms") for arm in arms]),
+        ("p99 ms", [time(arm, "p99_ms") for arm in arms]),
         ("answer or give up ms", [number(arm["answer_or_give_up_ms"]) for arm in arms]),
         ("requests", [number(arm["requests"]) for arm in arms]),
         ("failed", [failed(arm) for arm in arms]),

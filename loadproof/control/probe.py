@@ -166,22 +166,23 @@ def offset(remote: Remote, trips: int = TRIPS) -> dict[str, Any]:
     }
 
 
-def before_and_after(fleet: Fleet, units: Mapping[str, Iterable[str]], when: str) -> list[dict[str, Any]]:
-    """Lines of facts.jsonl for these hosts: facts, with the units named for each, and all round trips of the clock.
+def before_and_after(
+    fleet: Fleet, questions: Mapping[str, Mapping[str, Any]], when: str
+) -> list[dict[str, Any]]:
+    """Lines of facts.jsonl for these hosts: the answer of each to its question, and all round trips of the clock.
 
     Raises the first host's error.
     """
-    question = {"programs": ["nginx", "cpulimit"], "disk": ["/opt", "/var/lib"]}
 
     def ask(remote: Remote) -> dict[str, Any]:
         return {
             "when": when,
             "host": remote.host.name,
-            "facts": facts(remote, question | {"units": list(units[remote.host.name])}),
+            "facts": facts(remote, questions[remote.host.name]),
             "offset": offset(remote),
         }
 
-    return list(all_good(fleet.each(ask, units)).values())
+    return list(all_good(fleet.each(ask, questions)).values())
 
 
 def ask_all(

@@ -1,7 +1,8 @@
 """Which setting of a limiter gives a server the share of a CPU that was asked for: what to try next, and what was found.
 
 Pure. A setting and a share are percent of one CPU; a share is what the app's processes really used while requests
-waited. Shares grow with the setting, about a point for a point, with noise.
+waited. Shares grow with the setting, about a point for a point, with noise; below some setting (3 for cpulimit, measured)
+they grow again, so that a share may be out of reach.
 """
 
 from __future__ import annotations
@@ -90,11 +91,9 @@ def search(asked: float, seen: Sequence[Measured], scale: Scale) -> float | None
     below = [setting for setting, share in mean.items() if share <= asked]
     above = [setting for setting, share in mean.items() if share > asked]
     if not below:
-        lowest = min(above)
-        return _beyond(lowest, min(asked - mean[lowest], -scale.step), scale)
+        return _outwards(asked, mean, sorted(mean), -scale.step, scale)
     if not above:
-        highest = max(below)
-        return _beyond(highest, max(asked - mean[highest], scale.step), scale)
+        return _outwards(asked, mean, sorted(mean, reverse=True), scale.step, scale)
     low, high = max(below), min(above)
     if high - low < 1.5 * scale.step:  # side by side, or crossed: the noise is larger than a step
         return None
@@ -103,8 +102,21 @@ def search(asked: float, seen: Sequence[Measured], scale: Scale) -> float | None
     return min(max(inside, scale.snap(low + scale.step)), scale.snap(high - scale.step))
 
 
-def _beyond(edge: float, points: float, scale: Scale) -> float | None:
-    setting = scale.snap(edge + points)
+def _outwards(
+    asked: float, mean: Mapping[float, float], ordered: Sequence[float], step: float, scale: Scale
+) -> float | None:
+    """All shares lie on one side of the asked one: the next setting beyond the outermost, `ordered` from there inwards.
+
+    Where going outwards brought nothing nearer there is no use in going on: what is left are the neighbours of the
+    nearest that were left out on the way.
+    """
+    edge = ordered[0]
+    if len(ordered) > 1 and abs(mean[edge] - asked) >= abs(mean[ordered[1]] - asked):
+        nearest = min(mean, key=lambda one: abs(mean[one] - asked))
+        beside = [scale.snap(nearest + one) for one in (step, -step)]
+        return next((one for one in beside if one not in mean), None)
+    points = asked - mean[edge]
+    setting = scale.snap(edge + (min(points, step) if step < 0 else max(points, step)))
     return None if setting == edge else setting
 
 

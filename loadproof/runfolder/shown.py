@@ -16,6 +16,22 @@ def too_few(arm: Mapping[str, Any], name: str) -> str:
     return f"n < {ENOUGH[name]}"
 
 
+def withheld(arm: Mapping[str, Any], name: str) -> str:
+    """Why a figure of an arm of results.json is not shown, in a word or two; empty when it is."""
+    if name in ENOUGH and (few := too_few(arm, name)):
+        return few
+    if arm[name] is None:
+        return ""
+    return next(
+        (
+            check["name"].replace("_", " ")
+            for check in arm.get("checks", ())
+            if isinstance(check["withholds"], list) and name in check["withholds"]
+        ),
+        "",
+    )
+
+
 def share(part: int | None, whole: int | None) -> str:
     """Percent in words, never 0 or 100 for some or for not all; empty for none."""
     if part is None or not whole:
@@ -45,3 +61,20 @@ def limit(server: Mapping[str, Any], number: Callable[[Any], str], none: str = "
     if asked is None:
         return none
     return number(asked) + (f" (set {setting:g})" if setting not in (None, asked) else "")
+
+
+def verdict(results: Mapping[str, Any]) -> str:
+    """The first line of a summary: "VALID", or the verdict and the checks it comes from, each with what it found."""
+    found = str(results["verdict"])
+    if found == "VALID":
+        return found
+    named = [
+        f"{check['name']} ({check['said']})" for check in conditions(results) if check["verdict"] == found
+    ]
+    return f"{found}: {', '.join(named)}" if named else found
+
+
+def conditions(results: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The checks that keep a trial, arm or run from being VALID, the worst ones first."""
+    broken = [check for check in results["checks"] if check["withholds"] == "trial"]
+    return sorted(broken, key=lambda check: check["verdict"] != "INVALID")

@@ -75,6 +75,8 @@ def offsets(folder):
     """µs to subtract from each host's times."""
     seen = {}
     for line in json_lines(folder / "facts.jsonl"):
+        if "offset" not in line:  # how fast the generator can go
+            continue
         one = (line["offset"]["half_trip_us"], line["offset"]["best_us"], line["when"])
         seen.setdefault(line["host"], []).append(one)
     found = {}
@@ -165,6 +167,8 @@ def cpu_curve(path, move):
     for line in json_lines(path):
         if line.get("kind") == "start":
             anchor = None
+            continue
+        if "processes" not in line:  # how many samples were lost
             continue
         if anchor is None or line["monotonic_ns"] < before:
             anchor = (line["realtime_us"], line["monotonic_ns"])
@@ -282,6 +286,9 @@ def _server(folder, plan, host, begin, end, zero, inside, server, gone, pipes, c
     return {
         "host": host, "requests": len(mine), "cpu_s": spent, "cpu_percent": 100 * spent / ((end - begin) / 1e6),
         "limit_percent": None if plan["limit"]["kind"] == "none" else plan["limit"]["percent"],
+        "limit_set": None
+        if plan["limit"]["kind"] == "none"
+        else dict(plan.get("limit_set", ())).get(host, plan["limit"]["percent"]),
         "undelivered": sum(begin <= at < end and server[number] == host for number, (at, _) in gone.items()),
         "broken_pipe": sum(begin <= at < end for at in lost),
         "first_broken_pipe_s": (min(lost) - zero) / 1e6 if lost else None,
@@ -316,9 +323,11 @@ def compare(path):
     run = json.loads((path / "run.json").read_text())
     results = json.loads((path / "results.json").read_text())
     wrong, skipped, seen = [], [], 0
-    folders = {
-        json.loads((one / "plan.json").read_text())["id"]: one for one in sorted((path / "trials").iterdir())
-    }
+    folders = {}
+    for one in sorted((path / "trials").iterdir()):
+        plan = json.loads((one / "plan.json").read_text())
+        if plan.get("purpose", "measure") == "measure":  # those of a calibration are in no arm
+            folders[plan["id"]] = one
     for arm in results["arms"]:
         for theirs in arm["trials"]:
             ours = trial(folders[theirs["id"]], run)

@@ -21,6 +21,7 @@ import pytest
 from analysis import charts, drawing, page, report, results, series, words
 from analysis.charts import _parts as parts
 from loadproof.console import summary
+from loadproof.runfolder import shown
 from loadproof.runfolder.paths import RunFolder
 from tests.analysis import synthetic
 
@@ -110,7 +111,9 @@ def test_the_page_says_what_results_json_says(two_arms: RunFolder, shape: Shape)
     assert "one trial per arm: an anecdote, no interval." in text
     assert "does a second server help?" in text and "0123456789ab" in text and made["run"] in text
     for arm in made["arms"]:
-        assert f" {words.number(arm['tps'], 2)} " in text and f" {words.number(arm['mtt_ms'])} " in text
+        assert f" {words.number(arm['tps'], 2)} " in text
+        mtt = f"{words.NONE} (failures)" if shown.withheld(arm, "mtt_ms") else words.number(arm["mtt_ms"])
+        assert f" {mtt} " in text
         for name, count in arm["errors"].items():
             assert name in text and str(count) in text
     assert (

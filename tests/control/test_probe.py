@@ -159,7 +159,7 @@ def test_lines_of_facts_jsonl() -> None:
     script = Script().on("facts", json.dumps(answer)).on("date", lambda call: str(time.time_ns()))
     inventory = Inventory("x", (HOST, Host("h2", ("load",), "h2")))
     with Fleet(inventory, lambda host: FakeRemote(host, script)) as fleet:
-        rows = probe.before_and_after(fleet, {"h1": ("x.service",), "h2": ()}, "before")
+        rows = probe.before_and_after(fleet, {"h1": {"units": ["x.service"]}, "h2": {"units": []}}, "before")
     assert [(row["when"], row["host"]) for row in rows] == [("before", "h1"), ("before", "h2")]
     assert all(row["facts"] == answer and len(row["offset"]["trips"]) == 20 for row in rows)
     asked = [command for host in ("h1", "h2") for command in script.commands(host) if "facts" in command]

@@ -57,6 +57,18 @@ def test_files_trees_folders(tmp_path: Path) -> None:
     assert facts(question)["trees"] == {str(tree): True}
 
 
+def test_all_that_is_in_a_folder(tmp_path: Path) -> None:
+    """What is deployed is asked for by folder: a file that somebody adds shows too."""
+    (tmp_path / "a.conf").write_text("a")
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / ".complete").touch()
+    every = [f"{tmp_path}/*", f"{tmp_path}/none/*"]
+    answer = facts({"files": every, "trees": every})
+    assert set(answer["files"]) == {f"{tmp_path}/a.conf"} and answer["trees"] == {f"{tmp_path}/tree": True}
+    (tmp_path / "b.conf").write_text("b")
+    assert set(facts({"files": every})["files"]) == {f"{tmp_path}/a.conf", f"{tmp_path}/b.conf"}
+
+
 ALTERATIONS: dict[str, tuple[Callable[[Path], object], str, int]] = {
     "nothing": (lambda tree: None, "", 0),
     "read": (lambda tree: (tree / "pkg" / "mod.py").read_text(), "", 0),

@@ -21,6 +21,7 @@ HARMLESS = {
     "install.py": ([], 0),
     "limit.py": (["status", "--state", "/nonexistent/limit.json"], 0),
     "lock.py": (["--file", "/nonexistent/lock.json", "show"], 0),
+    "rate.py": (['{"out": "/nonexistent", "workers": [1], "within": 0}'], 3),
     "sample.py": (["--every"], 1),
     "seal.py": (['{"out": "/nonexistent"}'], 1),
     "warm.py": (['{"targets": []}'], 0),

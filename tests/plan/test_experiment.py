@@ -27,7 +27,7 @@ def test_defaults() -> None:
         Limit("cpulimit", 5.0),
     )
     assert (found.load.processes, found.load.threads, found.load.scenario) == (3, 33, "items")
-    assert (found.load.think_s, found.load.timeout_s) == (0.0, 10.0)
+    assert (found.load.think_s, found.load.timeout_s, found.calibrate) == (0.0, 10.0, False)
     assert set(dict(found.origins).values()) == {"default"}
 
 
@@ -53,6 +53,9 @@ def test_the_demo() -> None:
     assert (load.ramp_end_s, load.settle_s, load.hold_s) == (8.0, 5.0, 15.0)
     assert (found.limit, load.said[0][:3]) == (Limit("cpulimit", 5.0), "100")
     assert experiment.demo({"limiter": "none"}).limit == Limit("none", 0.0)
+    assert [
+        experiment.demo({"calibrate": "True", "limiter": one}).calibrate for one in ("cpulimit", "quota")
+    ] == [True, True]
     # What a flag replaces does not linger from the demo's own values.
     assert experiment.demo({"duration": "1m"}).load.hold_s == 47.0
     assert experiment.demo({"processes": "2", "threads": "5"}).load.users == 10
@@ -77,7 +80,7 @@ def test_all_problems_at_once_with_the_nearest_word() -> None:
         "--cpu-limit: 'five' is no percentage",
         "--limiter: there is no 'cpulimt': cpulimit, none, quota; did you mean cpulimit?",
         "--variant: there is no 'globl': global, global_async, local, local_async, plain; did you mean global?",
-        "--scenario: there is no 'item': hello, items; did you mean items?",
+        "--scenario: there is no 'item': heavy, hello, items, null; did you mean items?",
         "--rows: '0' is no whole number from 1 to 10000000",
         "--seed: 'x' is no whole number from 0 to 4294967295",
         "--name: 'A b' is no name: small letters, digits, '-' and '_', at most 40",
@@ -105,6 +108,8 @@ def test_all_problems_at_once_with_the_nearest_word() -> None:
         ({"limiter": "quota", "cpu_limit": "0"}, "--cpu-limit: the smallest quota is 1 percent, not 0"),
         ({"note": "x" * 201}, "--note: a note has at most 200 characters, this one 201"),
         ({"name": "../x"}, "--name: '../x' is no name: small letters, digits, '-' and '_', at most 40"),
+        ({"limiter": "none", "calibrate": "True"}, "--calibrate: limiter none sets nothing that could be calibrated"),
+        ({"calibrate": "maybe"}, "--calibrate: 'maybe' is neither yes nor no"),
         ({"timeout": "0"}, "--timeout: 0s is no timeout: each request needs at least 1ms"),
     ],
 )  # fmt: skip

@@ -18,6 +18,7 @@ def test_all_are_found() -> None:
 def test_every_limiter_keeps_the_contract(name: str) -> None:
     limiter = limiters.load(name)
     assert limiter.name == name and limiter.description and limiter.tolerance_points > 0
+    assert 0 <= limiter.cycle_s <= 1  # checks look at 5 s
     assert all(len(need) == 2 for need in limiter.needs)
     settings = limiter.trial_settings(5.0, "loadproof-app.service")
     assert settings["kind"] == name and settings["unit"] == "loadproof-app.service" and "percent" in settings

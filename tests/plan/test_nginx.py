@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 
 from analysis.readers import accesslog, lines
+from loadproof.plan import rate
 from loadproof.plan.desired import nginx_conf
 from loadproof.plan.render import environment
 from loadproof.plan.values import STATUS_PORT, Host
@@ -57,6 +58,12 @@ def test_one_and_two_servers_differ_in_nothing_else() -> None:
     extra = [line.strip() for line in two if line not in one and digests[1] not in line]
     assert extra == ["server 127.0.0.1:8002 max_fails=0;"]
     assert [line for line in one if line not in two and digests[0] not in line] == []
+
+
+def test_the_empty_page_is_where_the_scenario_asks_for_it() -> None:
+    text, _ = conf(8080, 8001)
+    assert f"location = {rate.PATH} {{" in text
+    assert f'"{rate.PATH}"' in (ROOT / "loadtests" / "scenarios" / f"{rate.SCENARIO}.py").read_text()
 
 
 def test_the_hash_is_of_the_text_and_in_it() -> None:
@@ -197,6 +204,7 @@ def test_under_a_real_nginx(proxy: Proxy) -> None:
     seen = [json.loads(body) for status, body in answers if status == 200]
     assert {each["version"] for each in seen} == {"HTTP/1.0"}
     assert get(url)[0] in (200, 502)
+    assert get(f"{url}{rate.PATH}") == (200, b"")  # of nginx itself, and in no log
     until(lambda: len(rows(proxy)) == 5)  # the flush of one second, and nothing of the status server
     # Each of nginx's workers flushes its own lines: order is by time, not by line.
     logged = sorted(rows(proxy), key=lambda row: row["id"].replace("-", "last"))

@@ -1,13 +1,15 @@
-"""Every way of naming runs to `report`, with ./inv and with plain invoke."""
+"""Every way of naming runs to `report`, with ./inv and with plain invoke; and how it exits."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from invoke.exceptions import Exit
 
 import tasks
 from tests.words.words import REPO, messages
@@ -47,3 +49,31 @@ def test_each_form_reads_each_run(tmp_path: Path, program: list[str], form: str)
     (message,) = messages(done.stderr)
     missing = "-2" if form == "-2" else B
     assert done.returncode == 64 and f"there is no run {missing} " in message.error, done.stderr
+
+
+STORED = REPO / "tests" / "data" / "runs" / "20261124T031500Z-format1"
+
+
+def test_a_report_that_is_not_valid_is_printed_all_the_same_and_exits_2(tmp_path: Path) -> None:
+    """The stored run is older than some of what is asked: its verdict is UNKNOWN."""
+    shutil.copytree(STORED, tmp_path / STORED.name)
+    done = subprocess.run(
+        ["./inv", "report"], cwd=REPO, stdin=subprocess.DEVNULL, env=os.environ | {"LOADPROOF_RESULTS": str(tmp_path)},
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+    first, *rest = done.stdout.split("\n")
+    assert first.startswith("UNKNOWN: ") and "generator_rate (" in first
+    assert any(line.startswith("TPS ") for line in rest) and "report: " in done.stderr
+
+
+@pytest.mark.parametrize(("verdict", "code"), [("VALID", None), ("INVALID", 2), ("UNKNOWN", 2)])
+def test_the_verdict_is_the_exit_code(
+    verdict: str, code: int | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = None
+    try:
+        tasks.finish({"verdict": verdict, "checks": []}, tmp_path / "report.html", as_json=True)
+    except Exit as ended:
+        seen = ended.code
+    assert seen == code and f'"verdict": "{verdict}"' in capsys.readouterr().out

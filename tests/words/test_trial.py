@@ -93,8 +93,16 @@ def test_no_request_is_lost_between_the_witnesses(done: Run) -> None:
     )
 
 
+def test_how_fast_the_generator_could_have_gone_is_known(done: Run) -> None:
+    facts = [json.loads(line) for line in (done.trial / "facts.jsonl").read_text().splitlines()]
+    (rate,) = [line for line in facts if line["when"] == "rate"]
+    assert (rate["host"], rate["workers"], rate["failed"]) == ("load1", 2, 0)
+    assert rate["rate"] >= 2 * done.results["arms"][0]["whole_run"]["peak_tps"]
+
+
 SERVER = {
-    "host": str, "requests": int, "cpu_percent": float, "limit_percent": float, "undelivered": int, "broken_pipe": int
+    "host": str, "requests": int, "cpu_percent": float, "limit_percent": float, "limit_set": float, "undelivered": int,
+    "broken_pipe": int,
 }  # fmt: skip
 FIGURES = {
     "window": {"kind": str, "users": int, "from_s": float, "to_s": float}, "requests": int, "failures": int, "tps": float,

@@ -99,8 +99,10 @@ class Run:
         return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
     def stages(self, event: str = "begin") -> list[str]:
-        """Stages in the order in which they began, or ended."""
-        return [str(line["stage"]) for line in self.journal() if line["event"] == event]
+        """Stages in the order in which they began, or ended; but for the generator's own rate, which only the first run
+        of a clone measures."""
+        lines = [line for line in self.journal() if line["stage"] != "rate"]
+        return [str(line["stage"]) for line in lines if line["event"] == event]
 
     def raw(self, host: str) -> Path:
         return self.trial / "raw" / host

@@ -1,9 +1,10 @@
 """What holds the app's CPU: one file per limiter, found by its name.
 
 A limiter file has `DESCRIPTION` (one sentence), `NEEDS` ((program, package) pairs of the app hosts),
-`tolerance_points` (how far achieved CPU may lie from asked, in points of one CPU), `trial_settings(percent, unit)`
-(the "limiter" object of trial.json), `problems(percent, cpus)` (sentences, empty: fine), `scale` (what it can be set
-to when it is calibrated, None: it cannot be) and `said(setting)` (a setting in the limiter's own words).
+`tolerance_points` (how far achieved CPU may lie from asked, in points of one CPU), `cycle_s` (in what time the app gets
+its share once, be it in one burst), `trial_settings(percent, unit)` (the "limiter" object of trial.json),
+`problems(percent, cpus)` (sentences, empty: fine), `scale` (what it can be set to when it is calibrated, None: it cannot
+be) and `said(setting)` (a setting in the limiter's own words).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class Limiter:
     description: str
     needs: tuple[tuple[str, str], ...]
     tolerance_points: float
+    cycle_s: float
     trial_settings: Callable[[float, str], dict[str, Any]]
     problems: Callable[[float, int], list[str]]
     scale: Scale | None
@@ -51,6 +53,7 @@ def load(name: str) -> Limiter:
         description=module.DESCRIPTION,
         needs=module.NEEDS,
         tolerance_points=module.tolerance_points,
+        cycle_s=module.cycle_s,
         trial_settings=module.trial_settings,
         problems=module.problems,
         scale=module.scale,

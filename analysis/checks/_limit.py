@@ -1,0 +1,32 @@
+"""What a plan says of the limit of one server, in % of one CPU."""
+
+from __future__ import annotations
+
+from loadproof.plan import limiters
+from loadproof.plan.values import TrialPlan
+
+
+def asked(plan: TrialPlan, host: str) -> float:
+    """What the server is to be held to."""
+    return plan.limit.percent
+
+
+def set_to(plan: TrialPlan, host: str) -> float | None:
+    """What its limiter is to be told for that."""
+    settings = limiters.load(plan.limit.kind).trial_settings(plan.limit.percent, "")
+    return float(settings["percent"])
+
+
+def sudden(plan: TrialPlan) -> float:
+    """How far above asked 5 s may lie, in points: what the limiter itself does from second to second."""
+    return limiters.load(plan.limit.kind).tolerance_points
+
+
+def tolerance(plan: TrialPlan, host: str) -> float:
+    """How far what a server got over the whole window, and while requests waited, may lie from asked, in points."""
+    return limiters.load(plan.limit.kind).tolerance_points
+
+
+def cycle_us(plan: TrialPlan) -> int:
+    """In what time an app gets its share once."""
+    return round(limiters.load(plan.limit.kind).cycle_s * 1e6)

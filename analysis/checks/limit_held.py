@@ -1,0 +1,105 @@
+"""CPU of the app's process tree against the limit that was asked."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analysis.checks import Measured, invalid, together, unknown, valid
+from analysis.checks._limit import asked, cycle_us, sudden, tolerance
+from analysis.checks.evidence import Evidence
+from analysis.measures import cpu, shares
+from analysis.measures.columns import Ints
+from loadproof.plan.values import TrialPlan
+
+ASKS = "did each app get the CPU that was asked: never more in any 5 s of the window, nor less while requests waited?"
+WITHHOLDS = "trial"
+REMEDY = (
+    "choose --limiter quota, which holds to half a point, or calibrate the limit first; then repeat the trial"
+)
+
+SLIDE_US = 5_000_000
+# cpulimit stops an app for up to a third of a second at a time, and the shorter a busy stretch the likelier it is one
+# in which the app stood still: only stretches that are long against that say what an app gets that wants CPU
+BUSY_RUN_US = 2_000_000
+ENOUGH_US = 5_000_000  # of such stretches together; with less there is nothing to tell from
+
+
+def applies(plan: TrialPlan) -> bool:
+    """Without a limiter nothing was asked."""
+    return plan.limit.kind != "none"
+
+
+def judge(evidence: Evidence) -> Measured:
+    """The value is the highest share of one CPU in 5 s in %, or the share that broke: of the window, or of the seconds in
+    which requests waited.
+
+    cpulimit lets an app run in bursts, about one a second. 5 s hold a burst more or less by where they begin: 1.5 points
+    at 5 %, which is no more CPU. Each 5 s is therefore the mean of those that begin within one cycle of the limiter.
+    Measured so, sound trials at 5 % had at most 7.5 %, also in 120 s (7.9 % before)."""
+    return together([_host(evidence, host) for host in evidence.plan.apps])
+
+
+def _host(evidence: Evidence, host: str) -> Measured:
+    plan, hold = evidence.plan, evidence.window
+    wanted, points = asked(plan, host), tolerance(plan, host)
+    most = wanted + sudden(plan)
+    samples = evidence.samples(host, "app_ns")
+    if hold is None or samples is None:
+        why = "there is no window" if hold is None else "its CPU is unknown"
+        return unknown(f"{host}: {why}", limit=most, unit="%")
+    found = 100 * shares.sliding(*samples, hold.from_us, hold.to_us, SLIDE_US, cycle_us(plan))
+    if not len(found):
+        return unknown(f"{host}: its samples do not reach over the window", limit=most, unit="%")
+    top = float(found.max())
+    mean = 100 * float(shares.sliding(*samples, hold.from_us, hold.to_us, hold.to_us - hold.from_us).max())
+    said = f"{host}: {mean:.1f} % and at most {top:.1f} % in any 5 s, {wanted:g} asked"
+    if top > most:
+        return invalid(f"{said}, {most:g} tolerated in 5 s", top, most, "%")
+    if any(begin < hold.to_us and end > hold.from_us for begin, end in cpu.gaps(samples[0])):
+        return unknown(
+            f"{host}: its samples have a gap: what it used in any 5 s is not known", limit=most, unit="%"
+        )
+    if mean > wanted + points:
+        return invalid(f"{said}, {wanted + points:g} tolerated", mean, wanted + points, "%")
+    if top < wanted - points:
+        return valid(f"{said}: the limit was not reached", top, most, "%")
+    return _busy(evidence, host, said, top, float(found.min()))
+
+
+def _busy(evidence: Evidence, host: str, said: str, top: float, least: float) -> Measured:
+    """Never too much; was it too little where requests waited?"""
+    plan = evidence.plan
+    wanted, points, most = asked(plan, host), tolerance(plan, host), asked(plan, host) + sudden(plan)
+    waited = evidence.busy.get(host)
+    if waited is None:
+        if least >= wanted - points:
+            return valid(f"{said}, and at least {least:.1f} %", top, most, "%")
+        said += f", and as little as {least:.1f} %: whether requests waited then is unknown"
+        return unknown(said, top, most, "%")
+    share, length_us = busy_share(evidence, host, waited)
+    if length_us < ENOUGH_US:
+        seldom = "requests hardly ever waited for long"
+        said += f": {'the limit was not reached, ' if top < wanted else ''}{seldom}"
+        return valid(said, top, most, "%")
+    said += f"; {share:.1f} % in {length_us / 1e6:.1f} s in which requests waited"
+    if share < wanted - points:
+        return invalid(f"{said}, {wanted - points:g} tolerated", share, wanted - points, "%")
+    if share > wanted + points:
+        return invalid(f"{said}, {wanted + points:g} tolerated", share, wanted + points, "%")
+    return valid(said, top, most, "%")
+
+
+def busy_share(evidence: Evidence, host: str, waited: Ints) -> tuple[float, int]:
+    """CPU in % over the sample intervals of the window that lie in long stretches with requests waiting, and how long
+    those are together."""
+    samples, hold = evidence.samples(host, "app_ns"), evidence.window
+    if samples is None or hold is None:
+        return 0.0, 0
+    at, used = samples
+    inside = (at >= hold.from_us) & (at <= hold.to_us)
+    at, used = at[inside], used[inside]
+    stretches = shares.merged(waited)
+    long = stretches[stretches[:, 1] - stretches[:, 0] >= BUSY_RUN_US] if len(stretches) else stretches
+    mask = shares.within(at, long)
+    length = int(np.diff(at)[mask].sum())
+    return (100 * float(np.diff(used)[mask].sum()) / (length * 1000) if length else 0.0), length

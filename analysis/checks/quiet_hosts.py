@@ -1,0 +1,82 @@
+"""Did anybody else use the hosts' CPU?"""
+
+from __future__ import annotations
+
+from analysis.checks import Measured, invalid, together, unknown, valid
+from analysis.checks.evidence import Evidence
+from analysis.measures import shares
+from analysis.measures.columns import Ints
+from analysis.measures.window import Window
+from loadproof.plan.values import TrialPlan
+
+ASKS = "did processes that are not ours, and the machines below the hosts, leave the hosts' CPUs alone?"
+WITHHOLDS = "trial"
+REMEDY = (
+    "find who it is (top on that host) and stop it, or take hosts that nobody shares; then repeat the trial"
+)
+
+# In % of one CPU. Measured on quiet hosts: 0.1 % where an app is, 0.5 % where we look in over ssh each second.
+SUSTAINED = 10.0  # over the window: an app held to 5 % of a CPU still finds it free nine times out of ten
+SUDDEN, SUDDEN_US = 25.0, 5_000_000  # in any 5 s
+STEAL = 2.0  # % of all CPU time that the machine below kept for itself
+HOST = ("host_user_us", "host_system_us", "host_idle_us", "host_iowait_us", "host_steal_us")
+
+
+def applies(plan: TrialPlan) -> bool:
+    """Every trial has hosts."""
+    return True
+
+
+def judge(evidence: Evidence) -> Measured:
+    """The value is what processes of no unit of ours used, in % of one CPU, on the worst host; or the share that was
+    stolen. A watched host works for others as well: only what is stolen from it counts. /proc/stat in a container is the
+    machine's, so that "others" are counted process by process."""
+    plan, hold = evidence.plan, evidence.window
+    if hold is None:
+        return unknown("there is no window", limit=SUSTAINED, unit="%")
+    ours = tuple(dict.fromkeys((*plan.loads, plan.proxy, *plan.apps)))
+    found = [_others(evidence, host, hold) for host in ours]
+    found += [_stolen(evidence, host, hold) for host in dict.fromkeys((*ours, *plan.watch))]
+    worst = together(found)
+    if worst.verdict != "VALID":
+        return worst
+    used = together(found[: len(ours)])
+    said = f"others used at most {used.value or 0:.1f} % of one CPU on any host"
+    return valid(said, used.value, SUSTAINED, "%")
+
+
+def _others(evidence: Evidence, host: str, hold: Window) -> Measured:
+    samples = evidence.samples(host, "other_ns")
+    if samples is None:
+        return unknown(f"{host}: its CPU is unknown", limit=SUSTAINED, unit="%")
+    sudden = shares.sliding(*samples, hold.from_us, hold.to_us, SUDDEN_US)
+    if not len(sudden):
+        return unknown(f"{host}: its samples do not reach over the window", limit=SUSTAINED, unit="%")
+    mean = 100 * float(shares.sliding(*samples, hold.from_us, hold.to_us, hold.to_us - hold.from_us).max())
+    most = 100 * float(sudden.max())
+    said = f"{host}: processes that are not ours used {mean:.1f} % of one CPU, up to {most:.1f} % in 5 s"
+    if mean > SUSTAINED:
+        return invalid(said, mean, SUSTAINED, "%")
+    if most > SUDDEN:
+        return invalid(said, most, SUDDEN, "%")
+    return valid(said, mean, SUSTAINED, "%")
+
+
+def _stolen(evidence: Evidence, host: str, hold: Window) -> Measured:
+    parts = {name: evidence.samples(host, name) for name in HOST}
+    spent = {name: _grown(samples, hold) for name, samples in parts.items() if samples is not None}
+    if len(spent) < len(HOST) or any(one is None for one in spent.values()):
+        return unknown(f"{host}: what was stolen from it is unknown", limit=STEAL, unit="%")
+    total = sum(one or 0.0 for one in spent.values())
+    share = 100 * (spent["host_steal_us"] or 0.0) / total if total > 0 else 0.0
+    said = f"{host}: {share:.1f} % of its CPU was stolen by the machine below"
+    return (valid if share <= STEAL else invalid)(said, share, STEAL, "%")
+
+
+def _grown(samples: tuple[Ints, Ints], hold: Window) -> float | None:
+    """By how much a cumulative column grew in the window; None when samples do not reach over it."""
+    at, value = samples
+    if len(at) < 2 or at[0] > hold.from_us or at[-1] < hold.to_us:
+        return None
+    begin, end = shares.moment(at, value, [hold.from_us, hold.to_us])
+    return float(end - begin)

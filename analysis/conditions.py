@@ -1,0 +1,48 @@
+"""The checks of one trial, from what its analysis has at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from analysis import checks
+from analysis.checks import Check
+from analysis.checks.evidence import Evidence
+from analysis.load import Tables
+from analysis.measures import window as windows
+from analysis.readers.clock import Clocks
+from analysis.tally import Sure, Tally
+from loadproof.plan.values import TrialPlan
+from loadproof.runfolder.paths import TrialPaths
+
+
+def judged(
+    paths: TrialPaths,
+    plan: TrialPlan,
+    tables: Tables,
+    clock: Clocks,
+    figures: Mapping[str, Any],
+    tally: Tally,
+    sure: Sure,
+) -> tuple[Check, ...]:
+    """Every check of a trial. What nginx saw of a server counts where its log is whole and every address in it known."""
+    complete = windows.complete(tables, plan)
+    logged = sure.files.proxy and not tally.waiting.elsewhere
+    evidence = Evidence(
+        paths=paths,
+        plan=plan,
+        tables=tables,
+        clock=clock,
+        hold=tally.hold,
+        zero_us=windows.zero(tables) if complete else None,
+        figures=figures,
+        busy={host: tally.waiting.busy(at) if logged else None for at, host in enumerate(plan.apps)},
+        attempts={
+            host: int(tally.waiting.attempts[at]) if logged and tally.hold else None
+            for at, host in enumerate(plan.apps)
+        },
+        malformed=tables.counts,
+        requests=tally.requests.ledger(sure.files) if windows.whole(tables, plan) else None,
+        time=tally.time.ledger(tables, plan) if complete and tally.run else None,
+    )
+    return checks.judge_all(evidence)

@@ -1,0 +1,52 @@
+"""Checks as results.json has them: of a trial, of an arm, of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from analysis import checks
+from analysis.checks import Check
+
+Said = Mapping[str, Any]
+
+
+def of_trial(found: Iterable[Check]) -> dict[str, Any]:
+    """ "verdict" and "checks" of one trial."""
+    listed = tuple(found)
+    return {"verdict": checks.verdict(listed), "checks": [as_json(one) for one in listed]}
+
+
+def as_json(check: Check) -> dict[str, Any]:
+    """One check as results.json has it."""
+    withholds = check.withholds if isinstance(check.withholds, str) else list(check.withholds)
+    return asdict(check) | {"withholds": withholds}
+
+
+def joined(parts: Sequence[tuple[str, Said]]) -> dict[str, Any]:
+    """ "verdict" and "checks" of several (label, what has both): the worst of each. A run is VALID when every trial is."""
+    if len(parts) == 1:
+        return {"verdict": parts[0][1]["verdict"], "checks": parts[0][1]["checks"]}
+    by_name: dict[str, list[tuple[str, Said]]] = {}
+    for label, part in parts:
+        for check in part["checks"]:
+            by_name.setdefault(check["name"], []).append((label, check))
+    return {
+        "verdict": checks.worst(part["verdict"] for _, part in parts),
+        "checks": [_worst(found) for found in by_name.values()],
+    }
+
+
+def _worst(found: Sequence[tuple[str, Said]]) -> dict[str, Any]:
+    """One check of several trials: the worst verdict, said of each trial that has it, with the first one's value."""
+    worst = checks.worst(check["verdict"] for _, check in found)
+    same = [(label, check) for label, check in found if check["verdict"] == worst]
+    withheld = [check["withholds"] for _, check in same if check["withholds"]]
+    figures = dict.fromkeys(name for names in withheld if isinstance(names, list) for name in names)
+    said = "; ".join(f"{label}: {check['said']}" for label, check in same)
+    return {
+        **same[0][1],
+        "withholds": "trial" if "trial" in withheld else list(figures) or "",
+        "said": same[0][1]["said"] if worst == "NOT ASKED" else said,
+    }

@@ -1,0 +1,100 @@
+"""What the checks of a whole trial are told, and what a damaged one makes of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from analysis import checks, results
+from analysis.attribution import addresses
+from analysis.journeys import Journeys
+from analysis.load import tables
+from analysis.measures.waiting import Waiting
+from analysis.measures.window import Window
+from loadproof.plan.values import Inventory
+from loadproof.runfolder.paths import RunFolder
+from tests.analysis import synthetic
+
+NAMES = addresses(Inventory("x", synthetic.HOSTS))
+
+
+def test_where_requests_waited_and_went(tmp_path: Path) -> None:
+    raw = synthetic.Raw(synthetic.plan(servers=2))
+    for number, (begin, end, server) in enumerate([(7, 8, "app1"), (7.5, 9, "app1"), (21.5, 22.5, "app2")]):
+        raw.logged((1 << 48) | number, begin, end, server)
+    raw.logged(0xFFF0 << 48, 7, 8, "app2")  # warm-up
+    raw.logged((1 << 48) | 9, 7, 7.1, "-", status=499)  # nginx asked no server
+    raw.logged((1 << 48) | 10, 9, 19, "app2", status=499, upstream_connect_time="-")  # its port was silent
+    folder = synthetic.write_run(tmp_path, [raw])
+    found = tables(folder.trials[0], raw.plan, lambda kind: tmp_path / f"{kind}.parquet")
+    hold = Window("hold", 9, synthetic.T0, synthetic.T0 + 6_000_000, synthetic.T0 + 22_000_000)
+
+    def waited(names: dict[str, str]) -> Waiting:
+        waiting = Waiting(synthetic.T0, synthetic.T0 + 23_000_000, 2, hold)
+        for block in Journeys(found, raw.plan, names).blocks():
+            waiting.add(block)
+        return waiting
+
+    waiting = waited(NAMES)
+    assert waiting.attempts.tolist() == [2, 1] and not waiting.elsewhere
+    seconds = [(waiting.busy(server) - synthetic.T0) / 1e6 for server in (0, 1)]
+    assert seconds[0].tolist() == [[7.0, 9.01]] and seconds[1].tolist() == [[21.5, 22.51]]
+    assert waited({}).elsewhere == 4
+
+
+def test_results_hold_every_check_of_run_arm_and_trial(two_arms: RunFolder) -> None:
+    made = json.loads(two_arms.results.read_text())
+    keys = {"name", "verdict", "value", "limit", "unit", "withholds", "remedy", "said"}
+    for one in (made, *made["arms"], *(trial for arm in made["arms"] for trial in arm["trials"])):
+        assert [check["name"] for check in one["checks"]] == list(checks.names())
+        assert all(set(check) == keys for check in one["checks"])
+        broken = {check["verdict"] for check in one["checks"] if check["withholds"] == "trial"}
+        assert one["verdict"] == ("INVALID" if "INVALID" in broken else "UNKNOWN" if broken else "VALID")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "name"),
+    [
+        ("cut a client's rows", "rows_complete"),
+        ("another limit", "limiter_attached"),
+        ("a lost worker", "workers_kept"),
+    ],
+)
+def test_what_is_spoiled_turns_its_check(copy: RunFolder, spoil: str, name: str) -> None:
+    raw = copy.trials[1].path / "raw"
+    match spoil:
+        case "cut a client's rows":
+            rows = raw / "load1" / "requests-1.rows"
+            rows.write_bytes(rows.read_bytes()[:-100])
+        case "another limit":
+            events = raw / "app2" / "limiter.jsonl"
+            events.write_text(events.read_text().replace('"percent": 5.0', '"percent": 50'))
+        case "a lost worker":
+            (raw / "load1" / "totals-master.json").write_text('{"lost": [3]}')
+    made = results.analyse(copy.path)
+    found = {check["name"]: check for check in made["checks"]}
+    assert found[name]["verdict"] == "INVALID" and "servers=2" in found[name]["said"], found[name]
+    assert made["verdict"] == "INVALID" and made["arms"][1]["verdict"] == "INVALID"
+    assert any("did not hold" in text for _, text in made["sentences"])
+    assert not any(" times that of " in text for _, text in made["sentences"])
+
+
+def test_a_hostile_record_turns_checks_and_breaks_nothing(copy: RunFolder) -> None:
+    paths = copy.trials[0]
+    hostile = ['{"when": "after", "host": "app1", "facts": {"units": 7, "files": [], "health": {"8000": []}}}',
+               '{"when": "after", "host": "load1", "facts": {"units": {"loadproof-load@1.service": []}, "cpus": "two"}}',
+               '{"when": "rate", "host": "load1", "rate": "1e99"}', '{"when": [], "host": {}}', "nonsense"]  # fmt: skip
+    with paths.facts.open("a") as file:
+        file.write("\n".join(hostile) + "\n")
+    (paths.raw("app1") / "limiter.jsonl").write_text(
+        '{"event": []}\n{"event": "started", "percent": {}}\n7\n'
+    )
+    (paths.raw("load1") / "totals-master.json").write_text('{"lost": 3}')
+    paths.journal.write_text(
+        '{"stage": [], "event": {}}\n{"stage": "drain", "event": "note", "host": [1], "detail": {}}\n'
+    )
+    found = {check["name"]: check["verdict"] for check in results.analyse(copy.path)["arms"][0]["checks"]}
+    assert found["limiter_attached"] == "INVALID" and found["tail_drained"] == "INVALID"
+    assert found["drift"] == "UNKNOWN"
