@@ -91,7 +91,7 @@ def filtered(inventory: Inventory, host: str, verdict: str) -> str:
     """A table of the packet filter, ours alone, that treats the app's port so; the host's own loopback is left alone."""
     rules = (
         f"table inet {BESIDE} {{ chain port {{ type filter hook input priority -10; "
-        f'iifname != "lo" tcp dport {inventory.host(host).port("app")} {verdict}; }} }}'
+        f'iifname != "lo" tcp dport {inventory.host(host).port("app")} {verdict}; }}; }}'
     )
     return quote("nft", rules)
 

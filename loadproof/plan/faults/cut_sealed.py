@@ -10,7 +10,11 @@ from loadproof.plan.values import Action, Inventory, Run, TrialPlan
 
 LABEL = "nginx's log is cut after it was sealed"
 COLOUR = parts.PURPLE
-TURNS: dict[str, Verdict] = {"ledger_requests": "UNKNOWN", "logs_readable": "UNKNOWN"}
+TURNS: dict[str, Verdict] = {
+    "rows_complete": "UNKNOWN",
+    "ledger_requests": "UNKNOWN",
+    "logs_readable": "UNKNOWN",
+}
 # all that is known from nginx's host only
 MAY_TURN = ("limit_held", "every_backend", "disk_room", "hosts_up", "quiet_hosts", "drift", "tail_drained")
 EXPECTS: tuple[str, ...] = ()
