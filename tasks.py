@@ -11,7 +11,7 @@ import shlex
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -35,7 +35,10 @@ sys.dont_write_bytecode = False
 
 
 def repeated(words: list[str]) -> list[str]:
-    """`report A -1 --run B` as `report --run=A --run=-1 --run=B`: Invoke has no words that repeat, only flags."""
+    """`report A -1 --run B` as `report --run=A --run=-1 --run=B`, `rehearse A` as `rehearse --check=A`: Invoke has no
+    words that repeat, only flags."""
+    if words[:1] == ["rehearse"]:
+        return [words[0], *_as_flags(words[1:])]
     if words[:1] != ["report"]:
         return words
     said, rest = ["report"], iter(words[1:])
@@ -44,6 +47,14 @@ def repeated(words: list[str]) -> list[str]:
         plain = run is not None and (word == "--run" or not run.startswith("-") or run[1:].isdigit())
         said.append(f"--run={run}" if plain else word)
     return said
+
+
+def _as_flags(words: list[str]) -> Iterator[str]:
+    """The words of `rehearse` that are no flag, and no flag's value, as names of checks."""
+    value = False
+    for word in words:
+        yield word if value or word.startswith("-") else f"--check={word}"
+        value = word in ("-i", "--inventory", "--group", "--check")
 
 
 # Invoke loads this file after it has set its own flags apart, and before it reads the words of a task.
@@ -455,6 +466,39 @@ def bench(
     say("next: ./inv fetch-results")
 
 
+@word(
+    iterable=["check"],
+    help={
+        **INVENTORY_HELP,
+        "check": "a check, or a fault; again for several; default: every fault, and a clean trial",
+    },
+)
+def rehearse(context: Context, check: Any = None, inventory: str = "", i: str = "", group: str = "") -> None:
+    """Prove on the lab that every check can turn: short trials, each with one thing broken on purpose."""
+    from lab import owner
+    from lab.config import LabConfig
+    from loadproof.campaign import rehearse as rehearsals
+    from loadproof.console import rehearse as show
+
+    names = rehearsals.chosen(check or [])
+    hosts = open_inventory(inventory or i, group, bring_up=True)
+    rehearsals.refuse_elsewhere(hosts, owner.is_lab(LabConfig.of(), hosts))
+    found: list[Any] = []
+
+    def tell(some: Sequence[Any], folder: Any) -> None:
+        found.extend(some)
+        if len(found) == len(some):
+            give(show.header())
+        give(show.rows(some, folder.id if folder else ""))
+
+    green = rehearsals.rehearse(
+        names, hosts, ROOT, RESULTS, command_line(), watcher(sys.stderr.isatty()), tell
+    )
+    say("\n" + show.ending(found, len(names)))
+    if not green:
+        raise Exit(code=2)
+
+
 RUN_HELP = {
     "run": "a run's id, its folder, or -1 for the newest folder, reports too; default: the newest run",
     "json": "print results.json",
@@ -788,6 +832,7 @@ ns = Collection(
     demo,
     deploy,
     bench,
+    rehearse,
     fetch_results,
     report,
     journey,

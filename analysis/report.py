@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from analysis import drawing, page, results
+from analysis.readers import faults
 from analysis.results import Judgement
 from analysis.series import series
 from analysis.words import GLOSSARY, visible
@@ -79,7 +80,12 @@ def write(judgement: Judgement) -> Path:
     by_key = {(member.run.id, member.judged.plan.id): member.judged for member in judgement.members}
     several = len(labels) != len(set(labels))
     shown = [(f"{label} · {id}" if several else label, by_key[run, id]) for label, run, id in trials]
-    drawn = drawing.draw(series(shown))
+    by_run = {(member.run.id, member.judged.plan.id): member.run for member in judgement.members}
+    broken = {
+        label: faults.stretches(by_run[run, id].trial(judged.plan.folder))
+        for (label, judged), (_, run, id) in zip(shown, trials, strict=True)
+    }
+    drawn = drawing.draw(series(shown, broken))
     _pictures(judgement.folder, drawn)
     atomic.write_text(judgement.folder.report, html(page.context(judgement), drawn))
     return judgement.folder.report

@@ -13,11 +13,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from pyarrow import compute
 
-from analysis.rows import GROUP, NOTE_KEY, by_id, highest, spans
+from analysis.rows import GROUP, NOTE_KEY, Ids, by_id, ends_of_workers, highest, spans
 from loadproof.runfolder import atomic
 
 RUN = 1 << 20  # rows that are sorted together
+LEAST = GROUP // 4  # rows of a row group, but for the last one
 MOST_TEXTS, MOST_LETTERS = 1 << 17, 8 << 20  # different texts of a column, and their letters in all
 MORE_TEXTS = "(more texts)"  # what stands for all others
 
@@ -28,7 +31,7 @@ class Labels:
     def __init__(self) -> None:
         self.texts: list[str] = []
         self.left_out = 0  # rows whose text found no place any more
-        self._codes: dict[str, int] = {}
+        self.array = pa.array([], pa.string())  # the same
         self._letters = 0
         self._more: int | None = None  # the code of MORE_TEXTS, when it is needed
 
@@ -37,7 +40,7 @@ class Labels:
         missing = column.is_null().to_numpy(zero_copy_only=False) if column.null_count else None
         if not len(column.dictionary):
             return pa.array(np.zeros(len(column), np.int32), pa.int32(), mask=missing)
-        codes = np.array([self._code(text) for text in column.dictionary.to_pylist()], np.int32)
+        codes = self._codes_of(column.dictionary)
         indices = column.indices if missing is None else column.indices.fill_null(0)
         made = codes[indices.to_numpy()]
         if self._more is not None:
@@ -45,21 +48,25 @@ class Labels:
             self.left_out += int(np.count_nonzero(more if missing is None else more & ~missing))
         return pa.array(made, pa.int32(), mask=missing)
 
-    def _code(self, text: str) -> int:
-        code = self._codes.get(text)
-        if code is None:
-            full = len(self.texts) >= MOST_TEXTS or self._letters + len(text) > MOST_LETTERS
-            if full and self._more is None:
-                self._more = self._new(MORE_TEXTS)
-            code = self._more if full and self._more is not None else self._new(text)
-        return code
+    def _codes_of(self, texts: Any) -> NDArray[np.int32]:
+        """The code of each text: those that are new get one while there is room."""
+        found = compute.index_in(texts, self.array)
+        codes: NDArray[np.int32] = found.fill_null(0).to_numpy().copy()
+        if found.null_count:
+            for at in np.flatnonzero(found.is_null().to_numpy(zero_copy_only=False)).tolist():
+                codes[at] = self._new(texts[at].as_py())
+            self.array = pa.array(self.texts, pa.string())
+        return codes
 
     def _new(self, text: str) -> int:
         """The code of a text that has none yet."""
-        code = self._codes.setdefault(text, len(self.texts))
-        self.texts += [text] if code == len(self.texts) else []
+        if self._more is None and (len(self.texts) >= MOST_TEXTS or self._letters + len(text) > MOST_LETTERS):
+            self._more, text = len(self.texts), MORE_TEXTS
+        if self._more is not None and text != MORE_TEXTS:
+            return self._more
+        self.texts.append(text)
         self._letters += len(text)
-        return code
+        return len(self.texts) - 1
 
 
 class Writer:
@@ -142,9 +149,9 @@ class Writer:
             run, ids = run.take(pa.array(order)), ids[order]
         for worker, above in highest(ids).items():
             self._highest[worker] = max(above, self._highest.get(worker, 0))
-        arrays = {name: pa.array(one.texts, pa.string()) for name, one in self._labels.items()}
-        for at in range(0, len(ids), GROUP):
-            piece = run.slice(at, GROUP).combine_chunks()
+        arrays = {name: one.array for name, one in self._labels.items()}
+        for begin, end in groups(ids):
+            piece = run.slice(begin, end - begin).combine_chunks()
             columns = [
                 pa.DictionaryArray.from_arrays(piece[name].chunk(0), arrays[name])
                 if name in arrays
@@ -152,4 +159,17 @@ class Writer:
                 for name in self.schema.names
             ]
             self._parquet.write_table(pa.Table.from_arrays(columns, schema=self.schema), row_group_size=GROUP)
-            self._spans.append(spans(ids[at : at + GROUP]))
+            self._spans.append(spans(ids[begin:end]))
+
+
+def groups(ids: Ids) -> list[tuple[int, int]]:
+    """Where sorted ids are cut into row groups, [begin, end): between two workers where that leaves enough rows in each,
+    for what is asked is one worker's; and nowhere more than GROUP."""
+    found: list[tuple[int, int]] = []
+    begin = 0
+    for end in [*ends_of_workers(ids).tolist(), len(ids)]:
+        if end - begin >= LEAST or (end == len(ids) > begin):
+            size = -(-(end - begin) // -(-(end - begin) // GROUP))
+            found += [(at, min(at + size, end)) for at in range(begin, end, size)]
+            begin = end
+    return found

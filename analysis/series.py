@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -12,15 +12,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.attribution import KEYS
 from analysis.measures import cpu
 from analysis.measures import window as windows
 from analysis.measures.columns import Ints, coded, ints
+from analysis.readers.faults import Stretch
 from analysis.trial import Judged
 from analysis.words import visible
+from loadproof.errors import BadInput
+from loadproof.plan import faults as plans
 
 MOST_BINS = 600
 WIDTHS = (1, 2, 5, 10, 20, 30, 60)
 MOST_POINTS = 400  # of the users' staircase
+FAULT_COLOUR = "#8b93a1"  # of a fault that is not described here
 
 
 @dataclass(frozen=True)
@@ -34,14 +39,20 @@ class Series:
     )  # arm, second, tps (by completion), mtt_ms (by start; None where none succeeded or some were cut)
     users: pd.DataFrame  # arm, second, users
     errors: pd.DataFrame  # arm, second, error, per_second (by completion)
+    reasons: pd.DataFrame  # arm, second, reason, per_second (by completion)
+    servers: pd.DataFrame  # arm, server, second, answered, failed (per second, by completion)
     cpu: pd.DataFrame  # arm, server, second, percent (None where samples have a gap)
     limits: pd.DataFrame  # percent
     holds: pd.DataFrame  # arm, from_s, to_s
+    faults: pd.DataFrame  # arm, fault, label, colour, from_s, to_s: what a rehearsal broke
 
 
-def series(members: Sequence[tuple[str, Judged]]) -> Series:
+def series(
+    members: Sequence[tuple[str, Judged]], broken: Mapping[str, Sequence[Stretch]] | None = None
+) -> Series:
     """The series of labelled trials; those without a second 0, without requests, or without the rows of a Locust worker
-    have none. Texts are spelled out as on the page: what draws them ends the process at a control character."""
+    have none. Texts are spelled out as on the page: what draws them ends the process at a control character. `broken`: by
+    label, what a rehearsal did to the hosts of that trial."""
     known = [
         (visible(label), judged, found)
         for label, judged in members
@@ -54,6 +65,10 @@ def series(members: Sequence[tuple[str, Judged]]) -> Series:
         rows = [row for label, judged, (zero, end) in known for row in make(label, judged, zero, end, width)]
         return pd.DataFrame(rows, columns=list(columns))
 
+    faults = {visible(label): stretches for label, stretches in (broken or {}).items()}
+    shades = [
+        row for label, _, (zero, end) in known for row in _shades(label, faults.get(label, ()), zero, end)
+    ]
     limits = {judged.plan.limit.percent for _, judged, _ in known if judged.plan.limit.kind != "none"}
     return Series(
         width,
@@ -61,9 +76,12 @@ def series(members: Sequence[tuple[str, Judged]]) -> Series:
         frame(_rates, "arm", "second", "tps", "mtt_ms"),
         frame(_users, "arm", "second", "users"),
         frame(_errors, "arm", "second", "error", "per_second"),
+        frame(_reasons, "arm", "second", "reason", "per_second"),
+        frame(_servers, "arm", "server", "second", "answered", "failed"),
         frame(_cpu, "arm", "server", "second", "percent"),
         pd.DataFrame({"percent": sorted(limits)}),
         frame(_holds, "arm", "from_s", "to_s"),
+        pd.DataFrame(shades, columns=["arm", "fault", "label", "colour", "from_s", "to_s"]),
     )
 
 
@@ -128,6 +146,24 @@ def _errors(label: str, judged: Judged, zero: int, end: int, width: int) -> Iter
                 yield label, (index + 0.5) * width, visible(name), float(count) / width
 
 
+def _reasons(label: str, judged: Judged, zero: int, end: int, width: int) -> Iterator[tuple[Any, ...]]:
+    edges, seen = _edges(zero, end, width), judged.timeline
+    for name, counts in zip([*KEYS, "unexplained"], _bins(seen.reasons, edges, width), strict=True):
+        if counts.any():
+            for index, count in enumerate(counts):
+                yield label, (index + 0.5) * width, name, float(count) / width
+
+
+def _servers(label: str, judged: Judged, zero: int, end: int, width: int) -> Iterator[tuple[Any, ...]]:
+    """Of servers whose requests can be told."""
+    edges, seen = _edges(zero, end, width), judged.timeline
+    told = [one["requests"] is not None for one in judged.figures["servers"]]
+    both = zip(_bins(seen.answered, edges, width), _bins(seen.failed, edges, width), strict=True)
+    for host, known, (answered, failed) in zip(judged.plan.apps, told, both, strict=True):
+        for index in range(len(answered) if known else 0):
+            yield label, visible(host), (index + 0.5) * width, answered[index] / width, failed[index] / width
+
+
 def _cpu(label: str, judged: Judged, zero: int, end: int, width: int) -> Iterator[tuple[Any, ...]]:
     edges = _edges(zero, end, width)
     for host in judged.plan.apps:
@@ -145,3 +181,19 @@ def _cpu(label: str, judged: Judged, zero: int, end: int, width: int) -> Iterato
 def _holds(label: str, judged: Judged, zero: int, end: int, width: int) -> Iterator[tuple[Any, ...]]:
     if judged.hold is not None:
         yield label, judged.hold.from_s, judged.hold.to_s
+
+
+def _shades(label: str, broken: Sequence[Stretch], zero: int, end: int) -> Iterator[tuple[Any, ...]]:
+    """What of each fault lies in what is drawn; one that no file describes any more is shaded all the same."""
+    for name in dict.fromkeys(one.fault for one in broken):
+        mine = [one for one in broken if one.fault == name]
+        begin = max(zero, min(one.from_us for one in mine))
+        until = min(end, max(end if one.to_us is None else one.to_us for one in mine))
+        if until <= begin:
+            continue
+        try:
+            fault = plans.load(name)
+            words, colour = fault.label, fault.colour
+        except BadInput:
+            words, colour = name, FAULT_COLOUR
+        yield label, visible(name), visible(words), colour, (begin - zero) / 1e6, (until - zero) / 1e6

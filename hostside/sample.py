@@ -3,7 +3,8 @@
     sample.py [--out FOLDER] [--every SECONDS]
 
 Lines go to FOLDER/sample.jsonl (default /var/lib/loadproof/current): first {"kind":"start", ...}, then one per tick.
-When `current` is turned to another folder, the next tick opens the file there; SIGUSR1 makes it look at once.
+Samples that could not be written (a full disk) are counted in a line before the next one that can be:
+{"kind":"lost","count","why"}. When `current` is turned to another folder, the next tick opens the file there; SIGUSR1 makes it look at once.
 
 Cheap by one fact: a process that used no CPU since the last tick has not changed its state either, so only its CPU
 clock is read (a single system call) and /proc/PID/stat is not.
@@ -138,6 +139,7 @@ class Output:
 
     def __init__(self, folder: str) -> None:
         self.folder, self.real, self.file, self.torn = folder, "", -1, False
+        self.lost, self.why = 0, ""
 
     def follow(self) -> None:
         """Open the file of the folder that `current` leads to, when that is another one than before."""
@@ -155,8 +157,17 @@ class Output:
 
     def write(self, line: bytes) -> None:
         """One whole line; one that was cut by a full disk is ended before the next."""
-        data = b"\n" + line if self.torn else line
+        said = f'{{"kind":"lost","count":{self.lost},"why":{json.dumps(self.why)}}}\n' if self.lost else ""
+        data = (b"\n" if self.torn else b"") + said.encode() + line
         self.torn = os.write(self.file, data) != len(data)
+        if self.torn:
+            self.lose("cut")
+        else:
+            self.lost = 0
+
+    def lose(self, why: str) -> None:
+        """Count a line that is not in the file."""
+        self.lost, self.why = self.lost + 1, why
 
 
 def tick(output: Output, known: dict[int, Process], ticks_per_s: int) -> dict[int, Process]:
@@ -171,6 +182,7 @@ def tick(output: Output, known: dict[int, Process], ticks_per_s: int) -> dict[in
         )
         output.write(line.encode())
     except OSError as error:
+        output.lose(error.strerror or "")
         print(f"a sample was lost: {error}", file=sys.stderr)
     return now
 

@@ -15,6 +15,7 @@ from lab.config import LabConfig, state_of_clone, user_name
 from lab.record import read_json, read_record
 from lab.root import must
 from loadproof.errors import LabUnavailable, Refused
+from loadproof.plan.values import Inventory
 
 # Written whole to a name of its own, then linked: of two labs that start at once, one gets the name.
 CLAIM = r"""
@@ -52,6 +53,16 @@ def read_owner(config: LabConfig) -> Owner | None:
 def is_ours(config: LabConfig, owner: Owner | None) -> bool:
     """Whether an owner is this clone and this user."""
     return owner is not None and owner.clone == str(config.clone) and owner.uid == os.geteuid()
+
+
+def is_lab(config: LabConfig, inventory: Inventory) -> bool:
+    """Whether every host of an inventory is one of the lab's that stands on this machine, whosever that is."""
+    owner = read_owner(config)
+    if owner is None:
+        return False
+    addresses = {host.address for host in read_record(lab_of(config, owner)).hosts}
+    reached = {host.ssh_host if host.connection == "ssh" else "" for host in inventory.hosts}
+    return bool(reached) and reached <= addresses
 
 
 def left_behind(config: LabConfig) -> Owner | None:

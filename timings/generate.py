@@ -10,31 +10,32 @@ write them: clients' by their ends, the apps' by when they read the request, ngi
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
-from pyarrow import compute
 
-from loadproof.plan.values import Experiment, Host, Inventory, Limit, Load, TrialPlan
+from loadproof.plan.values import Experiment, Inventory, Limit, Load, TrialPlan
 from loadproof.runfolder import formats, record
-from loadproof.runfolder.journal import Journal
 from loadproof.runfolder.paths import RunFolder, TrialPaths
-
-T0 = 1_795_000_000_000_000  # second 0 on the control machine's clock, µs since the epoch
-OFFSETS = {"load1": 1500, "load2": -800, "proxy1": 40_000, "app1": -2_000_000, "app2": 777}
-HOSTS = (
-    Host("app1", ("app",), "198.18.0.11", address="198.18.0.11", ports=(("app", 8000),)),
-    Host("app2", ("app",), "198.18.0.12", address="198.18.0.12", ports=(("app", 8000),)),
-    Host("proxy1", ("proxy",), "198.18.0.10", address="198.18.0.10", ports=(("proxy", 8080),)),
-    Host("load1", ("load",), "198.18.0.20", address="198.18.0.20"),
-    Host("load2", ("load",), "198.18.0.21", address="198.18.0.21"),
+from timings.rawfiles import (
+    APP,
+    APPS,
+    CLIENT,
+    HOSTS,
+    OFFSETS,
+    PENDING,
+    T0,
+    Ordered,
+    header,
+    write_apps,
+    write_clients,
+    write_log,
+    write_records,
 )
-APPS = ("app1", "app2")
+
 WORKERS, USERS, RAMP_S, SETTLE_S, LEAST_S = 10, 1000, 10.0, 5.0, 31.0
 THINK_US, TIMEOUT_US, MEAN_US = 10_000, 2_000_000, 38_000
 CHUNK_S = 25.0  # generated at a time, about half a million requests
@@ -52,10 +53,6 @@ KINDS = (
     ("refused", 0.001),  # by the proxy host: neither nginx nor app know of it
 )  # fmt: skip
 OK, BROKEN, LATE_RESET, NO_BACKEND, SERVER_ERROR, CLOSED, RESET, REFUSED, CUT = range(9)
-PENDING = np.dtype(
-    [("id", "<u8"), ("done", "<i8"), ("connection", "<u4"), ("port", "<u2"), ("taken", "<i4"), ("status", "<i2"), ("ok", "?"),
-     ("uri", "<i4"), ("server", "i1"), ("answered", "<i2"), ("connect", "<i4"), ("header", "<i4"), ("response", "<i4")]
-)  # fmt: skip
 
 
 def plan(run: str, users: int, end_s: float, seed: int) -> TrialPlan:
@@ -73,22 +70,6 @@ def plan(run: str, users: int, end_s: float, seed: int) -> TrialPlan:
     )  # fmt: skip
 
 
-class Ordered:
-    """Rows that are written in the order of a time, though they are made in another."""
-
-    def __init__(self, key: str) -> None:
-        self.key = key
-        self.rows: list[Any] = []
-
-    def take(self, new: Any, before: int) -> Any:
-        """Those before a moment, in order; the others wait."""
-        whole = np.concatenate([*self.rows, new])
-        ready = whole[self.key] < before
-        self.rows = [whole[~ready]]
-        found = whole[ready]
-        return found[np.argsort(found[self.key], kind="stable")]
-
-
 def generate(base: Path, requests: int, seed: int = 1) -> tuple[RunFolder, dict[str, int]]:
     """A run folder below `base` with about so many requests, and how many it has of each kind."""
     chance = np.random.default_rng(seed)
@@ -103,7 +84,7 @@ def generate(base: Path, requests: int, seed: int = 1) -> tuple[RunFolder, dict[
     record.write_run(folder, asked, Inventory("inventory/made.yml", HOSTS), said, ("inv", "bench"), [made])
     paths = folder.trial(made.folder)
     counts = _raw(paths, made, chance)
-    _rest(paths, made, counts["by worker"])
+    write_records(paths, made, counts["by worker"])
     return folder, dict(zip((*(name for name, _ in KINDS), "cut"), counts["kinds"].tolist(), strict=True))
 
 
@@ -117,25 +98,21 @@ def _raw(paths: TrialPaths, made: TrialPlan, chance: np.random.Generator) -> dic
     apps = [(paths.raw(host) / "app-700-700000.rows").open("wb") for host in APPS]
     log = (paths.raw("proxy1") / formats.ACCESS_LOG).open("wb")
     for number, file in files.items():
-        file.write(_header(formats.CLIENT_MAGIC, number))
+        file.write(header(formats.CLIENT_MAGIC, number))
     for file in apps:
-        file.write(_header(formats.APP_MAGIC, 0, 700))
+        file.write(header(formats.APP_MAGIC, 0, 700))
     clients, reads, logged = Ordered("_key"), Ordered("_key"), Ordered("done")
     kinds, by_worker = np.zeros(9, np.int64), np.zeros(WORKERS + 1, np.int64)
     app, line = _warm()
     for before, (client, app_more, line_more, kind) in _chunks(made, chance):
         kinds += np.bincount(kind, minlength=9)
-        _write_clients(clients.take(client, before), files, made, by_worker)
-        _write_apps(reads.take(np.concatenate([app, app_more]), before), apps)
-        _write_log(logged.take(np.concatenate([line, line_more]), before), log)
+        write_clients(clients.take(client, before), files, made, by_worker)
+        write_apps(reads.take(np.concatenate([app, app_more]), before), apps)
+        write_log(logged.take(np.concatenate([line, line_more]), before), log)
         app, line = app[:0], line[:0]
     for file in (*files.values(), *apps, log):
         file.close()
     return {"kinds": kinds, "by worker": by_worker}
-
-
-def _header(magic: bytes, worker: int, pid: int = 1) -> bytes:
-    return np.array([(magic, 1, 64, worker, 0, T0 - 10**7, 10**15, pid, b"")], formats.HEADER).tobytes()
 
 
 def _chunks(made: TrialPlan, chance: np.random.Generator) -> Iterator[tuple[int, tuple[Any, Any, Any, Any]]]:
@@ -195,10 +172,6 @@ def _numbered(worker: Any, sequences: Any) -> Any:
         found[mine] = sequences[number] + np.arange(len(mine))
         sequences[number] += len(mine)
     return found
-
-
-CLIENT = np.dtype([("_key", "<i8"), ("_row", formats.CLIENT_ROW)])
-APP = np.dtype([("_key", "<i8"), ("_server", "i1"), ("_row", formats.APP_ROW)])
 
 
 def _layers(
@@ -284,76 +257,6 @@ def _events(began: Any, edge: int, end: int, first: bool, last: bool) -> Any:
     return np.concatenate(found) if found else np.zeros(0, CLIENT)
 
 
-def _write_clients(rows: Any, files: dict[int, BinaryIO], made: TrialPlan, by_worker: Any) -> None:
-    row = rows["_row"]
-    request, second = row["kind"] == formats.KIND_REQUEST, row["kind"] == formats.KIND_SECOND
-    worker = np.where(
-        request,
-        formats.worker_of(row["id"]),
-        np.where(second, row.view(formats.SECOND_ROW)["_pad1"], row["_pad"]),
-    )
-    cut = formats.ERROR_CLASSES.index("cut")
-    for host, number in made.workers:
-        mine = row[worker == number]
-        moved = mine.view(formats.SECOND_ROW)["start_us"][mine["kind"] == formats.KIND_SECOND] + OFFSETS[host]
-        seconds = mine["kind"] == formats.KIND_SECOND
-        by_worker[number] += int(((mine["kind"] == formats.KIND_REQUEST) & (mine["error"] != cut)).sum())
-        for name in ("intended_us", "start_us", "first_us", "end_us"):
-            mine[name][~seconds & (mine[name] > 0)] += OFFSETS[host]
-        mine.view(formats.SECOND_ROW)["start_us"][seconds] = moved
-        files[number].write(mine.tobytes())
-
-
-def _write_apps(rows: Any, files: list[BinaryIO]) -> None:
-    for index, host in enumerate(APPS):
-        mine = rows["_row"][rows["_server"] == index]
-        for name in ("accepted_us", "read_us", "handed_us", "lost_us"):
-            mine[name][mine[name] > 0] += OFFSETS[host]
-        files[index].write(mine.tobytes())
-
-
-MILLIS = [f"{at // 1000}.{at % 1000:03d}" for at in range(TIMEOUT_US // 1000 + 1001)]
-TIMES = pa.array([*MILLIS, "-"])
-LAST = pa.array([f"{text}\n" for text in (*MILLIS, "-")])
-PARTS = pa.array([f".{at:03d}" for at in range(1000)])
-URIS = pa.array([f"/items/{at}" for at in range(10_000)])
-HEX = np.frombuffer(b"0123456789abcdef", np.uint8)
-
-
-def _write_log(rows: Any, file: BinaryIO) -> None:
-    """As two nginx workers write it, each with a buffer of 0.2 s."""
-    rows = rows[np.lexsort((rows["done"], rows["connection"] % 2, rows["done"] // 200_000))]
-    if not len(rows):
-        return
-
-    def text(values: Any) -> Any:
-        return pa.array(values).cast(pa.string())
-
-    def table(texts: list[str], index: Any) -> Any:
-        return pa.array(texts).take(pa.array(index))
-
-    raw = rows["id"].astype(">u8").view(np.uint8).reshape(-1, 8)
-    digits = np.stack([HEX[raw >> 4], HEX[raw & 15]], axis=2).reshape(-1)
-    offsets = np.arange(0, 16 * len(rows) + 1, 16, dtype=np.int32)
-    ids = pa.StringArray.from_buffers(len(rows), pa.py_buffer(offsets), pa.py_buffer(digits))
-    done_ms = (rows["done"] + OFFSETS["proxy1"] + 500) // 1000
-    columns = [
-        ids, text(rows["connection"]), text(rows["port"]), table(["198.18.0.21", "198.18.0.20"], rows["port"] % 2),
-        compute.binary_join_element_wise(text(done_ms // 1000), PARTS.take(pa.array(done_ms % 1000)), ""),
-        TIMES.take(pa.array(rows["taken"])), text(rows["status"]), table(["", "OK"], rows["ok"].astype(np.int8)),
-        table(["0", "120"], (rows["status"] == 200).astype(np.int8)), table(["GET"], np.zeros(len(rows), np.int8)),
-        URIS.take(pa.array(rows["uri"])), table([f"{HOSTS[0].address}:8000", f"{HOSTS[1].address}:8000"], rows["server"]),
-        table(["-", "200", "500", "502"], np.searchsorted([0, 200, 500, 502], rows["answered"])), TIMES.take(pa.array(rows["connect"] % len(TIMES))),
-        TIMES.take(pa.array(rows["header"] % len(TIMES))), LAST.take(pa.array(rows["response"] % len(TIMES))),
-    ]  # fmt: skip
-    joined = compute.binary_join_element_wise(*columns, "\t")
-    file.write(
-        memoryview(joined.buffers()[2])[
-            : joined.offset + int(np.frombuffer(joined.buffers()[1], np.int32)[len(rows)])
-        ]
-    )
-
-
 def _warm() -> tuple[Any, Any]:
     """Requests of the warm-up, which are outside every figure."""
     number = np.arange(2 * WARM)
@@ -364,70 +267,6 @@ def _warm() -> tuple[Any, Any]:
         ids, number, start, np.full(len(ids), 3000), kind, number % 2, np.random.default_rng(0)
     )
     return app, line
-
-
-def _rest(paths: TrialPaths, made: TrialPlan, by_worker: Any) -> None:
-    """Plan, facts, journal, names, totals, samples, limiter events and manifests."""
-    record.write_plan(paths.plan, made)
-    with paths.facts.open("w") as file:
-        for when in ("before", "after"):
-            for host, offset in OFFSETS.items():
-                facts = {
-                    "os": {"PRETTY_NAME": "Debian GNU/Linux 12 (bookworm)"},
-                    "boot_id": "one",
-                    "cpus": 2,
-                    "python": "3.11",
-                }
-                measured = {"best_us": offset, "half_trip_us": 100, "trips": []}
-                file.write(
-                    json.dumps({"when": when, "host": host, "facts": facts, "offset": measured}) + "\n"
-                )
-    with Journal(paths.journal) as journal:
-        journal.write("trial", "end")
-    for host, number in made.workers:
-        (paths.raw(host) / f"names-{number}.json").write_text(json.dumps(["", "/items/[id]"]))
-        total = {"worker": number, "requests": int(by_worker[number]), "failures": 0}
-        (paths.raw(host) / f"totals-{number}.json").write_text(json.dumps(total))
-    for host in OFFSETS:
-        _samples(paths.raw(host) / "sample.jsonl", host, made.load.end_s)
-        files = [
-            {"path": path.name, "size": path.stat().st_size, "sha256": ""}
-            for path in sorted(paths.raw(host).iterdir())
-        ]
-        said = {"format": 1, "host": host, "run": made.run, "trial": made.id, "files": files}
-        (paths.raw(host) / formats.MANIFEST).write_text(json.dumps(said))
-
-
-def _samples(path: Path, host: str, end_s: float) -> None:
-    unit = {
-        "app": "loadproof-app.service",
-        "loa": "loadproof-load@1.service",
-        "pro": "loadproof-proxy.service",
-    }[host[:3]]
-    with path.open("w") as file:
-        file.write(
-            json.dumps({"kind": "start", "host": host, "boot_id": "one", "cpus": 2, "clock_ticks": 100})
-            + "\n"
-        )
-        for tick in range(-4, round(end_s * 2) + 7):
-            moment = T0 + tick * 500_000 + OFFSETS[host]
-            processes = [
-                {
-                    "pid": pid,
-                    "start": 5000,
-                    "name": "python3",
-                    "unit": of,
-                    "state": "S",
-                    "cpu_ns": 10**9 + (tick + 4) * used,
-                }
-                for pid, of, used in ((700, unit, 300_000_000), (1, "init.scope", 1000))
-            ]
-            line = {
-                "realtime_us": moment, "monotonic_ns": (moment - T0) * 1000 + 10**15, "processes": processes,
-                "cpu": {"user_us": 10**9, "system_us": 0, "idle_us": 0, "iowait_us": 0, "steal_us": 0},
-                "memory": {"total_kb": 2_000_000, "available_kb": 1_000_000}, "disk": {"free_kb": 9_000_000, "total_kb": 10_000_000},
-            }  # fmt: skip
-            file.write(json.dumps(line) + "\n")
 
 
 if __name__ == "__main__":

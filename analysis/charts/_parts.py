@@ -62,6 +62,22 @@ def holds(series: Series) -> Any:
     )
 
 
+def faults(series: Series) -> list[Any]:
+    """What a rehearsal broke, shaded in the fault's colour and named at its upper edge; nothing in any other trial."""
+    if series.faults.empty:
+        return []
+    frame = series.faults.drop_duplicates(["fault", "from_s", "to_s"])
+    base = alt.Chart(frame).encode(
+        x="from_s:Q", color=alt.Color("colour:N", scale=None, legend=None), tooltip=[tip("label:N", "fault")]
+    )
+    return [
+        base.mark_rect(opacity=0.22).encode(x2="to_s:Q"),
+        base.mark_text(align="left", baseline="top", dx=4, dy=4, fontSize=11, fontWeight="bold").encode(
+            text="label:N", y=alt.value(0)
+        ),
+    ]
+
+
 def users(series: Series) -> Any:
     """Users over time, on the second axis, with some room above them."""
     most = float(series.users["users"].max()) if len(series.users) else 1.0
@@ -112,7 +128,7 @@ def lines(
 
 def alone(frame: pd.DataFrame, field: str) -> Any:
     """Where a bin has a value and neither the bin before nor the one after has; lines are told apart by their texts."""
-    names = [name for name in frame if name in ("arm", "server", "error")]
+    names = [name for name in frame if name in ("arm", "server", "error", "reason", "outcome")]
     known = frame[field].notna()
     beside = known.groupby([frame[name] for name in names])
     return known & ~beside.shift(1, fill_value=False) & ~beside.shift(-1, fill_value=False)
@@ -124,9 +140,17 @@ def tip(field: str, title: str, form: str = "") -> Any:
 
 
 def over_users(series: Series, drawn: Any) -> Any:
-    """A whole chart: windows shaded, lines, users on the second axis; the wheel with shift zooms, dragging moves. Every
-    chart has one size; the page stretches it to its column."""
-    # the zoom belongs to the users' layer: in the nested one its signals would be made twice
+    """A whole chart with the users on its second axis."""
+    return beside(series, drawn, users(series))
+
+
+def beside(series: Series, drawn: Any, other: Any) -> Any:
+    """A whole chart: windows shaded, lines, and what belongs to the second axis; the wheel with shift zooms, dragging
+    moves. Every chart has one size; the page stretches it to its column."""
+    # the zoom belongs to the layer of the second axis: in the nested one its signals would be made twice
     zoom = alt.selection_interval(bind="scales", encodings=["x"], zoom="wheel![event.shiftKey]")
-    chart = alt.layer(holds(series) + drawn, users(series).add_params(zoom)).resolve_scale(y="independent")
+    shaded = holds(series)
+    for shade in faults(series):
+        shaded = shaded + shade
+    chart = alt.layer(shaded + drawn, other.add_params(zoom)).resolve_scale(y="independent")
     return chart.properties(width=WIDTH, height=HEIGHT)

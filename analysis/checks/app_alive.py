@@ -8,7 +8,7 @@ import numpy as np
 
 from analysis.checks import Measured, invalid, together, unknown, valid
 from analysis.checks.evidence import Evidence
-from analysis.measures import shares
+from analysis.measures import cpu, shares
 from analysis.measures.columns import Ints
 from analysis.readers.facts import part, whole
 from loadproof.plan.places import APP_UNIT
@@ -22,6 +22,7 @@ REMEDY = "see app.log of that host, and journalctl -u loadproof-app there, for w
 FROZEN_US = 2_000_000
 # A process that is only stopped and continued uses some µs for it; one that works on requests uses ms even at 1 %.
 PROGRESS_NS = 1_000_000
+DOWN = ("failed", "inactive", "deactivating")
 ROWS = re.compile(r"app-(\d+)-\d+\.rows")
 
 
@@ -55,12 +56,25 @@ def restarted(evidence: Evidence, host: str) -> str:
         pids = whole(before, "pid"), whole(after, "pid")
         if all(pids) and pids[0] != pids[1]:
             return f"the app was process {pids[0]} before the load and {pids[1]} after it"
-        if after.get("active") in ("failed", "inactive", "deactivating"):
-            return "the app was not running any more when the load ended"
+        for one, when in ((before, "when the load began"), (after, "any more when the load ended")):
+            if one.get("active") in DOWN:
+                return f"the app was not running {when}"
+    if gone := _unseen_s(evidence, host):
+        return f"there was no process of the app for {gone:.1f} s"
     pids_of_rows = {found[1] for path in _files(evidence, host) if (found := ROWS.fullmatch(path))}
     if len(pids_of_rows) > 1:
         return f"{len(pids_of_rows)} processes of the app wrote rows"
     return ""
+
+
+def _unseen_s(evidence: Evidence, host: str) -> float:
+    """For how many seconds of the load samples saw no process of the app."""
+    window, samples = evidence.window, evidence.samples(host, "app_processes")
+    if window is None or samples is None:
+        return 0.0
+    at, count = samples
+    inside = (at >= window.zero_us) & (at <= window.to_us)
+    return float(np.count_nonzero(count[inside] == 0)) * cpu.SAMPLE_S
 
 
 def _files(evidence: Evidence, host: str) -> list[str]:
@@ -79,7 +93,7 @@ def _process_known(evidence: Evidence, host: str) -> bool:
 
 def _frozen(evidence: Evidence, host: str) -> Measured:
     limit = FROZEN_US / 1e6
-    hold, samples = evidence.hold, evidence.samples(host, "app_ns")
+    hold, samples = evidence.window, evidence.samples(host, "app_ns")
     if hold is None or samples is None or not len(samples[0]):
         why = "there is no window" if hold is None else "its CPU is unknown"
         return unknown(f"{host}: {why}", limit=limit, unit="s")
@@ -87,6 +101,12 @@ def _frozen(evidence: Evidence, host: str) -> Measured:
     begin = hold.zero_us
     if at[0] > begin or at[-1] < hold.to_us:
         return unknown(f"{host}: its samples do not reach over the load", limit=limit, unit="s")
+    if any(since < hold.to_us and to > begin for since, to in cpu.gaps(at)):
+        return unknown(
+            f"{host}: its samples have a gap: whether the app stood still in it is not known",
+            limit=limit,
+            unit="s",
+        )
     inside = (at >= begin) & (at <= hold.to_us)
     still = flat(at[inside], used[inside])
     waited = evidence.busy.get(host)

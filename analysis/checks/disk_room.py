@@ -18,6 +18,9 @@ REMEDY = "free the disk that holds /var/lib/loadproof on that host; inv doctor s
 LEAST_MB = 8.0
 LOGS = {
     "error.log": (b"was incomplete: ", b"(28: No space left on device)"),
+    "sample.jsonl": (
+        b'{"kind":"lost"',
+    ),  # of the time in which there was no room there are no samples either
     "app.log": (b"witness stopped:", b"No space left on device"),
 }
 
@@ -28,7 +31,7 @@ def applies(plan: TrialPlan) -> bool:
 
 
 def judge(evidence: Evidence) -> Measured:
-    """The value is the least room on any host in MB; also what nginx and apps say of writes that failed."""
+    """The value is the least room on any host in MB; also what nginx, apps and samplers say of writes that failed."""
     plan = evidence.plan
     measured = [host for host in hosts_of(plan) if host not in plan.idle_apps]
     found = together([_host(evidence, host) for host in measured], least=True)
@@ -59,13 +62,13 @@ def _free_mb(evidence: Evidence, host: str) -> float | None:
 
 
 def _complaints(evidence: Evidence, host: str) -> Iterator[str]:
-    """What nginx or the app say of writes that failed."""
+    """What those who write say of writes that failed."""
     for name, words in LOGS.items():
         path = evidence.paths.raw(host) / name
         try:
             for piece in lines.pieces(path, lines.Malformed()):
                 for word in words:
                     if word in piece:
-                        yield f"{name} tells of failed writes ({word.decode()})"
+                        yield f"{name} tells of writes that failed"
         except OSError:
             continue  # an error.log that is not here says nothing; missing files are for rows_complete

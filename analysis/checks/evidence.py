@@ -26,6 +26,8 @@ class Evidence:
     """One trial as its checks see it. Times are µs since the epoch on the control machine's clock.
 
     tables      only users, workers, cpu, present and notes: the others may not be in memory
+    hold        the window of the figures; `window` for what does not depend on requests
+    zero_us     second 0: the first user started, as far as rows are here
     figures     of the trial, as in results.json
     busy        per app host stretches [from, to), shape (n, 2), in which at least one request waited at that server
     attempts    per app host how often nginx sent it a request in the window
@@ -50,6 +52,16 @@ class Evidence:
     def facts(self) -> Facts:
         """What hosts said of themselves before and after."""
         return facts.read(self.paths)
+
+    @cached_property
+    def window(self) -> Window | None:
+        """The window of the figures; where rows are missing, so that there is none, the one that was planned: what hosts
+        did in it is known all the same. None when second 0 is not known."""
+        if self.hold is not None or self.zero_us is None:
+            return self.hold
+        load, zero = self.plan.load, self.zero_us
+        begin, end = load.ramp_end_s + load.settle_s, load.end_s
+        return Window("hold", load.users, zero, zero + round(begin * 1e6), zero + round(end * 1e6))
 
     @cached_property
     def journal(self) -> tuple[Mapping[str, Any], ...] | None:

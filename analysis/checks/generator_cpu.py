@@ -29,7 +29,7 @@ def applies(plan: TrialPlan) -> bool:
 def judge(evidence: Evidence) -> Measured:
     """The value is the highest share in %: of one CPU by a worker, which is one thread; or of the CPUs of a load host by
     all workers there and the master, for several of them may share one CPU, none of which comes to 90 % then."""
-    hold = evidence.hold
+    hold = evidence.window
     if hold is None:
         return unknown("there is no window", limit=MOST, unit="%")
     workers = [_worker(evidence, host, number, hold) for host, number in evidence.plan.workers]

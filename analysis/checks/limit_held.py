@@ -7,7 +7,7 @@ import numpy as np
 from analysis.checks import Measured, invalid, together, unknown, valid
 from analysis.checks._limit import asked, cycle_us, sudden, tolerance
 from analysis.checks.evidence import Evidence
-from analysis.measures import shares
+from analysis.measures import cpu, shares
 from analysis.measures.columns import Ints
 from loadproof.plan.values import TrialPlan
 
@@ -40,7 +40,7 @@ def judge(evidence: Evidence) -> Measured:
 
 
 def _host(evidence: Evidence, host: str) -> Measured:
-    plan, hold = evidence.plan, evidence.hold
+    plan, hold = evidence.plan, evidence.window
     wanted, points = asked(plan, host), tolerance(plan, host)
     most = wanted + sudden(plan)
     samples = evidence.samples(host, "app_ns")
@@ -55,6 +55,10 @@ def _host(evidence: Evidence, host: str) -> Measured:
     said = f"{host}: {mean:.1f} % and at most {top:.1f} % in any 5 s, {wanted:g} asked"
     if top > most:
         return invalid(f"{said}, {most:g} tolerated in 5 s", top, most, "%")
+    if any(begin < hold.to_us and end > hold.from_us for begin, end in cpu.gaps(samples[0])):
+        return unknown(
+            f"{host}: its samples have a gap: what it used in any 5 s is not known", limit=most, unit="%"
+        )
     if mean > wanted + points:
         return invalid(f"{said}, {wanted + points:g} tolerated", mean, wanted + points, "%")
     if top < wanted - points:
@@ -88,7 +92,7 @@ def _busy(evidence: Evidence, host: str, said: str, top: float, least: float) ->
 def busy_share(evidence: Evidence, host: str, waited: Ints) -> tuple[float, int]:
     """CPU in % over the sample intervals of the window that lie in long stretches with requests waiting, and how long
     those are together."""
-    samples, hold = evidence.samples(host, "app_ns"), evidence.hold
+    samples, hold = evidence.samples(host, "app_ns"), evidence.window
     if samples is None or hold is None:
         return 0.0, 0
     at, used = samples

@@ -30,7 +30,7 @@ def judge(evidence: Evidence) -> Measured:
 
 
 def _host(evidence: Evidence, host: str) -> Measured:
-    plan, hold = evidence.plan, evidence.hold
+    plan, hold = evidence.plan, evidence.window
     try:
         events, malformed = limiter.events(evidence.paths.raw(host))
     except OSError as error:

@@ -31,7 +31,7 @@ def judge(evidence: Evidence) -> Measured:
     """The value is what processes of no unit of ours used, in % of one CPU, on the worst host; or the share that was
     stolen. A watched host works for others as well: only what is stolen from it counts. /proc/stat in a container is the
     machine's, so that "others" are counted process by process."""
-    plan, hold = evidence.plan, evidence.hold
+    plan, hold = evidence.plan, evidence.window
     if hold is None:
         return unknown("there is no window", limit=SUSTAINED, unit="%")
     ours = tuple(dict.fromkeys((*plan.loads, plan.proxy, *plan.apps)))

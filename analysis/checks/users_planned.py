@@ -24,18 +24,18 @@ def applies(plan: TrialPlan) -> bool:
 
 def judge(evidence: Evidence) -> Measured:
     """The value is by how many seconds the start or stop of any user was late or early. The k-th one to start is compared
-    with the k-th planned: which user it is does not matter."""
+    with the k-th planned: which user it is does not matter. Where rows are missing those of users may be all there."""
     plan, zero = evidence.plan, evidence.zero_us
     if zero is None:
         return unknown("no user started: there is no second 0", limit=MOST_S, unit="s")
-    if not window.complete(evidence.tables, plan):
-        return unknown("rows of Locust workers are missing", limit=MOST_S, unit="s")
     end = round(plan.load.end_s * 1e6)
     starts, stops = planned(plan.load)
     began, ended = (events(evidence, kind) - zero for kind in ("user_started", "user_stopped"))
     ended = ended[ended < end - round(MOST_S * 1e6)]
     for seen, wanted, what in ((began, starts, "started"), (ended, stops, "stopped before the planned end")):
         if len(seen) != len(wanted):
+            if not window.complete(evidence.tables, plan):
+                return unknown("rows of Locust workers are missing", limit=MOST_S, unit="s")
             return invalid(f"{len(seen)} users {what}, {len(wanted)} were planned to", unit="s", limit=MOST_S)
     late = (np.concatenate((began - starts, ended - stops)) if len(starts) else np.zeros(1)) / 1e6
     worst = float(late[np.argmax(np.abs(late))])

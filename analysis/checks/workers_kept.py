@@ -32,7 +32,7 @@ def judge(evidence: Evidence) -> Measured:
     if gone:
         listed = "; ".join(f"Locust worker {number} {why}" for number, why in gone.items())
         return invalid(listed, float(len(gone)), 0.0, "workers")
-    if evidence.hold is None:
+    if evidence.window is None:
         return unknown("there is no window", limit=0.0, unit="workers")
     if lost is None:
         return unknown("what the master missed is unknown", limit=0.0, unit="workers")
@@ -46,11 +46,12 @@ def _gone(evidence: Evidence, host: str, number: int, lost: frozenset[str] | Non
         return "was lost by its master"
     if part(evidence.facts.after.get(host, {}), "units", unit).get("active") == "failed":
         return "failed"
-    hold = evidence.hold
-    if hold is None:
+    window = evidence.window
+    if window is None:
         return ""
     table = evidence.tables.workers
     at = np.sort(ints(table, "at_us")[ints(table, "worker") == number])
-    at = at[(at > hold.from_us) & (at < hold.to_us)]
-    still = int(np.diff(np.concatenate(([hold.from_us], at, [hold.to_us]))).max())
+    begin = min(window.zero_us, window.from_us)
+    at = at[(at > begin) & (at < window.to_us)]
+    still = int(np.diff(np.concatenate(([begin], at, [window.to_us]))).max())
     return f"stood still for {still / 1e6:.1f} s" if still > STILL_US else ""

@@ -1,4 +1,5 @@
-"""When requests waited at a server, as nginx saw it: from the moment it turned to that server until it was done."""
+"""When requests waited at a server, as nginx saw it: from the moment it turned to that server until it was done. A request
+whose connection was never made did not wait there: the app may be idle behind a port that is silent."""
 
 from __future__ import annotations
 
@@ -25,16 +26,18 @@ class Waiting:
     def add(self, block: Block) -> None:
         """Count a block. Only the last attempt of a request is placed in time: nginx here sends nothing twice."""
         self.elsewhere += int(np.count_nonzero(block.backend == ELSEWHERE))
-        at = np.flatnonzero((block.lines > 0) & (block.backend >= 0))
+        sent = np.flatnonzero((block.lines > 0) & (block.backend >= 0))
+        if self._window is not None:
+            done = block.done[sent]
+            inside = (done >= self._window.from_us) & (done < self._window.to_us)
+            self.attempts += np.bincount(block.backend[sent][inside], minlength=len(self.attempts))
+        at = sent[block.connect[sent] >= 0]
         server, done = block.backend[at], block.done[at]
         begun = np.where(block.response[at] >= 0, done - block.response[at], block.received[at])
         first, last = self._step(begun), self._step(done)
         for sign, step in ((1, first), (-1, last + 1)):
             flat = np.bincount(server * (self._steps + 1) + step, minlength=self._change.size)
             self._change += sign * flat.reshape(self._change.shape)
-        if self._window is not None:
-            inside = (done >= self._window.from_us) & (done < self._window.to_us)
-            self.attempts += np.bincount(server[inside], minlength=len(self.attempts))
 
     def _step(self, at: Ints) -> Ints:
         return np.clip((at - self._zero) // STEP_US, 0, self._steps - 1)

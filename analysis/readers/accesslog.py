@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pyarrow import csv
+from pyarrow import compute, csv
 from pyarrow import json as arrow_json
 
 from analysis.readers import lines
@@ -97,6 +97,13 @@ def text(escaped: bytes) -> str:
     """What nginx escaped, as text; bytes that are no UTF-8 stay escapes."""
     plain = _ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), escaped) if b"\\" in escaped else escaped
     return lines.spelled(plain.decode("utf-8", "surrogateescape"))
+
+
+def texts(escaped: Any) -> Any:
+    """The same for an array of bytes. They are ASCII: a line with other bytes is none of nginx's."""
+    if compute.any(compute.match_substring(escaped, b"\\")).as_py():
+        return pa.array([text(one) for one in escaped.to_pylist()], pa.string())
+    return escaped.cast(pa.string())
 
 
 # $status may be 000, which is no JSON: it came as text

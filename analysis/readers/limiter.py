@@ -45,8 +45,7 @@ def cover(
     begin, end = window
     unknown = 0 if open_us is None else max(0, end - max(begin, open_us))
     covered = sum(max(0, min(end, to) - max(begin, since)) for since, to in held)
-    lacking = end - begin - covered - unknown
-    return Cover(*(us if us >= LEAST_US else 0 for us in (lacking, unknown)))
+    return Cover(end - begin - covered - unknown, unknown)
 
 
 def notes(
@@ -118,9 +117,9 @@ def _uncovered(
     if found is None:
         yield "limiter.jsonl has events without a time; whether the limit held over the window is unknown"
         return
-    if found.lacking_us:
+    if found.lacking_us >= LEAST_US:
         yield f"no limit for {found.lacking_us / 1e6:.1f} s of the window"
-    if found.unknown_us:
+    if found.unknown_us >= LEAST_US:
         yield (
             f"whether the limit held is unknown for {found.unknown_us / 1e6:.1f} s of the window: its supervisor ended without a word"
         )

@@ -33,6 +33,7 @@ SCHEMA = pa.schema(
         *((name.replace("upstream", "server").replace("time", "us"), pa.int64()) for name in TIMES),
     ]
 )  # fmt: skip
+SECONDS = r"\d{1,9}(\.\d{1,9})?"
 AHEAD = 2  # pieces of a log
 ATTEMPTS = re.compile(r"\s*,\s*|\s+:\s+")  # nginx: "a, b" tries in a group, "a : b" groups after a redirect
 
@@ -112,7 +113,7 @@ def _derived(raw: Any, offset: int) -> Any:
         "server": last("upstream_addr", pa.string(), _some).dictionary_encode(),
         "server_status": last("upstream_status", pa.int64(), _whole),
         **{
-            name.replace("upstream", "server").replace("time", "us"): last(name, pa.int64(), _micros)
+            name.replace("upstream", "server").replace("time", "us"): _last_micros(spelled[name])
             for name in TIMES
         },
     }
@@ -127,11 +128,22 @@ def each(coded: Any, kind: Any, made: Callable[[str], Any]) -> Any:
 
 def _several(coded: Any) -> Any:
     """A dictionary array without the texts that hold one attempt or none: the µs of that stand in a column of their own."""
+    if not compute.any(compute.match_substring_regex(coded.dictionary, "[,:]")).as_py():
+        return pa.DictionaryArray.from_arrays(pa.nulls(len(coded), pa.int32()), pa.array([], pa.string()))
     texts = coded.dictionary.to_pylist()
     kept = [text if len(ATTEMPTS.split(text)) > 1 else None for text in texts]
-    if not any(kept):
-        return pa.DictionaryArray.from_arrays(pa.nulls(len(coded), pa.int32()), pa.array([], pa.string()))
     return pa.array(kept, pa.string()).take(coded.indices).dictionary_encode()
+
+
+def _last_micros(coded: Any) -> Any:
+    """The time of the last attempt in µs: at once for all texts, where each is one time or none."""
+    texts = coded.dictionary
+    plain = compute.match_substring_regex(texts, f"^{SECONDS}$")
+    none = compute.is_in(texts, pa.array(["", "-"]))
+    if not compute.all(compute.or_(plain, none)).as_py():
+        return each(coded, pa.int64(), lambda text: _micros(ATTEMPTS.split(text)[-1]))
+    seconds = compute.cast(compute.if_else(plain, texts, pa.scalar(None, pa.string())), pa.float64())
+    return _micros_of(seconds).take(coded.indices)
 
 
 def _spelled(column: Any) -> Any:
@@ -139,7 +151,7 @@ def _spelled(column: Any) -> Any:
     coded = _encoded(column)
     if not pa.types.is_binary(coded.type.value_type):
         return coded
-    texts = pa.array([accesslog.text(one) for one in coded.dictionary.to_pylist()], pa.string())
+    texts = accesslog.texts(coded.dictionary)
     return pa.DictionaryArray.from_arrays(coded.indices, texts)
 
 
@@ -164,13 +176,15 @@ def _ids(column: Any) -> Any:
         begin = int(np.frombuffer(texts.buffers()[1], np.int32)[texts.offset])
         digits = HEX[np.frombuffer(texts.buffers()[2], np.uint8, 16 * len(texts), begin)].reshape(-1, 16)
         values = (digits[:, ::2] << 4 | digits[:, 1::2] & 15).view(">u8")[:, 0]
-        ids[good.to_numpy()] = np.where((digits > 15).any(axis=1), 0, values)
+        if digits.max() > 15:
+            values = np.where((digits > 15).any(axis=1), 0, values)
+        ids[good.to_numpy()] = values
     return pa.array(ids)
 
 
 def _micros_of(seconds: Any, offset: int = 0) -> Any:
     values = np.rint(seconds.fill_null(0).to_numpy() * 1e6).astype(np.int64) - offset
-    return pa.array(values, mask=seconds.is_null().to_numpy() if seconds.null_count else None)
+    return pa.array(values, mask=np.asarray(seconds.is_null()) if seconds.null_count else None)
 
 
 def _some(text: str) -> str | None:
@@ -182,4 +196,4 @@ def _whole(text: str) -> int | None:
 
 
 def _micros(text: str) -> int | None:
-    return round(float(text) * 1e6) if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text) else None
+    return round(float(text) * 1e6) if re.fullmatch(SECONDS, text, re.ASCII) else None

@@ -67,6 +67,8 @@ def _ticks(path: Path, malformed: lines.Malformed) -> Iterator[dict[str, Any] | 
                 if value.get("kind") == "start":
                     yield None
                     continue
+                if value.get("kind") == "lost":
+                    continue
                 tick = _tick(value)
             except (ValueError, AttributeError, TypeError, KeyError, OverflowError, RecursionError):
                 malformed.add(line)

@@ -13,7 +13,7 @@ from loadproof.campaign import rates
 from loadproof.control import apply, blocked, conduct, lock, probe, provenance, signals
 from loadproof.control.fleet import Fleet
 from loadproof.errors import LoadproofError, Refused
-from loadproof.plan import calibration, drift
+from loadproof.plan import calibration, drift, faults
 from loadproof.plan import desired as desired_state
 from loadproof.plan import trials as trial_plans
 from loadproof.plan.actions import hosts_of
@@ -55,9 +55,14 @@ def states(experiment: Experiment, inventory: Inventory, fleet: Fleet, root: Pat
     }
 
 
-def decide(experiment: Experiment, inventory: Inventory, run: str, arms: Mapping[int, Desired]) -> Decided:
-    """Plans all trials of a run."""
-    return Decided(experiment, inventory, arms, trial_plans.trials(experiment, inventory, run, _ids(arms)))
+def decide(
+    experiment: Experiment, inventory: Inventory, run: str, arms: Mapping[int, Desired], fault: str = ""
+) -> Decided:
+    """Plans all trials of a run; each with the `fault`, if it is a rehearsal's."""
+    planned = trial_plans.trials(experiment, inventory, run, _ids(arms))
+    if fault:
+        planned = tuple(faults.into(trial, fault) for trial in planned)
+    return Decided(experiment, inventory, arms, planned)
 
 
 def run(
@@ -67,8 +72,10 @@ def run(
     results: Path,
     command: Sequence[str],
     watcher: Watcher,
+    fault: str = "",
 ) -> RunFolder:
-    """One run: its folder, with one sealed trial per arm on the hosts. Nothing is fetched yet."""
+    """One run: its folder, with one sealed trial per arm on the hosts. Nothing is fetched yet. Only a rehearsal names a
+    `fault`, and only of the lab's hosts."""
     with signals.handled() as handled, Fleet(inventory) as fleet:
         arms = states(experiment, inventory, fleet, root)
         blocked.refuse(fleet, arms[max(arms, key=lambda servers: servers or len(inventory.group("app")))])
@@ -76,7 +83,7 @@ def run(
         folder = RunFolder.create(results, experiment.name, datetime.now(UTC))
         handled.run = folder.id
         with explained(folder):
-            decided = decide(experiment, inventory, folder.id, arms)
+            decided = decide(experiment, inventory, folder.id, arms, fault)
             begin = _calibrating(decided) if experiment.calibrate else decided.trials
             record.write_run(folder, experiment, inventory, provenance.collect(root), command, begin)
             for trial in begin:

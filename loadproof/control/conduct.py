@@ -14,6 +14,7 @@ from typing import Any
 
 from loadproof.control import explain, perform
 from loadproof.control.explain import Spared
+from loadproof.control.faults import Faults
 from loadproof.control.perform import Recorder, Remotes
 from loadproof.control.signals import Detached, Signals
 from loadproof.control.workers import Workers
@@ -71,30 +72,39 @@ def conduct(
             perform.stage(stage, remotes, record)
         hooks.say("apply (what the hosts lack is built and shipped) ...")
         _timed("apply", record, hooks.converge)
-    with _closing(trial, inventory, remotes, record, signals):
+    faults = Faults(trial, inventory, remotes, record, hooks.say)
+    with _closing(trial, inventory, remotes, record, signals, faults):
+        faults.prepare()
         _timed("facts", record, lambda: hooks.facts("before"))
         for stage in (*actions.starting(inventory, trial), *actions.loading(inventory, trial)):
             hooks.say(f"{stage.name} ...")
             if stage.name == "load":
                 hooks.ours()
+                faults.phase("before")
             outcomes = perform.stage(stage, remotes, record)
             if stage.name == "limit":
                 _say_what_holds(outcomes, record, hooks)
-        finish(trial, inventory, remotes, record, hooks)
+        finish(trial, inventory, remotes, record, hooks, faults)
 
 
 def resume(
     trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Recorder, hooks: Hooks, signals: Signals
 ) -> None:
     """Takes up a trial whose load was started by somebody else: watch, drain, close."""
-    with _closing(trial, inventory, remotes, record, signals):
-        finish(trial, inventory, remotes, record, hooks)
+    faults = Faults(trial, inventory, remotes, record, hooks.say, taken_up=True)
+    with _closing(trial, inventory, remotes, record, signals, faults):
+        finish(trial, inventory, remotes, record, hooks, faults)
 
 
 def close(
-    trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Recorder, signals: Signals
+    trial: TrialPlan,
+    inventory: Inventory,
+    remotes: Remotes,
+    record: Recorder,
+    signals: Signals,
+    faults: Faults,
 ) -> LoadproofError | None:
-    """Stop, lift, seal: each guarded, all tried; the first error is returned, not raised."""
+    """Undo, stop, lift, seal: each guarded, all tried; the first error is returned, not raised."""
     first: LoadproofError | None = None
     record = Spared(record)
     with signals.shield():
@@ -104,14 +114,18 @@ def close(
             except LoadproofError as error:
                 first = first or error
                 continue
+            faults.closed(stage.name, record)
             if stage.name == "seal":
                 _journal_limiter(outcomes, record)
     return first or record.error
 
 
-def finish(trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Recorder, hooks: Hooks) -> None:
+def finish(
+    trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Recorder, hooks: Hooks, faults: Faults
+) -> None:
     """Watches a running load to its end, drains, and asks the facts once more."""
-    _timed("watch", record, lambda: _watch(trial, inventory, remotes, record, hooks))
+    _timed("watch", record, lambda: _watch(trial, inventory, remotes, record, hooks, faults))
+    faults.loaded()
     hooks.say("drain ...")
     for outcome in perform.stage(actions.drain(inventory, trial), remotes, record):
         if outcome.finished is not None and outcome.finished.exited != 0:
@@ -119,15 +133,22 @@ def finish(trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Rec
             record.write("drain", "note", host=host, detail=detail)
             hooks.say(f"{host}: {detail} when draining ended")
     _timed("facts", record, lambda: hooks.facts("after"))
+    faults.phase("after")
 
 
 class _closing:
     """Runs `close` at the end of a block unless it was left by a detach."""
 
     def __init__(
-        self, trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Recorder, signals: Signals
+        self,
+        trial: TrialPlan,
+        inventory: Inventory,
+        remotes: Remotes,
+        record: Recorder,
+        signals: Signals,
+        faults: Faults,
     ) -> None:
-        self._close = functools.partial(close, trial, inventory, remotes, record, signals)
+        self._close = functools.partial(close, trial, inventory, remotes, record, signals, faults)
         self._record, self._signals, self._run = Spared(record), signals, trial.run
 
     def __enter__(self) -> None:
@@ -183,7 +204,9 @@ class _Cpu:
         return 100.0 * (spent - before[1]) / (now - before[0])
 
 
-def _watch(trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Recorder, hooks: Hooks) -> None:
+def _watch(
+    trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Recorder, hooks: Hooks, faults: Faults
+) -> None:
     begun = last_answer = time.monotonic()
     shares, elapsed_s = _Shares(actions.cpu_state(inventory, trial), remotes, record), 0.0
     workers = Workers(trial, record, hooks.say)
@@ -205,11 +228,12 @@ def _watch(trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Rec
         if active not in ("active", "activating", "deactivating"):
             break
         workers.look(line)
+        faults.look(_elapsed(line))
         elapsed_s = _observe(line, shares.now(), hooks) or elapsed_s
         elapsed, latest = time.monotonic() - begun, trial.planned_s + trial.margin_s
         if elapsed > latest:
             raise NotReady(trial.loads[0], "the load ends", latest, line)
-        time.sleep(POLL_S if elapsed < trial.planned_s else POLL_S / ENDING)
+        time.sleep(faults.pause(POLL_S if elapsed < trial.planned_s else POLL_S / ENDING))
     record.write("watch", "note", host=trial.loads[0], detail=f"the master is {active}")
     if active == "failed":
         raise _locust_failed(trial, remotes)

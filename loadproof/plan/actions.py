@@ -12,7 +12,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from loadproof.plan import limiters, places
+from loadproof.plan import faults, limiters, places
 from loadproof.plan.shell import Raw, quote
 from loadproof.plan.values import (
     MASTER_PORT,
@@ -326,5 +326,11 @@ def loading(inventory: Inventory, trial: TrialPlan) -> tuple[Stage, ...]:
 
 
 def closing(inventory: Inventory, trial: TrialPlan) -> tuple[Stage, ...]:
-    """Stop, lift, seal: always, each guarded by itself; safe to repeat."""
-    return (stop(inventory, trial), lift(inventory, trial), seal(inventory, trial))
+    """Stop, lift, seal: always, each guarded by itself; safe to repeat. What a rehearsal broke is undone first."""
+    return (
+        *faults.undo(inventory, trial),
+        stop(inventory, trial),
+        lift(inventory, trial),
+        seal(inventory, trial),
+        *faults.restore(inventory, trial),
+    )

@@ -81,6 +81,20 @@ DEFAULTS = {
     "note": "",
     "warm": "200",
 }
+# Short, and more than the servers can serve, so that what a limit is judged by happens; all users at once, in one Locust
+# worker, which has the CPU of the lab's load host for itself.
+REHEARSAL = {
+    "servers": "2",
+    "processes": "1",
+    "threads": "10",
+    "initial": "10",
+    "step": "10",
+    "interval": "1s",
+    "settle": "2s",
+    "hold": "12s",
+    "timeout": "2s",
+    "name": "rehearse",
+}
 DEMO = {"servers": "1,2", "vusers": "100", "interval": "800ms", "settle": "5s", "hold": "15s", "name": "demo"}
 
 
@@ -96,6 +110,12 @@ def from_flags(flags: Mapping[str, str | None]) -> Experiment:
 def demo(flags: Mapping[str, str | None] | None = None) -> Experiment:
     """The demo's: 99 users in 8 s, settle 5 s, hold 15 s, 1 server and then 2; flags still win."""
     return _merge((Given("default", DEFAULTS, {}), Given("demo", DEMO, {}), _flags(flags or {})), parsers())
+
+
+def rehearsal(fault: str, values: Mapping[str, str]) -> Experiment:
+    """A rehearsal's: 10 users on 2 servers for 14 s, and what its fault (none: "clean") wants otherwise."""
+    own = Given(f"plan/faults/{fault}.py", {**values, "name": f"rehearse-{fault.replace('_', '-')}"}, {})
+    return _merge((Given("default", DEFAULTS, {}), Given("rehearsal", REHEARSAL, {}), own), parsers())
 
 
 def deployment(flags: Mapping[str, str | None]) -> Experiment:

@@ -111,6 +111,21 @@ class Experiment:
 
 
 @dataclass(frozen=True)
+class PlannedFault:
+    """One fault of a rehearsal, decided: a file name of plan/faults, whom it is done to, and when.
+
+    "before" the load starts, in the "load" (`at_s` to `until_s`, seconds since the first user started), "after" it and
+    before the seal, or on files that are "sealed". `until_s` None: until the trial is closed; "sealed": until judged.
+    """
+
+    name: str
+    hosts: tuple[str, ...]
+    when: Literal["before", "load", "after", "sealed"]
+    at_s: float = 0.0
+    until_s: float | None = None
+
+
+@dataclass(frozen=True)
 class TrialPlan:
     """One trial, decided: written to plan.json before anything is touched."""
 
@@ -139,6 +154,7 @@ class TrialPlan:
     # What a calibration gave the limiter of each server to make its share the asked one; empty: what was asked.
     limit_set: tuple[tuple[str, float], ...] = ()
     purpose: Literal["measure", "calibration"] = "measure"
+    faults: tuple[PlannedFault, ...] = ()  # of a rehearsal; no other trial has any
 
     def limit_at(self, host: str) -> float:
         """What the limiter of a server is set to, in its own percent."""

@@ -151,6 +151,7 @@ PROXY_FIELDS = (
 #                                                                        boot; unit: systemd unit from the cgroup or ""
 #    "cpu": {"user_us","system_us","idle_us","iowait_us","steal_us"},    cumulative, of /proc/stat
 #    "memory": {"total_kb","available_kb"}, "disk": {"free_kb","total_kb"}}
+# and, when lines before it could not be written, {"kind":"lost","count","why"}.
 # cpu_ns is cumulative: the process's CPU clock (all threads, ended ones too).
 
 # limiter.jsonl : one event per line {"realtime_us","monotonic_ns","event", ...}

@@ -168,6 +168,8 @@ def cpu_curve(path, move):
         if line.get("kind") == "start":
             anchor = None
             continue
+        if "processes" not in line:  # how many samples were lost
+            continue
         if anchor is None or line["monotonic_ns"] < before:
             anchor = (line["realtime_us"], line["monotonic_ns"])
         before = line["monotonic_ns"]

@@ -26,6 +26,7 @@ def test_where_requests_waited_and_went(tmp_path: Path) -> None:
         raw.logged((1 << 48) | number, begin, end, server)
     raw.logged(0xFFF0 << 48, 7, 8, "app2")  # warm-up
     raw.logged((1 << 48) | 9, 7, 7.1, "-", status=499)  # nginx asked no server
+    raw.logged((1 << 48) | 10, 9, 19, "app2", status=499, upstream_connect_time="-")  # its port was silent
     folder = synthetic.write_run(tmp_path, [raw])
     found = tables(folder.trials[0], raw.plan, lambda kind: tmp_path / f"{kind}.parquet")
     hold = Window("hold", 9, synthetic.T0, synthetic.T0 + 6_000_000, synthetic.T0 + 22_000_000)
@@ -37,10 +38,10 @@ def test_where_requests_waited_and_went(tmp_path: Path) -> None:
         return waiting
 
     waiting = waited(NAMES)
-    assert waiting.attempts.tolist() == [2, 0] and not waiting.elsewhere
+    assert waiting.attempts.tolist() == [2, 1] and not waiting.elsewhere
     seconds = [(waiting.busy(server) - synthetic.T0) / 1e6 for server in (0, 1)]
     assert seconds[0].tolist() == [[7.0, 9.01]] and seconds[1].tolist() == [[21.5, 22.51]]
-    assert waited({}).elsewhere == 3
+    assert waited({}).elsewhere == 4
 
 
 def test_results_hold_every_check_of_run_arm_and_trial(two_arms: RunFolder) -> None:

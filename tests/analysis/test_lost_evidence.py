@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from analysis import results
+from analysis.readers import samples
 from analysis.readers.clock import Clocks, clocks
 from loadproof.plan.values import TrialPlan
 from loadproof.runfolder import formats, record
@@ -448,3 +449,12 @@ def test_a_source_that_was_removed_is_said(two_arms: RunFolder, copy: RunFolder,
     made = results.analyse(page.parent)
     assert len(made["arms"]) == 2
     assert made["incomplete"] == [f"{other.id}: holds no trial any more: its arms are missing"]
+
+
+def test_a_line_on_samples_that_were_lost_is_no_malformed_one(copy: RunFolder) -> None:
+    paths = copy.trials[0]
+    file = paths.raw("app1") / "sample.jsonl"
+    first, *rest = file.read_text().splitlines(keepends=True)
+    file.write_text(first + '{"kind":"lost","count":3,"why":"No space left on device"}\n' + "".join(rest))
+    before = samples.read(paths, ("app1",), Clocks({}, ()))
+    assert before.notes == () and before.table.num_rows == len(rest)

@@ -18,6 +18,7 @@ import pytest
 
 from loadproof.control import conduct, signals
 from loadproof.control.conduct import Hooks, Live
+from loadproof.control.faults import Faults
 from loadproof.control.remote import Finished
 from loadproof.errors import HostUnreachable, Interrupted, LoadproofError, LocalDisk, Refused, StepFailed
 from loadproof.plan.values import Host, Inventory, Limit, Load, TrialPlan
@@ -375,7 +376,8 @@ def test_a_worker_that_the_master_lost_is_noted_and_said_once() -> None:
     said: list[str] = []
     journal = Journal()
     hooks = Hooks(lambda: None, lambda when: None, lambda live: None, said.append)
-    conduct.finish(TRIAL, INVENTORY, Thin(), journal, hooks)
+    none = Faults(TRIAL, INVENTORY, Thin(), journal, said.append)
+    conduct.finish(TRIAL, INVENTORY, Thin(), journal, hooks, none)
     notes = [fields for stage, event, fields in journal.events if (stage, event) == ("watch", "note")]
     assert notes[:-1] == [{"host": "load1", "detail": "Locust worker 2 is lost"}]
     assert [text for text in said if "worker" in text] == [

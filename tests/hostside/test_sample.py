@@ -147,6 +147,27 @@ def test_a_missing_folder_is_said_and_waited_for(tmp_path: Path) -> None:
         sampler.close()
 
 
+def test_samples_that_found_no_room_are_counted_before_the_next_that_does(tmp_path: Path) -> None:
+    for name in ("full", "room"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "full" / "sample.jsonl").symlink_to("/dev/full")
+    (tmp_path / "current").symlink_to(tmp_path / "full")
+    sampler = Sampler(tmp_path / "current")
+    try:
+        assert sampler.process.stderr is not None
+        for _ in range(3):
+            assert "No space left on device" in sampler.process.stderr.readline()
+        (tmp_path / "new").symlink_to(tmp_path / "room")
+        (tmp_path / "new").rename(tmp_path / "current")
+        until(lambda: len(sampler.lines()) > 3, "samples in the other folder")
+        first, second, *ticks = sampler.lines()
+        assert first["kind"] == "lost" and first["count"] >= 3 and first["why"] == "No space left on device"
+        assert second["kind"] == "start" and all("kind" not in tick for tick in ticks)
+        assert b'"why":"No space left on device"}' in (tmp_path / "room" / "sample.jsonl").read_bytes()
+    finally:
+        sampler.close()
+
+
 def test_it_is_cheap(sampler: Sampler) -> None:
     # timings/sampler.py measures it; here only that nothing went badly wrong, with slack for a busy machine.
     until(lambda: len(sampler.lines()) > 3, "it has begun")

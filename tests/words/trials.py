@@ -217,11 +217,11 @@ class Going:
 
 
 @contextmanager
-def going(words: Words, *line: str) -> Iterator[Going]:
-    """`./inv bench LINE` in the background, from the moment its journal is there."""
+def going(words: Words, *line: str, word: str = "bench") -> Iterator[Going]:
+    """`./inv bench LINE` (or another word that makes trials) in the background, from the moment its journal is there."""
     end = time.monotonic() + BUSY_S
     while True:
-        made = _start(words, *line)
+        made = _start(words, word, *line)
         try:
             if made is not None:
                 yield made
@@ -238,7 +238,7 @@ def _start(words: Words, *line: str) -> Going | None:
     before = {path.name for path in words.results.glob("2*")}
     err = tempfile.TemporaryFile("w+")  # noqa: SIM115
     process = subprocess.Popen(
-        [*HEEDING, "./inv", "bench", *line], cwd=REPO, env=environment(words), stdin=subprocess.DEVNULL,
+        [*HEEDING, "./inv", *line], cwd=REPO, env=environment(words), stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL, stderr=err, text=True,
     )  # fmt: skip
     made = Going(words, process, err, Run(words.results))

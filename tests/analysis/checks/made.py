@@ -50,8 +50,12 @@ class Made:
     used: dict[tuple[str, str], Callable[[float], float]] = field(default_factory=dict)
     samples: dict[str, Line] = field(default_factory=dict)  # by host: other columns, the same in every sample
     sampled: dict[str, tuple[float, float]] = field(default_factory=dict)  # by host: from and to
+    unsampled: dict[str, tuple[float, float]] = field(default_factory=dict)  # by host: a gap
     users: list[tuple[float, str]] = field(default_factory=list)
     lag_ms: dict[int, Callable[[int], float]] = field(default_factory=dict)
+    stall_ms: dict[int, tuple[int, float]] = field(
+        default_factory=dict
+    )  # by worker: in which second, how long
     worker_cpu: dict[int, float] = field(default_factory=dict)  # share of a CPU
     silent: dict[int, tuple[float, float]] = field(default_factory=dict)  # workers without rows from, to
     before: dict[str, Line] = field(default_factory=dict)
@@ -157,7 +161,9 @@ class Made:
                 lag = int(self.lag_ms[number](second) * 1000)
                 spent = int(self.worker_cpu[number] * second * 1e9)
                 row = {"host": host, "worker": number, "at_us": us(second + 0.3), "users": 3}
-                rows.append(row | {"lag_max_us": lag, "lag_p99_us": lag, "cpu_ns": spent})
+                when, stall = self.stall_ms.get(number, (-1, 0.0))
+                longest = int(stall * 1000) if when == second else lag
+                rows.append(row | {"lag_max_us": longest, "lag_p99_us": lag, "cpu_ns": spent})
         return pa.Table.from_pylist(rows, schema=SCHEMAS["workers"])
 
     def _cpu(self) -> Any:
@@ -166,6 +172,9 @@ class Made:
             begin, end = self.sampled.get(host, (-2, 25))
             for tick in range(int(begin * 2), int(end * 2)):
                 at = tick / 2
+                gap = self.unsampled.get(host, (99, 99))
+                if gap[0] < at < gap[1]:
+                    continue
                 row = dict.fromkeys(SCHEMAS["cpu"].names, 0) | {"host": host, "at_us": us(at)}
                 row |= {"app_processes": 1, "disk_free_kb": 9_000_000, "host_idle_us": int((at + 9) * 1e6)}
                 row |= self.samples.get(host, {})

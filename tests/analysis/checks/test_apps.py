@@ -70,15 +70,22 @@ def test_a_quota_is_held_to_half_a_point(tmp_path: Path, share: float, verdict: 
         assert "the limit was not reached" in one.said  # a finding, no condition that broke
 
 
-@pytest.mark.parametrize(("share", "verdict"), [(0.0590, "VALID"), (0.0610, "INVALID"), (0.0410, "VALID")])
-def test_a_calibrated_limit_is_held_to_one_point_of_what_was_asked(
-    tmp_path: Path, share: float, verdict: str
+@pytest.mark.parametrize(
+    ("setting", "share", "verdict"),
+    [(4.0, 0.055, "VALID"), (4.0, 0.062, "INVALID"), (4.0, 0.034, "INVALID"), (None, 0.062, "VALID")],
+)
+def test_a_calibrated_server_is_held_to_one_point(
+    tmp_path: Path, setting: float | None, share: float, verdict: str
 ) -> None:
-    plan = synthetic.plan(servers=2, limit_set=(("app1", 4.0), ("app2", 3.0)))
-    made = Made.sound(tmp_path, plan)
-    made.used = dict.fromkeys(made.used, lambda at: share * max(0.0, at))
-    one = made.judge("limit_held")
-    assert one.verdict == verdict and "5 asked" in one.said, one.said
+    pairs = () if setting is None else (("app1", setting), ("app2", setting))
+    made = Made.sound(tmp_path, synthetic.plan(servers=2, limit_set=pairs))
+    # reached once, so that too little while requests waited is too little
+    made.used = dict.fromkeys(made.used, lambda at: share * max(0.0, at) + 0.06 * (at > 12))
+    assert made.judge("limit_held").verdict == verdict
+    made.limiter = dict.fromkeys(made.limiter, events(*WHOLE, percent=5 if setting is None else 4))
+    assert made.judge("limiter_attached").verdict == "VALID"
+    made.limiter = dict.fromkeys(made.limiter, events(*WHOLE, percent=9))
+    assert made.judge("limiter_attached").verdict == "INVALID"
 
 
 def test_bursts_of_cpulimit_are_no_breach(made: Made) -> None:
@@ -92,7 +99,7 @@ def test_bursts_of_cpulimit_are_no_breach(made: Made) -> None:
 def test_a_limit_without_evidence_is_unknown(made: Made, spoil: str) -> None:
     match spoil:
         case "window":
-            made.hold = None
+            made.hold = made.zero = None
         case "samples":
             made.present["cpu"] = ("load1", "load2", "proxy1", "app1")
         case "short":
@@ -100,6 +107,15 @@ def test_a_limit_without_evidence_is_unknown(made: Made, spoil: str) -> None:
         case "clock":
             made.placed -= {"app2"}
     assert made.judge("limit_held").verdict == "UNKNOWN"
+
+
+@pytest.mark.parametrize(
+    "name", ["limit_held", "limiter_attached", "app_alive", "generator_cpu", "quiet_hosts"]
+)
+def test_what_hosts_did_is_known_where_rows_of_requests_are_missing(made: Made, name: str) -> None:
+    """Without them there are no figures and no window of theirs, but the one that was planned."""
+    made.hold, made.figures, made.present["requests"] = None, {}, ("2", "3")
+    assert made.judge(name).verdict == "VALID"
 
 
 # --- limiter_attached -----------------------------------------------------------------------------------
@@ -112,6 +128,7 @@ WHOLE = ((-2, "started"), (-1, "attached"), (24, "lifted"), (24, "ended"))
     [
         ([*events(*WHOLE[:2]), *events((10, "gone"), what="cpulimit: exit -9"), *events((10.4, "attached"), *WHOLE[2:])],
          "INVALID", "no limiter for 0.40 s (gone: cpulimit: exit -9)"),
+        ([*events(*WHOLE[:2]), *events((10, "gone"), what="app"), *events((10.01, "attached"), *WHOLE[2:])], "INVALID", "0.01 s"),
         ([*events(*WHOLE[:2]), *events((10, "gone"), what="forked: children"), *events((10.4, "attached"), *WHOLE[2:])],
          "VALID", "attached throughout"),
         # before the last step of the ramp: it had time to settle again
@@ -188,6 +205,20 @@ def test_an_app_that_was_restarted(made: Made) -> None:
         assert one.verdict == "INVALID" and said in one.said
 
 
+def test_an_app_that_was_stopped_for_the_load_was_not_alive(made: Made) -> None:
+    made.before["app1"]["units"][APP_UNIT] = {"active": "inactive", "pid": 0}
+    assert made.judge("app_alive").said == "app1: the app was not running when the load began"
+
+
+def test_what_an_app_did_in_a_gap_of_its_samples_is_not_known(made: Made) -> None:
+    made.unsampled["app1"] = (8, 14)
+    for name in ("app_alive", "limit_held"):
+        one = made.judge(name)
+        assert one.verdict == "UNKNOWN" and "its samples have a gap" in one.said
+    made.used["app1", "app_ns"] = lambda at: 0.3 * max(0.0, at)
+    assert made.judge("limit_held").verdict == "INVALID"  # that is seen around it
+
+
 def test_rows_of_two_processes_tell_of_a_restart_without_facts(made: Made) -> None:
     made.files["app1/app-701-2.rows"] = b""
     made.before = made.after = {}
@@ -198,8 +229,11 @@ def test_rows_of_two_processes_tell_of_a_restart_without_facts(made: Made) -> No
 def test_without_facts_samples_show_that_an_app_ran_on(made: Made) -> None:
     made.after.pop("app1")
     assert made.judge("app_alive").verdict == "VALID"
+    made.samples["app1"] = {"app_ended": 1}
+    assert made.judge("app_alive").verdict == "UNKNOWN"  # it may have been a child of it
     made.samples["app1"] = {"app_processes": 0}
-    assert made.judge("app_alive").verdict == "UNKNOWN"
+    one = made.judge("app_alive")
+    assert one.verdict == "INVALID" and "no process of the app for 22.5 s" in one.said
 
 
 @pytest.mark.parametrize(

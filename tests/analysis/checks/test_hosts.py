@@ -147,6 +147,7 @@ def test_room(made: Made, free_kb: int, verdict: str) -> None:
         ("proxy1/error.log", b'[alert] 7#7: *9 write() to "access.jsonl" was incomplete: 10 of 400\n'),
         ("proxy1/error.log", b"open() failed (28: No space left on device)\n"),
         ("app1/app.log", b"witness stopped: OSError(28)\n"),
+        ("proxy1/sample.jsonl", b'{"kind":"lost","count":8,"why":"No space left on device"}\n'),
     ],
 )
 def test_writes_that_failed(made: Made, name: str, line: bytes) -> None:

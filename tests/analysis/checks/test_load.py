@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from analysis.checks import generator_lag
 from analysis.ledgers import RequestLedger, TimeLedger
 from loadproof.plan.places import load_unit
 from tests.analysis import synthetic
@@ -79,6 +81,34 @@ def test_lag(made: Made, p50: float | None, lag: float, bad_seconds: int, verdic
     if bad_seconds == 16:
         assert one.value == pytest.approx(lag) and f"Locust worker 3 was up to {lag:.1f} ms late" in one.said
         assert p50 is None or f"{100 * lag / p50:.1f} % of the p50" in one.said  # the added error
+
+
+@pytest.mark.parametrize(
+    ("stalls", "x"),
+    [
+        ([], 0.0),
+        ([5_000] * 15, 0.0),  # 75 ms of 15 s are less than 1 %
+        ([200_000], 50_000.0),  # 200 - x is 150 ms, 1 % of 15 s
+        ([200_000, 100_000], 75_000.0),
+        ([6_000_000], 5_850_000.0),
+    ],
+)
+def test_what_stalls_come_to(stalls: list[int], x: float) -> None:
+    assert generator_lag.stalled(np.array(stalls, np.int64), 15_000_000) == pytest.approx(x)
+
+
+def test_a_worker_that_stood_still_was_late_though_it_looked_at_nothing_meanwhile(made: Made) -> None:
+    made.silent[2], made.stall_ms[2] = (3, 8), (8, 5000.0)  # the window begins at 6
+    one = made.judge("generator_lag")
+    assert one.verdict == "INVALID" and "Locust worker 2" in one.said
+    assert one.value == pytest.approx(2300 - 160)  # from 6 to 8.3, less 1 % of 16 s
+
+
+def test_where_nothing_succeeds_lag_is_compared_with_the_time_to_giving_up(made: Made) -> None:
+    made.figures |= {"p50_ms": None, "answer_or_give_up_ms": 2000.0}
+    made.lag_ms[3] = lambda second: 50.0
+    one = made.judge("generator_lag")
+    assert (one.verdict, one.limit) == ("VALID", 200.0) and "2.5 % of the time to giving up" in one.said
 
 
 def test_lag_of_a_worker_without_rows_is_unknown(made: Made) -> None:
@@ -164,10 +194,15 @@ def test_users_that_leave_by_the_plan_are_planned(tmp_path: Path) -> None:
 @pytest.mark.parametrize("spoil", ["rows", "zero"])
 def test_users_without_rows_are_unknown(made: Made, spoil: str) -> None:
     if spoil == "rows":
-        made.present["requests"] = ("1", "2")
+        made.present["requests"], made.users = ("1", "2"), made.users[3:]
     else:
         made.zero = None
     assert made.judge("users_planned").verdict == "UNKNOWN"
+
+
+def test_users_whose_rows_are_all_there_are_known_where_rows_of_requests_are_missing(made: Made) -> None:
+    made.present["requests"] = ("1", "2")
+    assert made.judge("users_planned").verdict == "VALID"
 
 
 # --- workers_kept ---------------------------------------------------------------------------------------
@@ -184,6 +219,8 @@ def test_a_worker_that_stood_still_is_no_kept_one(made: Made) -> None:
     made.silent[3] = (10, 14)  # stopped, then continued: nobody missed it
     one = made.judge("workers_kept")
     assert one.verdict == "INVALID" and "Locust worker 3 stood still for 5.0 s" in one.said
+    made.silent[3] = (1, 5)  # before the window it is no better
+    assert made.judge("workers_kept").verdict == "INVALID"
     made.silent[3] = (10, 11)
     assert made.judge("workers_kept").verdict == "VALID"
 
@@ -207,7 +244,6 @@ def test_without_the_masters_word_it_is_unknown(made: Made) -> None:
     ("kind", "whole", "gone", "verdict", "said"),
     [
         ("workers", ("1", "2"), (), "INVALID", "rows are missing: Locust worker 3 on load2"),
-        ("proxy", (), (), "INVALID", "rows are missing: nginx on proxy1"),
         ("app", ("app1",), (), "INVALID", "rows are missing: the app on app2"),
         ("app", ("app1",), ("app2/app-700-1.rows",), "UNKNOWN", "not here: the app on app2"),
         ("workers", ("1", "2"), ("load2/requests-3.rows",), "UNKNOWN", "not here: Locust worker 3 on load2"),

@@ -1,0 +1,109 @@
+"""Judges the trial of a rehearsal: whether its fault turned what it had to turn, and nothing else."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as compute
+import pyarrow.parquet as pq
+
+from analysis.readers.faults import Stretch
+from loadproof.plan.faults import Fault
+from loadproof.runfolder.paths import RunFolder
+
+TURNED = ("INVALID", "UNKNOWN")
+CALM = ("VALID", "NOT ASKED")
+ATTRIBUTION = "attribution"  # beside the checks, what failed requests are put down to
+UNEXPLAINED = "unexplained"
+NO_FAILURE = (None, "", "cut")  # what our own stop cut off has nothing to explain
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of a rehearsal: a check, what it had to say, what it said, and its sentence."""
+
+    fault: str
+    check: str
+    expected: str
+    found: str
+    said: str
+    ok: bool
+
+
+def findings(fault: Fault | None, results: Mapping[str, Any]) -> list[Finding]:
+    """What a trial's checks say, against what its fault has to turn (None: the clean trial, in which nothing may).
+
+    Of those that need not turn only the ones that did are listed. Checks that withhold some figures speak of the
+    outcome, of which a trial of seconds has little: they count only where they have to turn.
+    """
+    name = fault.name if fault else "clean"
+    checks = {check["name"]: check for arm in results["arms"] for check in _checks(arm)}
+    must = dict(fault.turns) if fault else {}
+    found = []
+    for check, expected in must.items():
+        verdict, said = _verdict(checks.get(check))
+        found.append(Finding(name, check, expected, verdict, said, verdict == expected))
+    for check, value in checks.items():
+        verdict, said = _verdict(value)
+        if check in must or verdict in CALM or value.get("withholds") != "trial":
+            continue
+        allowed = fault is not None and check in fault.may_turn
+        found.append(Finding(name, check, "may turn" if allowed else "VALID", verdict, said, allowed))
+    if not checks:
+        found.append(Finding(name, "all", "judged", "not judged", "results.json holds no checks", False))
+    elif not must:
+        turned = [one for one in found if not one.ok]
+        verdict = "INVALID" if turned else "VALID"
+        found.insert(0, Finding(name, "all", "VALID", verdict, f"{len(checks)} checks", not turned))
+    return found
+
+
+def _checks(arm: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    return [check for trial in arm["trials"] for check in trial.get("checks", ())]
+
+
+def _verdict(check: Mapping[str, Any] | None) -> tuple[str, str]:
+    return ("no such check", "") if check is None else (str(check["verdict"]), str(check.get("said") or ""))
+
+
+def attributed(fault: Fault, journeys: Path, stretches: Sequence[Stretch]) -> Finding | None:
+    """Whether every request that began and failed while the fault lasted is put down to what the fault does.
+
+    `journeys` has one row per request: start_us, error, layer, reason (null for those that nobody can explain). None where
+    the fault makes none fail, or nobody has made that table.
+    """
+    if not fault.expects or not journeys.exists():
+        return None
+    counts: Counter[str] = Counter()
+    table = pq.read_table(journeys, columns=["start_us", "error", "layer", "reason"])
+    for row in table.filter(_meanwhile(table["start_us"], stretches)).to_pylist():
+        if row["error"] not in NO_FAILURE:
+            counts[f"{row['layer']}/{row['reason']}" if row["reason"] else UNEXPLAINED] += 1
+    wrong = {key: n for key, n in counts.items() if not any(fnmatchcase(key, one) for one in fault.expects)}
+    said = ", ".join(f"{n} {key}" for key, n in counts.most_common())
+    if wrong:
+        said += f"; wanted: {' '.join(fault.expects)}"
+    found = f"{sum(wrong.values())} of {counts.total()} wrong" if wrong else "right"
+    return Finding(fault.name, ATTRIBUTION, "right", found, said or "no request failed", not wrong)
+
+
+def _meanwhile(start_us: Any, stretches: Sequence[Stretch]) -> Any:
+    """Which requests began in any of the stretches; one without a client has no beginning."""
+    mask = pa.array([False] * len(start_us))
+    for one in stretches:
+        inside = compute.greater_equal(start_us, one.from_us)
+        if one.to_us is not None:
+            inside = compute.and_(inside, compute.less_equal(start_us, one.to_us))
+        mask = compute.or_(mask, inside)
+    return compute.fill_null(mask, False)
+
+
+def journeys_of(folder: RunFolder) -> Path:
+    """Where the journeys of a rehearsal's only trial are."""
+    return folder.table("journeys", folder.trials[0].name)

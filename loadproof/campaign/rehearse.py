@@ -1,0 +1,109 @@
+"""Rehearses the checks: a short trial for each fault, fetched and judged at once, and one without any. On the lab only:
+a fault hurts hosts on purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from analysis import rehearsal
+from analysis.readers import faults as readers
+from analysis.rehearsal import Finding
+from loadproof.campaign import bench, collect
+from loadproof.control.faults import on_sealed_files
+from loadproof.control.fleet import Fleet
+from loadproof.errors import HostUnreachable, Interrupted, LabUnavailable, LoadproofError, LocalDisk, Refused
+from loadproof.plan import experiment, faults
+from loadproof.plan.values import Inventory
+from loadproof.runfolder import record
+from loadproof.runfolder.journal import Journal
+from loadproof.runfolder.paths import RunFolder
+
+CLEAN = "clean"
+# after these no other trial would fare better
+ENDING = (Interrupted, HostUnreachable, LabUnavailable, LocalDisk, Refused)
+
+
+def chosen(checks: Sequence[str]) -> tuple[str, ...]:
+    """The trials of a rehearsal by their faults' names; with no check named all of them, and first the one without a
+    fault. Raises BadInput for names of nothing."""
+    names = faults.turning(checks)
+    return names if checks else (CLEAN, *names)
+
+
+def refuse_elsewhere(inventory: Inventory, is_lab: bool) -> None:
+    """Raises Refused on hosts that are not the lab's."""
+    if not is_lab:
+        raise Refused(
+            "a rehearsal freezes apps, fills disks and cuts logs: it is for the lab's hosts only",
+            where=inventory.path,
+            kept="nothing was touched",
+            next="./inv rehearse, without an inventory of other hosts",
+        )
+
+
+def rehearse(
+    names: Sequence[str],
+    inventory: Inventory,
+    root: Path,
+    results: Path,
+    command: Sequence[str],
+    watcher: bench.Watcher,
+    tell: Callable[[Sequence[Finding], RunFolder | None], None],
+) -> bool:
+    """One run for each name; `tell` hears of each what was found. True when all was as expected. The runs are kept."""
+    green = True
+    for name in names:
+        found, folder = _one(name, inventory, root, results, command, watcher)
+        tell(found, folder)
+        green = green and all(one.ok for one in found)
+    return green
+
+
+def _one(
+    name: str,
+    inventory: Inventory,
+    root: Path,
+    results: Path,
+    command: Sequence[str],
+    watcher: bench.Watcher,
+) -> tuple[list[Finding], RunFolder | None]:
+    fault = None if name == CLEAN else faults.load(name)
+    asked = experiment.rehearsal(name, fault.trial if fault else {})
+    folder: RunFolder | None = None
+    try:
+        folder = bench.run(
+            asked, inventory, root, results, command, watcher, fault=fault.name if fault else ""
+        )
+        judged = _judged(folder, inventory, watcher)
+    except ENDING:
+        raise
+    except LoadproofError as error:
+        return [Finding(name, "all", "judged", "no trial", error.what, False)], folder
+    found = rehearsal.findings(fault, judged)
+    if fault is not None:
+        stretches = readers.stretches(folder.trials[0])
+        found += filter(None, [rehearsal.attributed(fault, rehearsal.journeys_of(folder), stretches)])
+    return found, folder
+
+
+def _judged(folder: RunFolder, inventory: Inventory, watcher: bench.Watcher) -> Any:
+    """results.json of the run, fetched and analysed at once. What a fault does to sealed files keeps those of its host from
+    being fetched: then what came is analysed; the rest can be fetched once it is undone."""
+    paths = folder.trials[0]
+    trial = record.read_plan(paths.plan)
+    if not any(one.when == "sealed" for one in trial.faults):
+        return collect.fetch_and_analyse(folder, inventory)[0]
+    with (
+        Journal(paths.journal) as journal,
+        Fleet(inventory) as fleet,
+        on_sealed_files(trial, inventory, fleet, journal),
+    ):
+        try:
+            return collect.fetch_and_analyse(folder, inventory)[0]
+        except ENDING:
+            raise
+        except LoadproofError as error:
+            watcher.say(f"as it should: {error.what.splitlines()[0]}")
+            return collect.analyse([folder], folder.path.parent)[0]
