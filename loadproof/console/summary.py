@@ -18,9 +18,9 @@ def summary(results: Mapping[str, Any]) -> str:
     about them, what is missing, and what may be concluded."""
     arms: list[Mapping[str, Any]] = list(results["arms"])
     lines = [escape(shown.verdict(results)), f"run {escape(results['run'])}"]
-    for some in _side_by_side(arms):
+    for some in _side_by_side(arms) if arms else ():
         lines += ["", _figures(some)]
-    lines += ["", _servers(arms)]
+    lines += ["", _servers(arms)] if arms else []
     errors = _errors(arms)
     if errors:
         lines += ["", errors]
