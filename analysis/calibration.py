@@ -11,16 +11,22 @@ from loadproof.plan import calibration, limiters
 from loadproof.plan.calibration import Measured
 
 FAR_POINTS = 1.0  # a share that is farther from the asked one cannot be called calibrated
+BREAKS = (
+    "limiter_attached",
+    "app_alive",
+    "hosts_up",
+)  # checks without which a share is not that of the setting
 
 
-def shares(figures: Mapping[str, Any]) -> dict[str, float | None]:
-    """The share of one CPU that each server of a trial got under its limit, in percent; None: unknown."""
-    found = {}
-    for server in figures["servers"]:
-        busy = server.get(
-            "cpu_saturated_percent"
-        )  # of the seconds in which requests waited, where they are known
-        found[server["host"]] = server["cpu_percent"] if busy is None else busy
+def shares(judged: Judged) -> dict[str, float | None]:
+    """The share of one CPU that each server of a trial got under its limit, in percent; None: unknown, or not that of the
+    setting."""
+    broken = any(one.name in BREAKS and one.verdict == "INVALID" for one in judged.checks)
+    found: dict[str, float | None] = {}
+    for server in judged.figures["servers"]:
+        busy = server.get("cpu_saturated_percent")  # while requests waited, where that is known
+        share = server["cpu_percent"] if busy is None else busy
+        found[server["host"]] = None if broken else share
     return found
 
 
@@ -28,7 +34,7 @@ def measured(trials: Sequence[Judged]) -> dict[str, tuple[Measured, ...]]:
     """What each server was set to and got, in the order of the trials; those whose share is unknown are left out."""
     found: dict[str, list[Measured]] = {}
     for one in trials:
-        for host, share in shares(one.figures).items():
+        for host, share in shares(one).items():
             mine = found.setdefault(host, [])
             if share is not None:
                 mine.append(Measured(one.plan.limit_at(host), share))

@@ -34,7 +34,7 @@ def judged(
         tables=tables,
         clock=clock,
         hold=tally.hold,
-        zero_us=windows.zero(tables) if complete else None,
+        zero_us=windows.zero(tables),
         figures=figures,
         busy={host: tally.waiting.busy(at) if logged else None for at, host in enumerate(plan.apps)},
         attempts={

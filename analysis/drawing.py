@@ -55,21 +55,27 @@ def draw(series: Series) -> list[Drawn]:
     drawn = []
     for name, module in charts().items():
         chart = module.draw(series)
-        if chart is None:
-            continue
-        # bins are bounded by Series, not by Altair's 5000 rows: many servers and arms have more
-        with altair.data_transformers.enable("default", max_rows=None):
-            spec = {**chart.to_dict(), "config": CONFIG, "background": "white"}
-        page = {
-            **spec,
-            "width": "container",
-            "autosize": {"type": "fit-x", "contains": "padding"},
-            "background": None,
-        }
-        vega = mended(vl_convert.vegalite_to_vega(page, vl_version=VEGA_LITE))
-        svg = vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE)
-        drawn.append(Drawn(name, module.TITLE, module.CAPTION, module.ORDER < HEADLINE, spec, vega, svg))
+        several = chart if isinstance(chart, list) else [("", chart)]
+        drawn += [
+            _one(name, module, label, one, at) for at, (label, one) in enumerate(several) if one is not None
+        ]
     return drawn
+
+
+def _one(name: str, module: Any, label: str, chart: Any, at: int) -> Drawn:
+    # bins are bounded by Series, not by Altair's 5000 rows: many servers and arms have more
+    with altair.data_transformers.enable("default", max_rows=None):
+        spec = {**chart.to_dict(), "config": CONFIG, "background": "white"}
+    page = {
+        **spec,
+        "width": "container",
+        "autosize": {"type": "fit-x", "contains": "padding"},
+        "background": None,
+    }
+    vega = mended(vl_convert.vegalite_to_vega(page, vl_version=VEGA_LITE))
+    svg = vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE)
+    name, title = (f"{name}-{at + 1}", f"{module.TITLE} {label}") if label else (name, module.TITLE)
+    return Drawn(name, title, module.CAPTION, module.ORDER < HEADLINE, spec, vega, svg)
 
 
 def mended(vega: Any) -> Any:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 from analysis import attribution, journeyfile, load, results
 from analysis.attribution import REASONS
 from analysis.measures import window as windows
-from analysis.readers.clock import clocks
+from analysis.readers.clock import Clocks, clocks
 from analysis.results import sources_of
 from loadproof.errors import BadInput, Problem, RecordUnreadable
 from loadproof.plan.values import Inventory, TrialPlan
@@ -66,15 +67,18 @@ def number(text: str) -> int:
 def tell(folder: RunFolder, id: int, trial: str = "") -> tuple[Told, ...]:
     """The request with this id in every trial of a run that has one, or in one trial ("01"). The run is analysed first
     where it was not. Raises BadInput when no witness of any of them knows the id."""
-    told = []
+    told: list[Told] = []
     for source in sources_of(folder):
         for paths in source.trials:
             plan = record.read_plan(paths.plan)
             if trial and trial not in (plan.id, paths.name):
                 continue
-            row = _row(source, paths, id)
-            if row is not None:
-                told.append(_told(source, paths, plan, row))
+            path = source.table("journeys", paths.name)
+            if not journeyfile.source_of(path):
+                results.judge(source)
+            zero = windows.zero_of(pq.read_table(source.table("users", paths.name)))
+            found = of_trial(path, paths, plan, _inventory(source), zero, [id])
+            told += found.values()
     if not told:
         where = f"trial {trial} of run {folder.id}" if trial else f"run {folder.id}"
         problem = Problem(f"no client, no line of nginx and no app row has the id {id:016x}", where)
@@ -82,21 +86,33 @@ def tell(folder: RunFolder, id: int, trial: str = "") -> tuple[Told, ...]:
     return tuple(told)
 
 
-def _row(source: RunFolder, paths: TrialPaths, id: int) -> Mapping[str, Any] | None:
-    path = source.table("journeys", paths.name)
-    if not journeyfile.source_of(path):
-        results.judge(source)
-    return journeyfile.find(path, id) if path.exists() else None
-
-
-def _told(source: RunFolder, paths: TrialPaths, plan: TrialPlan, row: Mapping[str, Any]) -> Told:
-    zero = windows.zero_of(pq.read_table(source.table("users", paths.name)))
+def of_trial(
+    path: Path,
+    paths: TrialPaths,
+    plan: TrialPlan,
+    inventory: Inventory | None,
+    zero_us: int | None,
+    wanted: Sequence[int],
+) -> dict[int, Told]:
+    """Those of some requests that are in a table of journeys, by id."""
+    rows = journeyfile.find(path, wanted) if path.exists() else {}
     clock = clocks(paths, load.hosts_of(plan))
+    return {id: _told(row, paths, plan, inventory, zero_us, clock) for id, row in rows.items()}
+
+
+def _told(
+    row: Mapping[str, Any],
+    paths: TrialPaths,
+    plan: TrialPlan,
+    inventory: Inventory | None,
+    zero_us: int | None,
+    clock: Clocks,
+) -> Told:
     apart = [
         clock.apart(plan.loads, host) for host in (plan.proxy, *([row["server"]] if row["server"] else []))
     ]
     known = [one for one in apart if one is not None]
-    events = sorted(_events(row, plan, _inventory(source)), key=lambda event: event[0])
+    events = sorted(_events(row, plan, inventory), key=lambda event: event[0])
     begin = row["start_us"] or (events[0][0] if events else 0)
     reason = next((one for one in REASONS if (one.layer, one.reason) == (row["layer"], row["reason"])), None)
     return Told(
@@ -104,7 +120,7 @@ def _told(source: RunFolder, paths: TrialPaths, plan: TrialPlan, row: Mapping[st
         f"{row['id']:016x}",
         _who(row, plan),
         tuple(
-            Event(None if zero is None else (at - zero) / 1e6, (at - begin) / 1000, host, what)
+            Event(None if zero_us is None else (at - zero_us) / 1e6, (at - begin) / 1000, host, what)
             for at, host, what in events
         ),
         _outcome(row),

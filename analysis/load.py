@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -126,12 +127,18 @@ def _make(
         "requests": lambda add: client.read(paths, plan, clock, seals, add),
         "app": lambda add: app.read(paths, plan.apps, clock, seals, add),
     }
+    stop = threading.Event()
     with ThreadPoolExecutor(len(readers)) as threads:
-        started = {
-            kind: threads.submit(_stream, kind, where(kind), source, read) for kind, read in readers.items()
-        }
-        cpu = samples.read(paths, hosts_of(plan), clock)
-        parts = {kind: made.result() for kind, made in started.items()}
+        try:
+            started = {
+                kind: threads.submit(_stream, kind, where(kind), source, read, stop)
+                for kind, read in readers.items()
+            }
+            cpu = samples.read(paths, hosts_of(plan), clock)
+            parts = {kind: made.result() for kind, made in started.items()}
+        except BaseException:  # Ctrl-C, or a full disk: the other readers need not go to their end
+            stop.set()
+            raise
     clients = parts["requests"][1]
     outcomes = {
         "users": Outcome(clients.extra["users"], clients.present),
@@ -144,10 +151,18 @@ def _make(
     return _gathered({**small, **{kind: part for kind, (part, _) in parts.items()}})
 
 
-def _stream(kind: str, path: Path, source: str, read: Callable[[Add], Outcome]) -> tuple[Part, Outcome]:
+def _stream(
+    kind: str, path: Path, source: str, read: Callable[[Add], Outcome], stop: threading.Event
+) -> tuple[Part, Outcome]:
     """Raw files to a file of rows, without ever holding more than a run of them."""
     with Writer(path, SCHEMAS[kind]) as writer:
-        outcome = read(writer.add)
+
+        def add(table: Any) -> None:
+            if stop.is_set():
+                raise InterruptedError(f"{path}: given up, with another table")
+            writer.add(table)
+
+        outcome = read(add)
         outcome = replace(outcome, notes=(*outcome.notes, *_left_out(kind, writer)))
         writer.close(_said(source, outcome))
     table, _ = opened(path)

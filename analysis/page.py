@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from analysis import about
+from analysis import about, why
 from analysis.results import Judgement
 from analysis.words import NONE, THIN, number
 from loadproof.runfolder import shown
@@ -31,12 +31,17 @@ def context(judgement: Judgement) -> dict[str, Any]:
         "figures": figures(arms),
         "sentences": judgement.results["sentences"],
         "verdict": judgement.results["verdict"],
-        "verdict_said": shown.verdict(judgement.results),
-        "checks": checks(arms),
+        "verdict_said": shown.broken(judgement.results),
+        "broken": checks(arms, False),
+        "held": checks(arms, True),
         "whole": whole(arms),
         "errors": by_class(arms),
         "errors_known": all(shown.errors_known(arm) for arm in arms),
         "errors_by_server": by_server(arms),
+        "reasons": why.reasons(arms),
+        "reasons_by_server": why.by_server(arms),
+        "accounts": why.accounts(arms),
+        "stories": why.stories(judgement),
         "servers": servers(arms),
         "delivery": delivery(arms),
         "loads": about.distinct(plans, about.load),
@@ -85,30 +90,36 @@ def figures(arms: Sequence[Arm]) -> list[tuple[str, str, list[str]]]:
     ]
 
 
-def checks(arms: Sequence[Arm]) -> list[dict[str, Any]]:
-    """One row per check and arm, those that did not hold first; what was not asked comes last."""
+def checks(arms: Sequence[Arm], held: bool) -> list[dict[str, Any]]:
+    """One row per check and arm: those that held or were not asked, or the others, the worst ones first."""
     rows = [
         {
             "arm": arm["label"],
             "name": check["name"].replace("_", " "),
             "verdict": check["verdict"],
-            "value": _with_unit(check["value"], check["unit"]),
-            "limit": _with_unit(check["limit"], check["unit"]),
+            "measured": _measured(check),
             "said": check["said"],
             "withholds": check["withholds"]
             if isinstance(check["withholds"], str)
             else ", ".join(check["withholds"]),
-            "remedy": "" if check["verdict"] in HELD else check["remedy"],
+            "remedy": check["remedy"],
         }
         for arm in arms
         for check in arm["checks"]
+        if (check["verdict"] in HELD) == held
     ]
     order = ("INVALID", "UNKNOWN", "VALID", "NOT ASKED")
-    return sorted(rows, key=lambda row: order.index(row["verdict"]))
+    return sorted(rows, key=lambda row: (order.index(row["verdict"]), row["withholds"] != "trial"))
 
 
-def _with_unit(value: float | None, unit: str) -> str:
-    return NONE if value is None else f"{value:,.4g}{THIN}{unit}".rstrip()
+def _measured(check: Mapping[str, Any]) -> str:
+    """ "97.5 %, limit 90 %"; empty where nothing was measured."""
+    if check["value"] is None or check["limit"] is None:
+        return ""
+    value, most = (
+        f"{number(round(check[name], 3))}{THIN}{check['unit']}".rstrip() for name in ("value", "limit")
+    )
+    return f"({value}, limit {most})"
 
 
 def window(arm: Arm) -> str:

@@ -228,18 +228,24 @@ def by_id(ids: Ids) -> NDArray[np.int64] | None:
     return first[np.argsort(ids[first], kind="stable")]
 
 
+def ends_of_workers(ids: Ids) -> NDArray[np.int64]:
+    """Of sorted ids where the rows of each worker end."""
+    if not len(ids):
+        return np.zeros(0, np.int64)
+    workers = (ids >> np.uint64(BITS)).astype(np.uint16)
+    return np.append(np.flatnonzero(workers[1:] != workers[:-1]) + 1, len(ids))
+
+
 def highest(ids: Ids) -> dict[int, int]:
     """Of sorted ids the highest sequence number + 1 of each worker."""
-    workers = (ids >> np.uint64(BITS)).astype(np.uint16)
-    last = np.flatnonzero(np.append(workers[1:] != workers[:-1], True)) if len(ids) else np.zeros(0, np.int64)
-    return {int(ids[at]) >> BITS: (int(ids[at]) & ((1 << BITS) - 1)) + 1 for at in last}
+    last = ids[ends_of_workers(ids) - 1].tolist()
+    return {one >> BITS: (one & ((1 << BITS) - 1)) + 1 for one in last}
 
 
 def spans(ids: Ids) -> list[tuple[int, int]]:
     """Of sorted ids the lowest and the highest of each worker; of all together when there are too many workers."""
-    workers = (ids >> np.uint64(BITS)).astype(np.uint16)
-    last = np.flatnonzero(np.append(workers[1:] != workers[:-1], True))
-    first = np.append(0, last[:-1] + 1)
-    if len(last) > MOST_SPANS:
-        first, last = first[:1], last[-1:]
-    return list(zip(ids[first].tolist(), ids[last].tolist(), strict=True))
+    ends = ends_of_workers(ids)
+    begins = np.append(0, ends[:-1])
+    if len(ends) > MOST_SPANS:
+        begins, ends = begins[:1], ends[-1:]
+    return list(zip(ids[begins].tolist(), ids[ends - 1].tolist(), strict=True))

@@ -16,10 +16,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pyarrow import compute
 
-from analysis.rows import GROUP, NOTE_KEY, by_id, highest, spans
+from analysis.rows import GROUP, NOTE_KEY, Ids, by_id, ends_of_workers, highest, spans
 from loadproof.runfolder import atomic
 
 RUN = 1 << 20  # rows that are sorted together
+LEAST = GROUP // 4  # rows of a row group, but for the last one
 MOST_TEXTS, MOST_LETTERS = 1 << 17, 8 << 20  # different texts of a column, and their letters in all
 MORE_TEXTS = "(more texts)"  # what stands for all others
 
@@ -149,8 +150,8 @@ class Writer:
         for worker, above in highest(ids).items():
             self._highest[worker] = max(above, self._highest.get(worker, 0))
         arrays = {name: one.array for name, one in self._labels.items()}
-        for at in range(0, len(ids), GROUP):
-            piece = run.slice(at, GROUP).combine_chunks()
+        for begin, end in groups(ids):
+            piece = run.slice(begin, end - begin).combine_chunks()
             columns = [
                 pa.DictionaryArray.from_arrays(piece[name].chunk(0), arrays[name])
                 if name in arrays
@@ -158,4 +159,17 @@ class Writer:
                 for name in self.schema.names
             ]
             self._parquet.write_table(pa.Table.from_arrays(columns, schema=self.schema), row_group_size=GROUP)
-            self._spans.append(spans(ids[at : at + GROUP]))
+            self._spans.append(spans(ids[begin:end]))
+
+
+def groups(ids: Ids) -> list[tuple[int, int]]:
+    """Where sorted ids are cut into row groups, [begin, end): between two workers where that leaves enough rows in each,
+    for what is asked is one worker's; and nowhere more than GROUP."""
+    found: list[tuple[int, int]] = []
+    begin = 0
+    for end in [*ends_of_workers(ids).tolist(), len(ids)]:
+        if end - begin >= LEAST or (end == len(ids) > begin):
+            size = -(-(end - begin) // -(-(end - begin) // GROUP))
+            found += [(at, min(at + size, end)) for at in range(begin, end, size)]
+            begin = end
+    return found

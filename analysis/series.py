@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.attribution import KEYS
 from analysis.measures import cpu
 from analysis.measures import window as windows
 from analysis.measures.columns import Ints, coded, ints
@@ -38,6 +39,8 @@ class Series:
     )  # arm, second, tps (by completion), mtt_ms (by start; None where none succeeded or some were cut)
     users: pd.DataFrame  # arm, second, users
     errors: pd.DataFrame  # arm, second, error, per_second (by completion)
+    reasons: pd.DataFrame  # arm, second, reason, per_second (by completion)
+    servers: pd.DataFrame  # arm, server, second, answered, failed (per second, by completion)
     cpu: pd.DataFrame  # arm, server, second, percent (None where samples have a gap)
     limits: pd.DataFrame  # percent
     holds: pd.DataFrame  # arm, from_s, to_s
@@ -73,6 +76,8 @@ def series(
         frame(_rates, "arm", "second", "tps", "mtt_ms"),
         frame(_users, "arm", "second", "users"),
         frame(_errors, "arm", "second", "error", "per_second"),
+        frame(_reasons, "arm", "second", "reason", "per_second"),
+        frame(_servers, "arm", "server", "second", "answered", "failed"),
         frame(_cpu, "arm", "server", "second", "percent"),
         pd.DataFrame({"percent": sorted(limits)}),
         frame(_holds, "arm", "from_s", "to_s"),
@@ -139,6 +144,24 @@ def _errors(label: str, judged: Judged, zero: int, end: int, width: int) -> Iter
         if counts.any():
             for index, count in enumerate(counts):
                 yield label, (index + 0.5) * width, visible(name), float(count) / width
+
+
+def _reasons(label: str, judged: Judged, zero: int, end: int, width: int) -> Iterator[tuple[Any, ...]]:
+    edges, seen = _edges(zero, end, width), judged.timeline
+    for name, counts in zip([*KEYS, "unexplained"], _bins(seen.reasons, edges, width), strict=True):
+        if counts.any():
+            for index, count in enumerate(counts):
+                yield label, (index + 0.5) * width, name, float(count) / width
+
+
+def _servers(label: str, judged: Judged, zero: int, end: int, width: int) -> Iterator[tuple[Any, ...]]:
+    """Of servers whose requests can be told."""
+    edges, seen = _edges(zero, end, width), judged.timeline
+    told = [one["requests"] is not None for one in judged.figures["servers"]]
+    both = zip(_bins(seen.answered, edges, width), _bins(seen.failed, edges, width), strict=True)
+    for host, known, (answered, failed) in zip(judged.plan.apps, told, both, strict=True):
+        for index in range(len(answered) if known else 0):
+            yield label, visible(host), (index + 0.5) * width, answered[index] / width, failed[index] / width
 
 
 def _cpu(label: str, judged: Judged, zero: int, end: int, width: int) -> Iterator[tuple[Any, ...]]:

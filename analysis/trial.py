@@ -84,6 +84,7 @@ class Judged:
     figures: dict[str, Any]
     incomplete: tuple[str, ...]
     placed: frozenset[str]  # app hosts whose clocks are known against those of the load hosts
+    journeys: Path  # the table of its joined requests
     checks: tuple[Check, ...]
 
 
@@ -113,7 +114,9 @@ def judge(
     figures = _figures(tally, sure, tables, mine, cpu_s)
     checked = conditions.judged(paths, plan, tables, clock, figures, tally, sure)
     notes = (*tables.notes, *notes)
-    return Judged(plan, tables, tally.run, hold, tally.timeline, figures, notes, placed, checked)
+    return Judged(
+        plan, tables, tally.run, hold, tally.timeline, figures, notes, placed, where("journeys"), checked
+    )
 
 
 def _journeys(

@@ -2,7 +2,7 @@
 
 TITLE, CAPTION   what a person reads above and below it
 ORDER            place on the page; those below 10 are headlines, also written as SVG and PNG
-draw(series)     an Altair chart of a Series, or None where there is nothing to draw
+draw(series)     an Altair chart of a Series, or several with what each is of, or None where there is nothing to draw
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class ChartModule(Protocol):
     ORDER: int
 
     def draw(self, series: Series) -> Any:
-        """The chart, or None."""
+        """The chart, a list of (label, chart), or None."""
 
 
 def charts() -> dict[str, Any]:

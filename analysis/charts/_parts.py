@@ -128,7 +128,7 @@ def lines(
 
 def alone(frame: pd.DataFrame, field: str) -> Any:
     """Where a bin has a value and neither the bin before nor the one after has; lines are told apart by their texts."""
-    names = [name for name in frame if name in ("arm", "server", "error")]
+    names = [name for name in frame if name in ("arm", "server", "error", "reason", "outcome")]
     known = frame[field].notna()
     beside = known.groupby([frame[name] for name in names])
     return known & ~beside.shift(1, fill_value=False) & ~beside.shift(-1, fill_value=False)
@@ -140,12 +140,17 @@ def tip(field: str, title: str, form: str = "") -> Any:
 
 
 def over_users(series: Series, drawn: Any) -> Any:
-    """A whole chart: windows shaded, lines, users on the second axis; the wheel with shift zooms, dragging moves. Every
-    chart has one size; the page stretches it to its column."""
-    # the zoom belongs to the users' layer: in the nested one its signals would be made twice
+    """A whole chart with the users on its second axis."""
+    return beside(series, drawn, users(series))
+
+
+def beside(series: Series, drawn: Any, other: Any) -> Any:
+    """A whole chart: windows shaded, lines, and what belongs to the second axis; the wheel with shift zooms, dragging
+    moves. Every chart has one size; the page stretches it to its column."""
+    # the zoom belongs to the layer of the second axis: in the nested one its signals would be made twice
     zoom = alt.selection_interval(bind="scales", encodings=["x"], zoom="wheel![event.shiftKey]")
     shaded = holds(series)
     for shade in faults(series):
         shaded = shaded + shade
-    chart = alt.layer(shaded + drawn, users(series).add_params(zoom)).resolve_scale(y="independent")
+    chart = alt.layer(shaded + drawn, other.add_params(zoom)).resolve_scale(y="independent")
     return chart.properties(width=WIDTH, height=HEIGHT)

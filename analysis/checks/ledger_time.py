@@ -6,7 +6,7 @@ from analysis.checks import Measured, invalid, unknown, valid
 from analysis.checks.evidence import Evidence
 from loadproof.plan.values import TrialPlan
 
-ASKS = "is the time of all users the time of their requests and thoughts?"
+ASKS = "is the time of all users the time of their requests and thinking?"
 WITHHOLDS = "trial"
 REMEDY = "look for lost rows, users that died, or a generator that was short of CPU; then repeat the trial"
 
@@ -24,5 +24,5 @@ def judge(evidence: Evidence) -> Measured:
     if ledger is None:
         return unknown("the ledger could not be made", limit=MOST, unit="%")
     gap = 100 * ledger.gap
-    said = f"{ledger.user_s:,.0f} s of users, {ledger.spent_s:,.0f} s of requests and thoughts: a gap of {gap:.1f} %"
+    said = f"{ledger.user_s:,.0f} s of users, {ledger.spent_s:,.0f} s of requests and thinking: a gap of {gap:.1f} %"
     return (valid if abs(gap) <= MOST else invalid)(said, abs(gap), MOST, "%")

@@ -11,7 +11,8 @@ from analysis.measures.columns import Ints, Mask
 
 
 class Timeline:
-    """Successes by end and by start, with their time; what was cut by start; failures by end, by class and by reason."""
+    """Successes by end and by start, with their time; what was cut by start; failures by end, by class and by reason;
+    successes and failures by end and by server."""
 
     def __init__(self, zero_us: int, last_us: int, texts: Texts) -> None:
         self._zero, self.seconds = zero_us, max(0, (last_us - zero_us) // 1_000_000) + 1
@@ -20,6 +21,7 @@ class Timeline:
         self.taken_us = np.zeros(self.seconds, np.float64)  # of the successes that began
         self.errors = np.zeros((len(texts.errors), self.seconds), np.int64)
         self.reasons = np.zeros((len(KEYS) + 1, self.seconds), np.int64)
+        self.answered, self.failed = (np.zeros((len(texts.apps), self.seconds), np.int64) for _ in range(2))
 
     def add(self, block: Block, codes: Codes) -> None:
         """Count a block."""
@@ -33,6 +35,10 @@ class Timeline:
         self.errors += self._table(block.error[bad], end[bad], len(self.errors))
         why = np.flatnonzero((codes >= 0) & (end >= 0))
         self.reasons += self._table(codes[why].astype(np.int64), end[why], len(self.reasons))
+        served = (block.server >= 0) & (end >= 0)
+        for into, mask in ((self.answered, good & served), (self.failed, (codes >= 0) & served)):
+            at = np.flatnonzero(mask)
+            into += self._table(block.server[at], end[at], len(into))
 
     def _second(self, at: Ints) -> Ints:
         """The second of each moment; -1 before the first one and behind the last one."""

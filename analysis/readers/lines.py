@@ -57,7 +57,7 @@ def pieces(path: Path, malformed: Malformed) -> Iterator[bytes]:
                     continue
                 data, end, skipping = data[begin:], end - begin, False
             if end:
-                yield b"".join((*left, data[:end]))
+                yield b"".join((*left, memoryview(data)[:end]))
                 left, held = [], 0
             left.append(data[end:])
             held += len(data) - end

@@ -176,7 +176,9 @@ def _ids(column: Any) -> Any:
         begin = int(np.frombuffer(texts.buffers()[1], np.int32)[texts.offset])
         digits = HEX[np.frombuffer(texts.buffers()[2], np.uint8, 16 * len(texts), begin)].reshape(-1, 16)
         values = (digits[:, ::2] << 4 | digits[:, 1::2] & 15).view(">u8")[:, 0]
-        ids[good.to_numpy()] = np.where((digits > 15).any(axis=1), 0, values)
+        if digits.max() > 15:
+            values = np.where((digits > 15).any(axis=1), 0, values)
+        ids[good.to_numpy()] = values
     return pa.array(ids)
 
 

@@ -109,7 +109,7 @@ def _one(
     got = [
         f"{host} {said(plan.limit_at(host))} "
         + (f"gave {share:.1f} %" if share is not None else "is not known")
-        for host, share in findings.shares(judged.figures).items()
+        for host, share in findings.shares(judged).items()
     ]
     say(f"{plan.because.partition(':')[0]}: {', '.join(got)}")
     return judged

@@ -64,14 +64,17 @@ def limit(server: Mapping[str, Any], number: Callable[[Any], str], none: str = "
 
 
 def verdict(results: Mapping[str, Any]) -> str:
-    """The first line of a summary: "VALID", or the verdict and the checks it comes from, each with what it found."""
-    found = str(results["verdict"])
-    if found == "VALID":
-        return found
-    named = [
-        f"{check['name']} ({check['said']})" for check in conditions(results) if check["verdict"] == found
-    ]
-    return f"{found}: {', '.join(named)}" if named else found
+    """The first line of a summary: "VALID", or the verdict and what it comes from."""
+    why = broken(results)
+    return f"{results['verdict']}: {why}" if why else str(results["verdict"])
+
+
+def broken(results: Mapping[str, Any]) -> str:
+    """The checks that a verdict comes from, the only one with what it found; empty for VALID."""
+    found = [check for check in conditions(results) if check["verdict"] == results["verdict"]]
+    if len(found) == 1:
+        return f"{found[0]['name']} ({found[0]['said']})"
+    return ", ".join(check["name"] for check in found)
 
 
 def conditions(results: Mapping[str, Any]) -> list[Mapping[str, Any]]:

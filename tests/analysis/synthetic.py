@@ -190,7 +190,7 @@ class Raw:
     def _lines(self, paths: TrialPaths) -> None:
         (paths.raw(self.plan.proxy) / formats.ACCESS_LOG).write_bytes(b"".join(map(tabbed, self.proxy)))
         for host in self.plan.apps:
-            kind, percent, over = self.plan.limit.kind, self.plan.limit.percent, self.plan.load.end_s + 1
+            kind, percent, over = self.plan.limit.kind, self.plan.limit_at(host), self.plan.load.end_s + 1
             events: tuple[tuple[float, dict[str, Any]], ...] = (
                 (-2, {"event": "started", "limiter": kind, "percent": percent}),
                 (-1, {"event": "attached", "pid": 700, "child": 900}),

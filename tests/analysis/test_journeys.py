@@ -47,7 +47,7 @@ def test_a_request_with_all_it_went_through(tmp_path: Path) -> None:
         raw.read("app1", number, 8.1, 10.0, 10.001, "BrokenPipeError")
 
     whole, folder = judged(tmp_path, late)
-    found = journeyfile.find(table(folder), (1 << 48) | 1)
+    found = journeyfile.find(table(folder), [(1 << 48) | 1]).get((1 << 48) | 1)
     assert found is not None
     t0 = synthetic.T0
     wanted = {
@@ -72,7 +72,7 @@ def test_several_attempts_are_kept_in_order(tmp_path: Path) -> None:
         )  # fmt: skip
 
     whole, folder = judged(tmp_path, twice)
-    found = journeyfile.find(table(folder), (1 << 48) | 1)
+    found = journeyfile.find(table(folder), [(1 << 48) | 1]).get((1 << 48) | 1)
     assert found is not None and found["attempts"] == [
         {"server": "198.18.0.12:8000", "status": 502, "connect_us": None, "header_us": None, "response_us": 100_000},
         {"server": "198.18.0.11:8000", "status": 200, "connect_us": 1000, "header_us": 200_000, "response_us": 201_000},

@@ -67,6 +67,7 @@ def both(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     """2000 rows in many runs and row groups, and as a table."""
     monkeypatch.setattr(rowwriter, "RUN", 300)
     monkeypatch.setattr(rowwriter, "GROUP", 70)
+    monkeypatch.setattr(rowwriter, "LEAST", 20)
     monkeypatch.setattr(rows, "GROUP", 70)
     table = made(2000, 1)
     return (
@@ -130,6 +131,7 @@ def test_the_highest_number_of_each_worker(both: tuple[Rows, Any]) -> None:
 def test_other_row_groups_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rowwriter, "RUN", 600)
     monkeypatch.setattr(rowwriter, "GROUP", 100)
+    monkeypatch.setattr(rowwriter, "LEAST", 25)
     found = written(tmp_path / "a.parquet", made(6000, 2, forged=0), 1000)
     read: list[int] = []
     real = found._read
@@ -163,6 +165,23 @@ def test_an_empty_file(tmp_path: Path) -> None:
         assert (found.count, dict(found.workers()), list(found.pieces(COLUMNS))) == (0, {}, [])
         assert found.of(1, 0, 10, COLUMNS).column_names == list(COLUMNS)
         assert found.table().equals(SCHEMA.empty_table()) and list(found.others({}, COLUMNS)) == []
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_row_groups_are_cut_between_workers(seed: int) -> None:
+    chance = np.random.default_rng(seed)
+    sizes = chance.choice([1, 5, 1000, 40_000, 100_000, 300_000], chance.integers(1, 30))
+    of = np.repeat(np.arange(len(sizes), dtype=np.uint64), sizes) << np.uint64(48)
+    ids = of + np.arange(len(of), dtype=np.uint64)
+    groups = rowwriter.groups(ids)
+    assert [begin for begin, _ in groups] == [0, *(end for _, end in groups[:-1])] and groups[-1][1] == len(
+        ids
+    )
+    assert all(0 < end - begin <= rows.GROUP for begin, end in groups)
+    assert all(end - begin >= rowwriter.LEAST for begin, end in groups[:-1])
+    for begin, end in groups:  # no worker with many rows shares a group with another one that has many
+        counts = np.unique(of[begin:end], return_counts=True)[1]
+        assert np.count_nonzero(counts >= rowwriter.LEAST) <= 1
 
 
 def test_too_many_texts_are_one_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

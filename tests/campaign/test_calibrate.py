@@ -140,6 +140,22 @@ def test_what_was_left_is_gone_on_with_and_nothing_is_done_twice(tmp_path: Path)
     assert made.go_on() == planned and len(made.ran) == 4
 
 
+def test_a_share_without_a_limiter_counts_for_nothing(tmp_path: Path) -> None:
+    made = make(tmp_path, usual)
+    whole = made.bring
+
+    def unlimited(plan: TrialPlan) -> None:
+        whole(plan)
+        if plan.id == "01":
+            path = made.folder.trial(plan.folder).raw("app1") / "limiter.jsonl"
+            path.write_text(path.read_text().replace("attached", "detached"))
+
+    made.bring = unlimited  # type: ignore[method-assign]
+    made.go_on()
+    assert made.said[0] == "calibration 01: app1 -l 5 is not known, app2 -l 5 is not known"
+    assert made.ran[1] == "calibration 02: -l 5"
+
+
 def test_a_server_whose_share_is_never_known_is_said(tmp_path: Path) -> None:
     made = make(tmp_path, lambda host, setting, number: None if host == "app2" else setting)
     with pytest.raises(RecordUnreadable, match="the share of app2 could not be measured") as caught:

@@ -42,7 +42,7 @@ def row(text: str, name: str) -> str:
         (
             "INVALID",
             [check("ledger_time", "UNKNOWN"), check("limit_held", "INVALID"), check("drift", "INVALID", said="x")],
-            "INVALID: limit_held (app1: 9.2 %), drift (x)",
+            "INVALID: limit_held, drift",
         ),
         ("UNKNOWN", [check("drift", "VALID"), check("drift", "UNKNOWN", said="silent")], "UNKNOWN: drift (silent)"),
     ],

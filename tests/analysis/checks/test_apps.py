@@ -70,6 +70,24 @@ def test_a_quota_is_held_to_half_a_point(tmp_path: Path, share: float, verdict: 
         assert "the limit was not reached" in one.said  # a finding, no condition that broke
 
 
+@pytest.mark.parametrize(
+    ("setting", "share", "verdict"),
+    [(4.0, 0.055, "VALID"), (4.0, 0.062, "INVALID"), (4.0, 0.034, "INVALID"), (None, 0.062, "VALID")],
+)
+def test_a_calibrated_server_is_held_to_one_point(
+    tmp_path: Path, setting: float | None, share: float, verdict: str
+) -> None:
+    pairs = () if setting is None else (("app1", setting), ("app2", setting))
+    made = Made.sound(tmp_path, synthetic.plan(servers=2, limit_set=pairs))
+    # reached once, so that too little while requests waited is too little
+    made.used = dict.fromkeys(made.used, lambda at: share * max(0.0, at) + 0.06 * (at > 12))
+    assert made.judge("limit_held").verdict == verdict
+    made.limiter = dict.fromkeys(made.limiter, events(*WHOLE, percent=5 if setting is None else 4))
+    assert made.judge("limiter_attached").verdict == "VALID"
+    made.limiter = dict.fromkeys(made.limiter, events(*WHOLE, percent=9))
+    assert made.judge("limiter_attached").verdict == "INVALID"
+
+
 def test_bursts_of_cpulimit_are_no_breach(made: Made) -> None:
     """70 ms in one go each 1.07 s are 6.5 %; 5 s that begin with a burst hold one more of them."""
     made.used["app1", "app_ns"] = lambda at: 0.07 * np.ceil(max(0.0, at) / 1.07)
@@ -130,6 +148,16 @@ def test_the_limiter(made: Made, found: list[dict[str, object]] | None, verdict:
     made.limiter["app2"] = found
     one = made.judge("limiter_attached")
     assert one.verdict == verdict and said in one.said, one.said
+
+
+@pytest.mark.parametrize(("percent", "verdict"), [(4.0, "VALID"), (5.0, "INVALID")])
+def test_a_calibrated_limiter_is_to_be_set_to_what_was_found(
+    tmp_path: Path, percent: float, verdict: str
+) -> None:
+    made = Made.sound(tmp_path, synthetic.plan(servers=1, limit_set=(("app1", 4.0),)))
+    made.limiter["app1"] = events(*WHOLE, percent=percent)
+    one = made.judge("limiter_attached")
+    assert one.verdict == verdict, one.said
 
 
 def test_a_quota_outlives_the_app(tmp_path: Path) -> None:
