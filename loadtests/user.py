@@ -9,6 +9,7 @@ from time import monotonic_ns
 from typing import Any
 
 from locust.contrib.fasthttp import FastHttpUser
+from locust.user.task import LOCUST_STATE_RUNNING
 
 from loadtests import recorder
 from loadtests.session import Session
@@ -18,6 +19,7 @@ class LoadUser(FastHttpUser):
     """A user whose every request is recorded. `number` counts from 1 in its worker; `rng` is seeded by the trial."""
 
     abstract = True
+    _asleep_since_ns = 0  # Locust sets a state before there is anything of ours
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
@@ -26,7 +28,19 @@ class LoadUser(FastHttpUser):
         self.number: int = self.worker.next_user()
         self.rng = random.Random(f"{self.trial.seed}/{self.worker.number}/{self.number}")
         self.client = Session(self.host, environment.events.request, self, self.worker)
-        self._waiting_since_ns = 0
+        self._asleep_since_ns = self._slept_ns = 0
+
+    @property
+    def _state(self) -> Any:
+        """Where the user is in its life, as Locust keeps it."""
+        return self._locust_state
+
+    @_state.setter
+    def _state(self, state: Any) -> None:
+        # Locust says "running" as soon as a user wakes: what its task does before the request is no sleep
+        self._locust_state = state
+        if state == LOCUST_STATE_RUNNING and self._asleep_since_ns:
+            self._slept_ns, self._asleep_since_ns = monotonic_ns() - self._asleep_since_ns, 0
 
     def start(self, group: Any) -> Any:
         """Start the user's greenlet, and write rows when it starts and when it has ended, however it ends."""
@@ -37,13 +51,13 @@ class LoadUser(FastHttpUser):
 
     def wait_time(self) -> float:
         """Seconds to think: Locust asks just before the user goes to sleep."""
-        self._waiting_since_ns = monotonic_ns()
+        self._asleep_since_ns = monotonic_ns()
         return float(self.trial.think_s)
 
     def slept_us(self) -> int:
         """Microseconds really slept since the last request; later calls say 0 until the next sleep."""
-        since, self._waiting_since_ns = self._waiting_since_ns, 0
-        return (monotonic_ns() - since) // 1000 if since else 0
+        slept, self._slept_ns = self._slept_ns, 0
+        return slept // 1000
 
     def _ended(self, _greenlet: Any) -> None:
         self.client.settle()

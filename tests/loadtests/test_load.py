@@ -102,6 +102,18 @@ def check_seconds(made: Fleet) -> None:
     assert all(line["failures"] == 0 and line["mtt_ms"] > 0 for line in live if line["tps"])
 
 
+def test_what_a_task_computes_before_its_request_is_no_sleep(fleet: Make) -> None:
+    """The scenario burns 20 ms of CPU between waking up and asking."""
+    with BadServer(lambda _: "slow") as server:
+        made = fleet(
+            scenario="heavy", workers=1, users=1, step=1, think_s=0.005, hold=2.0, target=server.url
+        ).run()
+    requests = made.requests()
+    pause = requests["start_us"][1:] - requests["end_us"][:-1]
+    assert len(requests) > 20 and np.median(pause) >= 25_000
+    assert 5_000 <= np.median(requests["think_us"]) < 20_000
+
+
 def test_nothing_is_sent_twice(fleet: Make) -> None:
     with BadServer(lambda number: "ok" if number % 3 else "close") as server:
         made = fleet(users=3, target=server.url).run()

@@ -11,7 +11,6 @@ from loadproof.plan.values import Action, Inventory, Run, TrialPlan
 LABEL = "nginx's log is cut after it was sealed"
 COLOUR = parts.PURPLE
 TURNS: dict[str, Verdict] = {
-    "rows_complete": "UNKNOWN",
     "ledger_requests": "UNKNOWN",
     "logs_readable": "UNKNOWN",
 }
