@@ -45,12 +45,13 @@ class Figures:
     errors     failures by class, most frequent first, then by name
     """
 
-    def __init__(self, window: Window | None, texts: Texts) -> None:
-        self.window, self._texts = window, texts
+    def __init__(self, window: Window | None, texts: Texts, spread: bool = True) -> None:
+        """Without `spread` no single time is kept: mtsd_ms and percentiles are None."""
+        self.window, self._texts, self._spread = window, texts, spread
         self._counts = np.zeros(len(texts.errors), np.int64)
         self._taken: list[NDArray[np.uint32]] = []
         self._long: list[int] = []  # what does not fit into 32 bits: more than 71 minutes
-        self._done_us = 0
+        self._done_us = self._good_us = 0
 
     def add(self, block: Block, inside: Mask) -> None:
         """Count the requests of a mask, which ended in the window."""
@@ -59,6 +60,9 @@ class Figures:
         taken = (block.end - block.start)[inside]
         self._done_us += int(taken[~self._texts.is_error(error, "cut")].sum())
         good = taken[self._texts.ok[error]]
+        self._good_us += int(good.sum())
+        if not self._spread:
+            return
         small = good < 1 << 32
         self._taken.append(good[small].astype(np.uint32))
         self._long += good[~small].tolist()
@@ -67,10 +71,6 @@ class Figures:
         """Their values by name."""
         if self.window is None:
             return dict.fromkeys(NAMES)
-        taken = np.concatenate(self._taken or [np.zeros(0, np.uint32)])
-        self._taken = [taken]
-        if self._long:
-            taken = np.concatenate([taken.astype(np.int64), np.array(self._long)])
         by_class = dict(zip(self._texts.errors, self._counts.tolist(), strict=True))
         cut, good = by_class.pop("cut", 0), by_class.pop("", 0)
         failures = sum(by_class.values())
@@ -79,10 +79,22 @@ class Figures:
             "failures": failures,
             "cut": cut,
             "tps": good / self.window.length_s,
-            **times(taken),
+            **times(self._times()),
+            "mtt_ms": self._good_us / good / 1000 if good else None,
             "answer_or_give_up_ms": self._done_us / (good + failures) / 1000 if good + failures else None,
             "errors": errors(self._texts.errors, self._counts),
         }
+
+    def _times(self) -> NDArray[Any]:
+        """All times as one array; what they were kept in is given back on the way: there may be 100 million."""
+        taken = np.zeros(sum(len(one) for one in self._taken), np.uint32)
+        at = len(taken)
+        while self._taken:
+            part = self._taken.pop()
+            at -= len(part)
+            taken[at : at + len(part)] = part
+        self._taken = [taken]
+        return np.concatenate([taken.astype(np.int64), np.array(self._long)]) if self._long else taken
 
 
 def times(taken_us: NDArray[Any]) -> dict[str, float | None]:
