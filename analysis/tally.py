@@ -33,7 +33,7 @@ class Tally:
         self._journeys, self.hold, self.run, self.known = journeys, hold, run, known
         self.plan, self.texts = journeys.plan, journeys.texts
         texts, servers = journeys.texts, len(journeys.plan.apps)
-        self.figures, self.whole = Figures(hold, texts), Figures(run, texts, spread=False)
+        self.figures, self.whole = Figures(hold, texts), Figures(run, texts)
         self.servers = np.zeros((servers + 1, len(texts.errors)), np.int64)  # in the hold; the last one: none
         self.delivery, self.reasons, self.requests = Delivery(hold, texts), Reasons(servers), Requests(texts)
         zero, last = (run.zero_us, run.to_us) if run else (0, 0)
