@@ -54,7 +54,9 @@ def rehearse(
 ) -> bool:
     """One run for each name; `tell` hears of each what was found. True when all was as expected. The runs are kept."""
     green = True
-    for name in names:
+    for index, name in enumerate(names, start=1):
+        label = "nothing is broken" if name == CLEAN else faults.load(name).label
+        watcher.say(f"rehearsing {index} of {len(names)}, {name}: {label}")
         found, folder = _one(name, inventory, root, results, command, watcher)
         tell(found, folder)
         green = green and all(one.ok for one in found)
