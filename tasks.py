@@ -470,7 +470,7 @@ def bench(
     iterable=["check"],
     help={
         **INVENTORY_HELP,
-        "check": "a check, or a fault; again for several; default: every fault, and a clean trial",
+        "check": "a check, a fault, or clean; again for several; default: every fault, and a clean trial",
     },
 )
 def rehearse(context: Context, check: Any = None, inventory: str = "", i: str = "", group: str = "") -> None:

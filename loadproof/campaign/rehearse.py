@@ -27,9 +27,10 @@ ENDING = (Interrupted, HostUnreachable, LabUnavailable, LocalDisk, Refused)
 
 def chosen(checks: Sequence[str]) -> tuple[str, ...]:
     """The trials of a rehearsal by their faults' names; with no check named all of them, and first the one without a
-    fault. Raises BadInput for names of nothing."""
-    names = faults.turning(checks)
-    return names if checks else (CLEAN, *names)
+    fault, which "clean" names alone. Raises BadInput for names of nothing."""
+    named = [check for check in checks if check != CLEAN]
+    broken = faults.turning(named) if named or not checks else ()
+    return (CLEAN, *broken) if CLEAN in checks or not checks else broken
 
 
 def refuse_elsewhere(inventory: Inventory, is_lab: bool) -> None:
@@ -54,7 +55,9 @@ def rehearse(
 ) -> bool:
     """One run for each name; `tell` hears of each what was found. True when all was as expected. The runs are kept."""
     green = True
-    for name in names:
+    for index, name in enumerate(names, start=1):
+        label = "nothing is broken" if name == CLEAN else faults.load(name).label
+        watcher.say(f"rehearsing {index} of {len(names)}, {name}: {label}")
         found, folder = _one(name, inventory, root, results, command, watcher)
         tell(found, folder)
         green = green and all(one.ok for one in found)

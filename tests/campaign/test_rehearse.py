@@ -40,6 +40,8 @@ def test_words_are_names_of_checks(words: list[str], flags: list[str]) -> None:
 def test_all_faults_and_a_clean_trial_or_those_that_were_asked_for() -> None:
     assert rehearse.chosen([]) == ("clean", *faults.names())
     assert rehearse.chosen(["disk_room"]) == ("fill_disk",)
+    assert rehearse.chosen(["clean"]) == ("clean",)
+    assert rehearse.chosen(["disk_room", "clean"]) == ("clean", "fill_disk")
 
 
 def test_what_a_rehearsal_asks_for() -> None:

@@ -112,6 +112,15 @@ def test_closing_undoes_first_and_restores_last(tmp_path: Path) -> None:
     assert faults.prepare(known, plain) == faults.undo(known, plain) == faults.restore(known, plain) == ()
 
 
+def test_what_a_killed_rehearsal_left_is_undone_first(tmp_path: Path) -> None:
+    known, trial = planned(tmp_path, "fill_disk")
+    first, *rest = faults.prepare(known, trial)
+    assert [(action.host, action.name) for action in of((first,))] == [
+        (host, "undo.earlier") for host in ("load1", "proxy1", "app1", "app2")
+    ]
+    assert [action.name for action in of(tuple(rest))] == ["disk.bound"]
+
+
 def test_hosts_end_a_fault_by_themselves(tmp_path: Path) -> None:
     known, trial = planned(tmp_path, "freeze_app")
     (armed,) = faults.armed(known, trial, trial.faults[0])

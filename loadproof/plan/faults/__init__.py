@@ -144,8 +144,12 @@ def into(trial: TrialPlan, name: str) -> TrialPlan:
 
 
 def prepare(inventory: Inventory, trial: TrialPlan) -> tuple[Stage, ...]:
-    """Before anything is measured."""
-    return _stages("prepare", [load(one.name).prepare(inventory, trial) for one in trial.faults])
+    """Before anything is measured: what a rehearsal that was killed left broken is undone, then hosts are made ready."""
+    if not trial.faults:
+        return ()
+    names = dict.fromkeys((*trial.loads, trial.proxy, *trial.apps))
+    earlier = tuple(Run(host, "undo.earlier", undo_now(), within=parts.WITHIN_S) for host in names)
+    return _stages("prepare", [earlier, *(load(one.name).prepare(inventory, trial) for one in trial.faults)])
 
 
 def undo(inventory: Inventory, trial: TrialPlan) -> tuple[Stage, ...]:
