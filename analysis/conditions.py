@@ -11,7 +11,7 @@ from analysis.checks.evidence import Evidence
 from analysis.load import Tables
 from analysis.measures import window as windows
 from analysis.readers.clock import Clocks
-from analysis.tally import Sure, Tally
+from analysis.tally import Sure, Tally, books
 from loadproof.plan.values import TrialPlan
 from loadproof.runfolder.paths import TrialPaths
 
@@ -26,8 +26,8 @@ def judged(
     sure: Sure,
 ) -> tuple[Check, ...]:
     """Every check of a trial. What nginx saw of a server counts where its log is whole and every address in it known."""
-    complete = windows.complete(tables, plan)
     logged = sure.files.proxy and not tally.waiting.elsewhere
+    requests, time = books(tally, sure, tables)
     evidence = Evidence(
         paths=paths,
         plan=plan,
@@ -38,11 +38,11 @@ def judged(
         figures=figures,
         busy={host: tally.waiting.busy(at) if logged else None for at, host in enumerate(plan.apps)},
         attempts={
-            host: int(tally.waiting.attempts[at]) if logged and tally.hold else None
+            host: int(tally.waiting.attempts[at]) if logged and tally.run else None
             for at, host in enumerate(plan.apps)
         },
         malformed=tables.counts,
-        requests=tally.requests.ledger(sure.files) if windows.whole(tables, plan) else None,
-        time=tally.time.ledger(tables, plan) if complete and tally.run else None,
+        requests=requests,
+        time=time,
     )
     return checks.judge_all(evidence)

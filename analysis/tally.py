@@ -10,7 +10,7 @@ import numpy as np
 
 from analysis.attribution import UNKNOWN_US, Codes, Known, attribute
 from analysis.journeys import Block, Journeys
-from analysis.ledgers import Requests, Time
+from analysis.ledgers import RequestLedger, Requests, Time, TimeLedger
 from analysis.load import Tables
 from analysis.measures import delivery
 from analysis.measures import window as windows
@@ -38,8 +38,9 @@ class Tally:
         self.delivery, self.reasons, self.requests = Delivery(hold, texts), Reasons(servers), Requests(texts)
         zero, last = (run.zero_us, run.to_us) if run else (0, 0)
         self.peak, self.timeline = Peak(zero), Timeline(zero, last, texts)
-        self.waiting = Waiting(zero, last, servers, hold)
-        self.time = Time(zero, hold.to_us if hold else last)
+        asked = hold or (windows.planned(self.plan, zero) if run else None)
+        self.waiting = Waiting(zero, last, servers, asked)
+        self.time = Time(zero, asked.to_us if asked else last)
 
     def through(self, keep: Keep) -> Tally:
         """Count every block; `keep` takes each one with its reasons."""
@@ -154,3 +155,11 @@ def _sure(journeys: Journeys, tables: Tables, tally: Tally, clock: Clocks, files
         told,
         (*untold, *lost, *odd),
     )
+
+
+def books(tally: Tally, sure: Sure, tables: Tables) -> tuple[RequestLedger | None, TimeLedger | None]:
+    """The accounts of requests and of the users' time; None where a witness is missing altogether."""
+    if not windows.heard(tables, tally.plan):
+        return None, None
+    time = tally.time.ledger(tables, tally.plan) if tally.run else None
+    return tally.requests.ledger(sure.files), time

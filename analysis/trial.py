@@ -24,7 +24,7 @@ from analysis.measures.timeline import Timeline
 from analysis.measures.window import Window
 from analysis.readers import journal, limiter, units
 from analysis.readers.clock import clocks
-from analysis.tally import Sure, Tally, count
+from analysis.tally import Sure, Tally, books, count
 from loadproof.plan.values import Inventory, TrialPlan
 from loadproof.runfolder import record
 from loadproof.runfolder.paths import TrialPaths
@@ -235,7 +235,6 @@ def _whole_run(tally: Tally, sure: Sure, tables: Tables, zero_us: int | None) ->
     run = tally.run if windows.whole(tables, tally.plan) else None
     figures = tally.whole.figures() if run else dict.fromkeys(measured.NAMES)
     undelivered = tally.delivery.undelivered.count(False, sure.delivered)
-    ledgers = _ledgers(tally, sure, tables) if run else dict.fromkeys(("requests", "time"))
     return {
         **{name: figures[name] for name in ("requests", "failures", "cut", "tps")},
         "peak_tps": tally.peak.tps if run else None,
@@ -247,7 +246,7 @@ def _whole_run(tally: Tally, sure: Sure, tables: Tables, zero_us: int | None) ->
         "errors": figures["errors"],
         **_why(tally, run),
         "first": tally.reasons.firsts(zero_us, windows.users_at(tables)) if zero_us is not None else None,
-        "ledgers": ledgers,
+        "ledgers": _ledgers(tally, sure, tables),
         "seconds": run.length_s if run else None,
         "servers": [
             {
@@ -261,11 +260,11 @@ def _whole_run(tally: Tally, sure: Sure, tables: Tables, zero_us: int | None) ->
 
 
 def _ledgers(tally: Tally, sure: Sure, tables: Tables) -> dict[str, Any]:
-    """The accounts of requests and of the users' time, as values."""
-    requests, time = tally.requests.ledger(sure.files), tally.time.ledger(tables, tally.plan)
+    """The two accounts, as values."""
+    requests, time = books(tally, sure, tables)
     return {
         "requests": None if requests is None else record.to_json(requests),
-        "time": {**record.to_json(time), "gap": time.gap},
+        "time": None if time is None else {**record.to_json(time), "gap": time.gap},
     }
 
 

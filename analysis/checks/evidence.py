@@ -10,6 +10,7 @@ from typing import Any
 from analysis.ledgers import RequestLedger, TimeLedger
 from analysis.load import Tables
 from analysis.measures import cpu
+from analysis.measures import window as windows
 from analysis.measures.columns import Ints
 from analysis.measures.window import Window
 from analysis.readers import facts
@@ -59,9 +60,7 @@ class Evidence:
         did in it is known all the same. None when second 0 is not known."""
         if self.hold is not None or self.zero_us is None:
             return self.hold
-        load, zero = self.plan.load, self.zero_us
-        begin, end = load.ramp_end_s + load.settle_s, load.end_s
-        return Window("hold", load.users, zero, zero + round(begin * 1e6), zero + round(end * 1e6))
+        return windows.planned(self.plan, self.zero_us)
 
     @cached_property
     def journal(self) -> tuple[Mapping[str, Any], ...] | None:

@@ -118,6 +118,19 @@ def hold(tables: Tables, plan: TrialPlan, seen: Scan) -> tuple[Window | None, tu
     return found, tuple(notes)
 
 
+def heard(tables: Tables, plan: TrialPlan) -> bool:
+    """Whether there is any row of every planned Locust worker: what is missing of them shows in the books."""
+    workers = tables.requests.workers()
+    return whole(tables, plan) or all(worker in workers for _, worker in plan.workers)
+
+
+def planned(plan: TrialPlan, zero_us: int) -> Window:
+    """The window that was planned, for what hosts did in it: also where rows are missing, so that there is no other."""
+    load = plan.load
+    begin, end = (zero_us + round(at * 1e6) for at in (load.ramp_end_s + load.settle_s, load.end_s))
+    return Window("hold", load.users, zero_us, begin, end)
+
+
 def run(tables: Tables, seen: Scan) -> Window | None:
     """The whole run, ramp included: from second 0 to just after the last end of any request, cut ones too."""
     began = zero(tables)
