@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.words.trials import RECOMPUTE, Run, newest, recompute
-from tests.words.words import Words
+from tests.words.words import Words, judged
 
 pytestmark = [pytest.mark.lab, pytest.mark.long, pytest.mark.timeout(900)]
 
@@ -24,8 +24,7 @@ def plain(lab_alone: Path, tmp_path_factory: pytest.TempPathFactory) -> Words:
 
 def demo(words: Words, *flags: str) -> tuple[list[dict[str, Any]], str]:
     """The arms of a demo, and what it printed."""
-    said = words.bare("demo", *flags, within_s=600)
-    assert said.code == 0, said
+    said = judged(words.bare("demo", *flags, within_s=600))
     run = newest(words)
     recompute(run)
     assert "one trial per arm: an anecdote, no interval" in said.out and "report: " in said.err, said
@@ -78,8 +77,13 @@ def test_a_thousand_users_break_pipes_that_the_apps_own_rows_tell(plain: Words) 
     said = plain.bare("bench", *words, within_s=600)
     assert said.code == 0, said
     run = Run(newest(plain).path)
-    assert plain.bare("fetch-results", "--run", run.id, within_s=300).code == 0
+    judged(plain.bare("fetch-results", "--run", run.id, within_s=300))
     (arm,) = run.results["arms"]
     assert arm["window"]["users"] == 1000 and arm["failures"] > 0
+    for part in (arm, arm["whole_run"]):
+        assert part["unexplained"] <= part["failures"] / 100
+        assert sum(part["attribution"].values()) + part["unexplained"] == part["failures"]
+    books = arm["whole_run"]["ledgers"]
+    assert books["requests"]["differences"] == 0 and abs(books["time"]["gap"]) <= 0.02, books
     assert sum(server["broken_pipe"] for server in arm["servers"]) == arm["broken_pipe"] > 0
     numbers(run)

@@ -20,7 +20,7 @@ from tests.words.trials import (
     inv,
     once,
 )
-from tests.words.words import HOSTS, Message, Said, Shell, Words, until
+from tests.words.words import HOSTS, Message, Said, Shell, Words, judged, until
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
@@ -90,8 +90,7 @@ def test_what_was_measured_until_ctrl_c_can_be_read(words: Words, shell: Shell) 
         said = begun.ended()
     four_parts(said, begun.run)
     assert_quiet(shell)
-    fetched = inv(words, "fetch-results", "--run", begun.run.id)
-    assert fetched.code == 0, fetched
+    judged(inv(words, "fetch-results", "--run", begun.run.id))
     (arm,) = begun.run.results["arms"]
     assert arm["requests"] > 0 and arm["window"]["to_s"] < 15
 
@@ -214,8 +213,7 @@ def test_what_stop_sealed_can_be_fetched(words: Words, shell: Shell) -> None:
     stopped = once(words, "stop")
     assert stopped.code == 0 and f"sealed run {begun.run.id}" in stopped.out, stopped
     assert_quiet(shell)
-    said = inv(words, "fetch-results", "--run", begun.run.id)
-    assert said.code == 0, said
+    said = judged(inv(words, "fetch-results", "--run", begun.run.id))
     assert begun.run.results["arms"][0]["whole_run"]["requests"], said
 
 

@@ -15,7 +15,7 @@ from lab.config import LabConfig
 from lab.down import down
 from lab.up import up
 from tests.words.trials import Run, going, inv, newest, recompute
-from tests.words.words import Shell, Words, plain_ssh
+from tests.words.words import Shell, Words, judged, plain_ssh
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
@@ -55,8 +55,7 @@ def on(config: LabConfig) -> Iterator[Shell]:
 
 def fetched(words: Words) -> Run:
     run = newest(words)
-    said = inv(words, "fetch-results", "--run", run.id)
-    assert said.code == 0, said
+    judged(inv(words, "fetch-results", "--run", run.id))
     recompute(run)
     return run
 

@@ -23,7 +23,7 @@ from tests.words.trials import (
     inv,
     newest,
 )
-from tests.words.words import APPS, HOSTS, Said, Shell, Words, variant_of
+from tests.words.words import APPS, HOSTS, Said, Shell, Words, judged, variant_of
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
@@ -150,8 +150,7 @@ def test_results_have_every_key_of_format_1(done: Run) -> None:
 
 def test_fetching_again_changes_nothing_and_json_is_pure(words: Words, done: Run) -> None:
     before = done.hashes()
-    said = inv(words, "fetch-results", "--json", "--run", done.id)
-    assert said.code == 0, said
+    said = judged(inv(words, "fetch-results", "--json", "--run", done.id))
     assert json.loads(said.out) == done.results
     assert done.hashes() == before
     assert (done.path / "report.html").stat().st_size > 10_000
@@ -247,8 +246,7 @@ LIMITERS = {"quota": quota, "none": none}
 def test_a_report_of_two_runs_names_its_sources(words: Words, done: Run) -> None:
     other = newest(words)
     before = done.hashes() | other.hashes()
-    said = inv(words, "report", done.id, other.id, "--json")
-    assert said.code == 0, said
+    said = judged(inv(words, "report", done.id, other.id, "--json"))
     results = json.loads(said.out)
     made = Run(words.results / results["run"])
     assert (

@@ -21,7 +21,7 @@ from typing import IO, Any
 import numpy as np
 
 from loadproof.runfolder import formats
-from tests.words.words import BUSY, BUSY_S, HEEDING, HOSTS, REPO, Said, Shell, Words, until
+from tests.words.words import BUSY, BUSY_S, HEEDING, HOSTS, REPO, Said, Shell, Words, judged, until
 
 # --interval and --settle only as long as they must be: nobody compares these figures
 SHORT = ("--processes", "2", "--threads", "3", "--interval", "300ms", "--settle", "1s")
@@ -154,8 +154,7 @@ def bench(words: Words, *flags: str) -> Run:
 
 def fetch(words: Words, run: Run) -> Said:
     """Bring it home; the figures must be what the raw files say."""
-    said = inv(words, "fetch-results", "--run", run.id)
-    assert said.code == 0, said
+    said = judged(inv(words, "fetch-results", "--run", run.id))
     recompute(run)
     return said
 

@@ -76,6 +76,14 @@ class Said:
         return f"{shown}\n{self.out}\n{self.err}"
 
 
+def judged(said: Said) -> Said:
+    """A word that ended with a verdict. Which one is the machine's affair; that its code and its first line agree is ours."""
+    assert said.code in (0, 2) and said.out, said
+    verdict = json.loads(said.out)["verdict"] if said.out.startswith("{") else said.out.split(maxsplit=1)[0]
+    assert verdict.rstrip(":") in (("VALID",) if said.code == 0 else ("INVALID", "UNKNOWN")), said
+    return said
+
+
 def messages(text: str) -> list[Message]:
     """The errors of a text; a line that begins no part belongs to the part before it."""
     found: list[dict[str, str]] = []
