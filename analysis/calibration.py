@@ -21,13 +21,18 @@ BREAKS = (
 def shares(judged: Judged) -> dict[str, float | None]:
     """The share of one CPU that each server of a trial got under its limit, in percent; None: unknown, or not that of the
     setting."""
-    broken = any(one.name in BREAKS and one.verdict == "INVALID" for one in judged.checks)
+    broken = bool(breaks(judged))
     found: dict[str, float | None] = {}
     for server in judged.figures["servers"]:
         busy = server.get("cpu_saturated_percent")  # while requests waited, where that is known
         share = server["cpu_percent"] if busy is None else busy
         found[server["host"]] = None if broken else share
     return found
+
+
+def breaks(judged: Judged) -> str:
+    """What was wrong with the limit of a trial, in words; empty: nothing."""
+    return "; ".join(one.said for one in judged.checks if one.name in BREAKS and one.verdict == "INVALID")
 
 
 def measured(trials: Sequence[Judged]) -> dict[str, tuple[Measured, ...]]:

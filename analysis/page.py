@@ -83,6 +83,7 @@ def figures(arms: Sequence[Arm]) -> list[tuple[str, str, list[str]]]:
         ("requests", "completed", each(lambda arm: number(arm["requests"]))),
         ("failed", "of the requests", each(failed)),
         ("undelivered", "read by an app, no whole answer", each(lambda arm: number(arm["undelivered"]))),
+        ("wasted", "of them handed over by the app", each(lambda arm: number(arm["wasted"]))),
         ("BrokenPipeError", "in the apps' own rows", each(lambda arm: number(arm["broken_pipe"]))),
         ("CPU achieved", "% of one CPU, per server", each(lambda arm: cpu(arm))),
         ("CPU limit", "% of one CPU", each(limit)),
@@ -155,9 +156,14 @@ def whole(arms: Sequence[Arm]) -> list[tuple[str, list[str]]]:
             ("undelivered_cut", 0), ("broken_pipe", 0))  # fmt: skip
     names = {"tps": "TPS", "peak_tps": "peak TPS (2 s)", "mtt_ms": "MTT, ms", "cut": "cut by the end of the load",
              "undelivered_cut": "… of them cut by the end", "broken_pipe": "BrokenPipeError"}  # fmt: skip
+
+    def cell(arm: Arm, name: str, digits: int) -> str:
+        why = shown.withheld(arm, f"whole_run.{name}")
+        return f"{NONE} ({why})" if why else number(arm["whole_run"][name], digits)
+
     return [
-        (names.get(name, name), [number(arm["whole_run"][name], digits) for arm in arms])
-        for name, digits in rows
+        (names.get(name, name), [cell(arm, name, digits) for arm in arms])
+        for name, digits in (*rows[:-1], ("wasted", 0), rows[-1])
     ]
 
 

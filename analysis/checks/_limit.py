@@ -5,9 +5,8 @@ from __future__ import annotations
 from loadproof.plan import limiters
 from loadproof.plan.values import TrialPlan
 
-CALIBRATED = (
-    1.0  # points: a limiter that was set by measurement gives what was asked, but for its last whole percent
-)
+# points: what is left where a limiter was set by measurement, in its whole percents
+CALIBRATED = 1.0
 
 
 def asked(plan: TrialPlan, host: str) -> float:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from analysis.journeys import Block, Texts
 from analysis.measures.columns import Ints, Mask
@@ -15,7 +14,7 @@ from analysis.measures.window import Window
 
 PERCENTILES = (50, 95, 99)
 PEAK_US = 2_000_000
-SQUARED_AT_ONCE = 1 << 20
+MOST_US = 1 << 22  # 4.2 s
 NAMES = (
     "requests",
     "failures",
@@ -48,8 +47,7 @@ class Figures:
     def __init__(self, window: Window | None, texts: Texts) -> None:
         self.window, self._texts = window, texts
         self._counts = np.zeros(len(texts.errors), np.int64)
-        self._taken: list[NDArray[np.uint32]] = []
-        self._long: list[int] = []  # what does not fit into 32 bits: more than 71 minutes
+        self._taken = Taken()
         self._done_us = 0
 
     def add(self, block: Block, inside: Mask) -> None:
@@ -58,19 +56,12 @@ class Figures:
         self._counts += np.bincount(error, minlength=len(self._counts))
         taken = (block.end - block.start)[inside]
         self._done_us += int(taken[~self._texts.is_error(error, "cut")].sum())
-        good = taken[self._texts.ok[error]]
-        small = good < 1 << 32
-        self._taken.append(good[small].astype(np.uint32))
-        self._long += good[~small].tolist()
+        self._taken.add(taken[self._texts.ok[error]])
 
     def figures(self) -> dict[str, Any]:
         """Their values by name."""
         if self.window is None:
             return dict.fromkeys(NAMES)
-        taken = np.concatenate(self._taken or [np.zeros(0, np.uint32)])
-        self._taken = [taken]
-        if self._long:
-            taken = np.concatenate([taken.astype(np.int64), np.array(self._long)])
         by_class = dict(zip(self._texts.errors, self._counts.tolist(), strict=True))
         cut, good = by_class.pop("cut", 0), by_class.pop("", 0)
         failures = sum(by_class.values())
@@ -79,29 +70,52 @@ class Figures:
             "failures": failures,
             "cut": cut,
             "tps": good / self.window.length_s,
-            **times(taken),
+            **self._taken.figures(),
             "answer_or_give_up_ms": self._done_us / (good + failures) / 1000 if good + failures else None,
             "errors": errors(self._texts.errors, self._counts),
         }
 
 
-def times(taken_us: NDArray[Any]) -> dict[str, float | None]:
-    """MTT, MTSD and percentiles of times in µs, in ms; None for none. Their order changes."""
-    count = len(taken_us)
-    if not count:
-        return dict.fromkeys(("mtt_ms", "mtsd_ms", *(f"p{q}_ms" for q in PERCENTILES)))
-    mean = int(taken_us.sum(dtype=np.int64)) / count
-    squares = sum(
-        float(np.square(taken_us[at : at + SQUARED_AT_ONCE] - mean).sum())
-        for at in range(0, count, SQUARED_AT_ONCE)
-    )
-    ranks = [-(-q * count // 100) - 1 for q in PERCENTILES]
-    taken_us.partition(sorted(set(ranks)))
-    return {
-        "mtt_ms": mean / 1000,
-        "mtsd_ms": math.sqrt(squares / count) / 1000,
-        **{f"p{q}_ms": float(taken_us[rank]) / 1000 for q, rank in zip(PERCENTILES, ranks, strict=True)},
-    }
+class Taken:
+    """Times in µs, of which is kept how often each came: memory does not grow with their number."""
+
+    def __init__(self) -> None:
+        self._counts = np.zeros(0, np.int64)  # by µs
+        self._long: list[Ints] = []  # those above MOST_US; a closed loop has no time for many of them
+
+    def add(self, taken_us: Ints) -> None:
+        """Count some more."""
+        counts = np.bincount(taken_us[taken_us < MOST_US])
+        if len(counts) > len(self._counts):
+            counts[: len(self._counts)] += self._counts
+            self._counts = counts
+        else:
+            self._counts[: len(counts)] += counts
+        self._long.append(taken_us[taken_us >= MOST_US])
+
+    def figures(self) -> dict[str, float | None]:
+        """MTT, MTSD and percentiles in ms; None for no times at all."""
+        short = np.flatnonzero(self._counts)
+        long, often = np.unique(np.concatenate(self._long or [short[:0]]), return_counts=True)
+        taken, counts = np.concatenate([short, long]), np.concatenate([self._counts[short], often])
+        count = int(counts.sum())
+        if not count:
+            return dict.fromkeys(("mtt_ms", "mtsd_ms", *(f"p{q}_ms" for q in PERCENTILES)))
+        mean = int((taken * counts).sum()) / count
+        ranks = [-(-q * count // 100) for q in PERCENTILES]
+        found = taken[np.searchsorted(np.cumsum(counts), ranks)]
+        return {
+            "mtt_ms": mean / 1000,
+            "mtsd_ms": math.sqrt(float((np.square(taken - mean) * counts).sum()) / count) / 1000,
+            **{f"p{q}_ms": float(one) / 1000 for q, one in zip(PERCENTILES, found, strict=True)},
+        }
+
+
+def times(taken_us: Ints) -> dict[str, float | None]:
+    """MTT, MTSD and percentiles of times in µs, in ms; None for none."""
+    taken = Taken()
+    taken.add(taken_us)
+    return taken.figures()
 
 
 def errors(classes: Sequence[str], counts: Ints) -> dict[str, int]:

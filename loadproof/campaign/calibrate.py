@@ -60,8 +60,9 @@ def go_on(
     for _, sentence in findings.sentences(found):
         say(sentence)
     if missing := [server["host"] for server in found["servers"] if server["limit_set"] is None]:
+        why = findings.breaks(done[-1]) or "its CPU is unknown"
         raise RecordUnreadable(
-            f"the share of {', '.join(missing)} could not be measured: no calibration trial has samples of its app",
+            f"the share of {', '.join(missing)} could not be measured: {why}",
             where=f"run {folder.id}",
             kept=f"the calibration trials, in {folder.path}",
             next=f"./inv report --run {folder.id}, which says what is missing; then the same command again",

@@ -69,12 +69,11 @@ def listing(results: Path) -> list[tuple[str, str, str, str]]:
     for folder in runs(results):
         try:
             known = record.read_run(folder)
+            state = _state(folder, known.sources)
         except RecordUnreadable as error:
             rows.append((folder.id, "?", f"unreadable: {error.what}", ""))
             continue
-        rows.append(
-            (folder.id, str(len(folder.trials)), _state(folder, known.sources), known.experiment.note)
-        )
+        rows.append((folder.id, str(len(folder.trials)), state, known.experiment.note))
     return rows
 
 

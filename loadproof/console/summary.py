@@ -18,12 +18,14 @@ def summary(results: Mapping[str, Any]) -> str:
     about them, what is missing, and what may be concluded."""
     arms: list[Mapping[str, Any]] = list(results["arms"])
     lines = [escape(shown.verdict(results)), f"run {escape(results['run'])}"]
-    for some in _side_by_side(arms):
+    for some in _side_by_side(arms) if arms else ():
         lines += ["", _figures(some)]
-    lines += ["", _servers(arms)]
+    lines += ["", _servers(arms)] if arms else []
     errors = _errors(arms)
     if errors:
         lines += ["", errors]
+    if why := _why(arms):
+        lines += ["", why]
     lines += _checks(results)
     lines += [f"incomplete: {escape(text)}" for text in results.get("incomplete", ())]
     lines += ["", *(escape(text) for _, text in results["sentences"])]
@@ -85,6 +87,7 @@ def _figures(arms: Sequence[Mapping[str, Any]]) -> str:
         ("requests", [number(arm["requests"]) for arm in arms]),
         ("failed", [failed(arm) for arm in arms]),
         ("undelivered", [number(arm["undelivered"]) for arm in arms]),
+        ("wasted", [number(arm["wasted"]) for arm in arms]),
         ("BrokenPipeError", [number(arm["broken_pipe"]) for arm in arms]),
         ("successes per CPU-second", [number(arm["efficiency"]) for arm in arms]),
         ("whole run: peak TPS", [number(arm["whole_run"]["peak_tps"]) for arm in arms]),
@@ -110,6 +113,25 @@ def _servers(arms: Sequence[Mapping[str, Any]]) -> str:
                 )
             )
     return table(("arm", "server", "requests", "CPU %", "limit %", "undelivered", "BrokenPipeError"), rows)
+
+
+def _why(arms: Sequence[Mapping[str, Any]]) -> str:
+    """Failures by the layer and reason where they began."""
+
+    def count(part: Mapping[str, Any], key: str) -> str:
+        found = part["attribution"]
+        return number(None if found is None else found.get(key, 0))
+
+    rows = []
+    for arm in arms:
+        whole = arm["whole_run"]
+        keys = whole["attribution"] or arm["attribution"] or {}
+        rows += [(arm["label"], key, count(arm, key), count(whole, key)) for key in keys]
+        if arm["unexplained"] or whole["unexplained"]:
+            rows.append(
+                (arm["label"], "unexplained", number(arm["unexplained"]), number(whole["unexplained"]))
+            )
+    return table(("arm", "began at", "in the window", "whole run"), rows) if rows else ""
 
 
 def _errors(arms: Sequence[Mapping[str, Any]]) -> str:

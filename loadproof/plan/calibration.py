@@ -15,6 +15,7 @@ from loadproof.plan.values import Load
 
 SEARCHES = 4  # trials at most that look for a setting; one more repeats what was found
 MOST_TRIALS = SEARCHES + 1
+PATIENCE = 2  # trials, in which nothing could be measured on a server
 # Round robin gives each server as many requests as the slowest one takes: a faster one lives on what waits at it. So
 # many users per server keep it busy to the end where rates differ by a tenth.
 USERS_PER_SERVER = 400
@@ -129,7 +130,10 @@ class Try:
 
 
 def following(asked: float, seen: Mapping[str, Sequence[Measured]], trials: int, scale: Scale) -> Try | None:
-    """What to try after so many trials; None: the calibration is over. Servers that need no search repeat their best."""
+    """What to try after so many trials; None: the calibration is over. Servers that need no search repeat their best; one
+    of which nothing is known after two trials ends it."""
+    if trials >= PATIENCE and not all(seen.values()):
+        return None
     wanted = {host: search(asked, got, scale) for host, got in seen.items()}
     best = {host: found(asked, got) for host, got in seen.items()}
     settings = {host: one.setting if one else scale.snap(asked) for host, one in best.items()}

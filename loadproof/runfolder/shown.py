@@ -17,10 +17,12 @@ def too_few(arm: Mapping[str, Any], name: str) -> str:
 
 
 def withheld(arm: Mapping[str, Any], name: str) -> str:
-    """Why a figure of an arm of results.json is not shown, in a word or two; empty when it is."""
+    """Why a figure of an arm of results.json ("whole_run.tps" for one of the whole run) is not shown, in a word or two;
+    empty when it is."""
     if name in ENOUGH and (few := too_few(arm, name)):
         return few
-    if arm[name] is None:
+    part, _, key = name.rpartition(".")
+    if (arm[part] if part else arm)[key] is None:
         return ""
     return next(
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -173,3 +174,9 @@ def test_no_order_is_claimed_beyond_what_the_clocks_are_known_to() -> None:
         "unexplained"
     ]  # read in time, or late?
     assert reasons(("timeout", line(499) | row(5, 2300)), known=unknown) == ["app/too_late"]
+
+
+def test_the_page_of_reasons_is_that_of_the_code() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "reasons.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    assert rows == [f"| `{one.key}` | {one.said} | {one.proof} |" for one in REASONS]

@@ -168,3 +168,25 @@ def test_two_runs_with_one_id_are_refused(two_arms: RunFolder, copy: RunFolder, 
         report.together([two_arms.path, copy.path], tmp_path / "results")
     assert str(two_arms.path) in caught.value.what and str(copy.path) in caught.value.what
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_counted_times_give_what_all_of_them_would(seed: int) -> None:
+    """In pieces, with times beyond what is counted one by one, against numpy on the whole."""
+    chance = np.random.default_rng(seed)
+    pieces = [
+        chance.integers(0, chance.choice([50, 200_000, 1 << 23, 1 << 40]), chance.integers(0, 500))
+        for _ in range(9)
+    ]
+    taken = figures.Taken()
+    for piece in pieces:
+        taken.add(piece)
+    found, whole = taken.figures(), np.sort(np.concatenate(pieces))
+    assert found["mtt_ms"] == pytest.approx(whole.mean() / 1000, rel=1e-12)
+    assert found["mtsd_ms"] == pytest.approx(whole.std() / 1000, rel=1e-12)
+    for q in (50, 95, 99):
+        assert found[f"p{q}_ms"] == whole[-(-q * len(whole) // 100) - 1] / 1000
+
+
+def test_no_times_are_no_figures() -> None:
+    assert set(figures.times(np.zeros(0, np.int64)).values()) == {None}

@@ -25,7 +25,13 @@ def results(verdict: str, *checks: dict[str, Any]) -> dict[str, Any]:
     """The stored results with these checks on the run and on its first arm."""
     found: dict[str, Any] = json.loads(STORED.read_text())
     found |= {"verdict": verdict, "checks": list(checks), "sentences": []}
-    found["arms"] = [found["arms"][0] | {"checks": list(checks)}]
+    since = {
+        "wasted": 7,
+        "attribution": {"app/too_late": 7},
+        "unexplained": 1,
+    }  # what a stored run had not yet
+    arm = found["arms"][0]
+    found["arms"] = [arm | since | {"checks": list(checks), "whole_run": arm["whole_run"] | since}]
     return found
 
 
@@ -51,6 +57,12 @@ def test_the_verdict_is_the_first_line(verdict: str, checks: list[dict[str, Any]
     lines = summary.summary(results(verdict, *checks)).split("\n")
     assert lines[0] == first and lines[1].startswith("run ")
     assert any(line.startswith("TPS ") for line in lines)  # the data is printed all the same
+
+
+def test_failures_are_told_by_the_reason_where_they_began() -> None:
+    text = summary.summary(results("VALID"))
+    assert row(text, "servers=1   app/too_late").split() == ["7", "7"]
+    assert row(text, "servers=1   unexplained").split() == ["1", "1"] and row(text, "wasted") == "7"
 
 
 def test_each_check_that_did_not_hold_comes_with_its_remedy() -> None:

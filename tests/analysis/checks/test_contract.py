@@ -14,11 +14,11 @@ from loadproof.plan.values import Limit
 from tests.analysis import synthetic
 from tests.analysis.checks.made import Made
 
-FIGURES = ("failures", "short_window", "percentiles")
+FIGURES = ("failures", "short_window", "percentiles", "tail_drained")
 CONDITIONS = (
     "app_alive", "disk_room", "drift", "every_backend", "generator_cpu", "generator_lag", "generator_rate", "hosts_up",
     "ledger_requests", "ledger_time", "limit_held", "limiter_attached", "logs_readable", "quiet_hosts", "rows_complete",
-    "tail_drained", "users_planned", "workers_kept",
+    "users_planned", "workers_kept",
 )  # fmt: skip
 
 
@@ -44,8 +44,9 @@ def test_every_check_keeps_the_contract(name: str, tmp_path: Path) -> None:
 
 def synthetic_names() -> tuple[str, ...]:
     from analysis.measures.figures import NAMES
+    from analysis.trial import WHOLE_NAMES
 
-    return NAMES
+    return (*NAMES, *(f"whole_run.{name}" for name in WHOLE_NAMES))
 
 
 @pytest.mark.parametrize("name", checks.names())
