@@ -35,7 +35,7 @@ sys.dont_write_bytecode = False
 
 
 def repeated(words: list[str]) -> list[str]:
-    """`report A -1 --run B` as `report --run=A --run=-1 --run=B`, `rehearse A` as `rehearse --check=A`: Invoke has no
+    """`report A -1 --run B` as `report --run=A --run=-1 --run=B`, `rehearse A` as `rehearse --turn=A`: Invoke has no
     words that repeat, only flags."""
     if words[:1] == ["rehearse"]:
         return [words[0], *_as_flags(words[1:])]
@@ -53,8 +53,8 @@ def _as_flags(words: list[str]) -> Iterator[str]:
     """The words of `rehearse` that are no flag, and no flag's value, as names of checks."""
     value = False
     for word in words:
-        yield word if value or word.startswith("-") else f"--check={word}"
-        value = word in ("-i", "--inventory", "--group", "--check")
+        yield word if value or word.startswith("-") else f"--turn={word}"
+        value = word in ("-i", "--inventory", "--group", "--turn")
 
 
 # Invoke loads this file after it has set its own flags apart, and before it reads the words of a task.
@@ -467,20 +467,20 @@ def bench(
 
 
 @word(
-    iterable=["check"],
+    iterable=["turn"],
     help={
         **INVENTORY_HELP,
-        "check": "a check, a fault, or clean; again for several; default: every fault, and a clean trial",
+        "turn": "a check, a fault, or clean; again for several; default: every fault, and a clean trial",
     },
 )
-def rehearse(context: Context, check: Any = None, inventory: str = "", i: str = "", group: str = "") -> None:
+def rehearse(context: Context, turn: Any = None, inventory: str = "", i: str = "", group: str = "") -> None:
     """Prove on the lab that every check can turn: short trials, each with one thing broken on purpose."""
     from lab import owner
     from lab.config import LabConfig
     from loadproof.campaign import rehearse as rehearsals
     from loadproof.console import rehearse as show
 
-    names = rehearsals.chosen(check or [])
+    names = rehearsals.chosen(turn or [])
     hosts = open_inventory(inventory or i, group, bring_up=True)
     rehearsals.refuse_elsewhere(hosts, owner.is_lab(LabConfig.of(), hosts))
     found: list[Any] = []

@@ -27,9 +27,9 @@ from tests.plan.inventories import ROOT, inventory
     ("words", "flags"),
     [
         (["rehearse"], ["rehearse"]),
-        (["rehearse", "drift", "disk_room"], ["rehearse", "--check=drift", "--check=disk_room"]),
-        (["rehearse", "-i", "lab.yml", "drift"], ["rehearse", "-i", "lab.yml", "--check=drift"]),
-        (["rehearse", "--group=app=web", "drift"], ["rehearse", "--group=app=web", "--check=drift"]),
+        (["rehearse", "drift", "disk_room"], ["rehearse", "--turn=drift", "--turn=disk_room"]),
+        (["rehearse", "-i", "lab.yml", "drift"], ["rehearse", "-i", "lab.yml", "--turn=drift"]),
+        (["rehearse", "--group=app=web", "drift"], ["rehearse", "--group=app=web", "--turn=drift"]),
         (["bench", "drift"], ["bench", "drift"]),
     ],
 )
