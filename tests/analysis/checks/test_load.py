@@ -53,8 +53,10 @@ def test_cpu_that_is_not_known_over_the_window(made: Made) -> None:
     one = made.judge("generator_cpu")
     assert one.verdict == "UNKNOWN" and "load1: Locust worker 2" in one.said
     made.silent.clear()
-    made.before["load2"].pop("cpus")
-    assert "load2: how many CPUs it has" in made.judge("generator_cpu").said
+    for odd in (-1, 10**400, "2", None):
+        made.before["load2"]["cpus"] = odd
+        one = made.judge("generator_cpu")
+        assert one.verdict == "UNKNOWN" and "load2: how many CPUs it has" in one.said
 
 
 # --- generator_lag --------------------------------------------------------------------------------------
