@@ -35,7 +35,8 @@ from loadproof.runfolder import atomic
 from loadproof.runfolder.formats import MANIFEST
 from loadproof.runfolder.paths import TrialPaths
 
-FORMAT = 4  # goes up when a column changes its meaning
+FORMAT = 5  # goes up when a column changes its meaning, or what is a row
+APART_S = 3600.0  # an app begins its file so long before the load at most: it is started, waited for and warmed up
 KINDS = ("requests", "users", "workers", "proxy", "app", "cpu")
 STREAMED = ("requests", "proxy", "app")
 SCHEMAS = {
@@ -125,7 +126,7 @@ def _make(
     readers: dict[str, Callable[[Add], Outcome]] = {
         "proxy": lambda add: proxy.read(paths, plan.proxy, clock, seals, add),
         "requests": lambda add: client.read(paths, plan, clock, seals, add),
-        "app": lambda add: app.read(paths, plan.apps, clock, seals, add),
+        "app": lambda add: app.read(paths, plan.apps, clock, seals, add, plan.load.end_s + APART_S),
     }
     stop = threading.Event()
     with ThreadPoolExecutor(len(readers)) as threads:
