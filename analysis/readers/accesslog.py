@@ -82,7 +82,9 @@ def _at_once(piece: bytes) -> Any:
     for name in NUMBERS:
         column = table[name]
         values = (column.fill_null(0) if column.null_count else column).to_numpy()
-        if not (values.min() >= 0 and values.max() < (1000 if name == "status" else MOST)):  # not a number: neither
+        if not (
+            values.min() >= 0 and values.max() < (1000 if name == "status" else MOST)
+        ):  # not a number: neither
             return None
     return table if all(_all_match(table[name], listed) for name, listed in _LISTS.items()) else None
 

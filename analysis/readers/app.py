@@ -88,7 +88,14 @@ def _host(folder: Path, seen: _Host, seal: Seal) -> str:
             written = chunk["state"] != 0
             rows.add(written)
             # a file that was not sealed ends in room for rows that were never written: their state is 0
-            seen.add(_table(_true(chunk if written.all() else chunk[written], file, seen), seen.host, file.pid, seen.offset))
+            seen.add(
+                _table(
+                    _true(chunk if written.all() else chunk[written], file, seen),
+                    seen.host,
+                    file.pid,
+                    seen.offset,
+                )
+            )
         seen.lost += file.cut + rows.lost
         seen.written += rows.written
     if not files:

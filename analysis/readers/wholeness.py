@@ -118,9 +118,13 @@ class Good:
         if self.kinds.lost:
             found.say_hole(f"{label}: {plural(self.kinds.lost, 'row')} never written before rows that were")
         if self.strange.count:
-            found.say_hole(f"{label}: {plural(self.strange.count, 'row')} of no known kind{self.strange.shown}")
+            found.say_hole(
+                f"{label}: {plural(self.strange.count, 'row')} of no known kind{self.strange.shown}"
+            )
         if self.untrue.count:
-            said = f"{plural(self.untrue.count, 'row')} set aside, with times that cannot be{self.untrue.shown}"
+            said = (
+                f"{plural(self.untrue.count, 'row')} set aside, with times that cannot be{self.untrue.shown}"
+            )
             found.say_hole(f"{label}: {said}")
 
 

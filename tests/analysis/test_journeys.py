@@ -63,7 +63,9 @@ def test_a_request_with_all_it_went_through(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("log", [formats.ACCESS_LOG, formats.ACCESS_LOG_1])
-@pytest.mark.parametrize("odd", ["0.001, x", "nan, inf", "1e400, 2", "9" * 30 + ", 5", "², 5", "1, 2, 3, 4", "70000, 1"])
+@pytest.mark.parametrize(
+    "odd", ["0.001, x", "nan, inf", "1e400, 2", "9" * 30 + ", 5", "², 5", "1, 2, 3, 4", "70000, 1"]
+)
 def test_lists_of_attempts_that_nginx_cannot_have_written(tmp_path: Path, log: str, odd: str) -> None:
     """A line of the log that says so is malformed; in a log of objects, what is no number is not there."""
     _, folder = judged(tmp_path, lambda raw: None)
@@ -76,7 +78,9 @@ def test_lists_of_attempts_that_nginx_cannot_have_written(tmp_path: Path, log: s
         path.write_bytes(data + synthetic.tabbed(line))
     else:
         path.unlink()
-        path.with_name(log).write_bytes(b"".join(map(small.as_objects, data.splitlines())) + json.dumps(line).encode())
+        path.with_name(log).write_bytes(
+            b"".join(map(small.as_objects, data.splitlines())) + json.dumps(line).encode()
+        )
     said = " ".join(results.analyse(folder.path)["incomplete"])
     assert ("1 malformed line" in said) == (log == formats.ACCESS_LOG and odd != "1, 2, 3, 4")
     assert journeyfile.find(table(folder), [1 << 48])[1 << 48]["attempts"]

@@ -301,7 +301,9 @@ def test_a_time_that_cannot_be_is_set_aside(copy: RunFolder, kind: int, time: in
         rows["end_us" if kind == formats.KIND_REQUEST else "start_us"][at] = time
     keep(path, rows)
     arm, said = judged(copy, 0)
-    assert "1 row set aside, with times that cannot be, first: " in said and said.replace("\n", "").isprintable()
+    assert (
+        "1 row set aside, with times that cannot be, first: " in said and said.replace("\n", "").isprintable()
+    )
     assert_null(arm, CLIENTS)
 
 
@@ -313,7 +315,9 @@ def test_a_time_that_cannot_be_is_set_aside(copy: RunFolder, kind: int, time: in
         ("read_us", 0), ("read_us", 2**63 - 1), ("accepted_us", -1), ("state", 8), ("exception", 127),
     ],
 )  # fmt: skip
-def test_an_app_row_that_cannot_be_is_set_aside(copy: RunFolder, sealed: bool, field: str, value: int) -> None:
+def test_an_app_row_that_cannot_be_is_set_aside(
+    copy: RunFolder, sealed: bool, field: str, value: int
+) -> None:
     """Whether hosts wrote it so or it was spoiled later: it makes no first BrokenPipeError before the load."""
     path = app_file(copy, 0)
     rows = rows_of(path)
@@ -323,7 +327,10 @@ def test_an_app_row_that_cannot_be_is_set_aside(copy: RunFolder, sealed: bool, f
     if sealed:
         seal(path, copy, 0)
     arm, said = judged(copy, 0)
-    assert "app1: 1 row set aside, with times that cannot be, first: " in said and said.replace("\n", "").isprintable()
+    assert (
+        "app1: 1 row set aside, with times that cannot be, first: " in said
+        and said.replace("\n", "").isprintable()
+    )
     assert_null(arm, DELIVERY)
     assert next(one for one in arm["checks"] if one["name"] == "rows_complete")["verdict"] == "INVALID"
 
