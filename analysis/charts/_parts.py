@@ -15,6 +15,7 @@ COLOURS = ("#3f7fd0", "#e0802f", "#2f9e84", "#b065c4", "#c9a227", "#d05b6f", "#6
 GREY = "#8b93a1"
 DASHES: tuple[Sequence[int], ...] = ((1, 0), (6, 3), (2, 2), (8, 3, 2, 3))
 WIDTH, HEIGHT = 760, 280
+LETTER, SYMBOL = 7, 30  # width of a letter of a legend, and of what stands before a name
 
 
 def seconds(series: Series) -> Any:
@@ -34,8 +35,14 @@ def colour(domain: Sequence[str], title: str | None = None) -> Any:
     colours = [COLOURS[index % len(COLOURS)] for index in range(len(domain))]
     return alt.Color(
         f"{title or 'arm'}:N", scale=alt.Scale(domain=list(domain), range=colours),
-        legend=alt.Legend(orient="top", title=None, columns=4, symbolType="stroke"),
+        legend=alt.Legend(orient="top", title=None, columns=columns(domain), symbolType="stroke"),
     )  # fmt: skip
+
+
+def columns(names: Sequence[str], most: int = 4) -> int:
+    """How many names of a legend fit beside each other: what lies beyond the chart's edge is cut."""
+    longest = max(map(len, names), default=0) * LETTER + SYMBOL
+    return max(1, min(most, WIDTH // longest))
 
 
 def dash(name: str, domain: Sequence[str]) -> Any:
@@ -46,6 +53,7 @@ def dash(name: str, domain: Sequence[str]) -> Any:
         legend = alt.Legend(
             orient="top",
             title=None,
+            columns=columns(domain),
             symbolType="stroke",
             symbolFillColor="transparent",
             symbolStrokeColor=GREY,
