@@ -129,7 +129,8 @@ def _seconds(value: Any) -> float:
 
 
 def _pairs(value: Any) -> list[tuple[str, str]]:
-    return [(str(one[0]), str(one[1])) for one in value] if isinstance(value, (list, tuple)) else []
+    pairs = value if isinstance(value, (list, tuple)) else ()
+    return [(str(one[0]), str(one[1])) for one in pairs if isinstance(one, (list, tuple)) and len(one) == 2]
 
 
 def _facts(judgement: Judgement, name: str) -> dict[str, Mapping[str, Any]]:

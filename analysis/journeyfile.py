@@ -28,7 +28,7 @@ from analysis.journeys import NONE, Block, Texts
 from analysis.measures.columns import Ints, Mask
 from analysis.readers.client import TEXT
 from analysis.readers.proxy import ATTEMPTS, micros, whole_number
-from analysis.rows import NOTE_KEY
+from analysis.rows import NOTE_KEY, Damaged
 from loadproof.runfolder import atomic
 from loadproof.runfolder.formats import worker_of
 
@@ -103,9 +103,12 @@ def source_of(path: Path) -> str:
 
 
 def find(path: Path, wanted: Sequence[int]) -> dict[int, dict[str, Any]]:
-    """Rows of some requests as plain values, by id; what no witness knows is not among them."""
+    """Rows of some requests as plain values, by id; what no witness knows is not among them. Raises Damaged."""
     ids = pa.array(wanted, pa.uint64())
-    found = pq.read_table(path, page_checksum_verification=True, filters=[("id", "in", ids)])
+    try:
+        found = pq.read_table(path, page_checksum_verification=True, filters=[("id", "in", ids)])
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise Damaged(f"{path}: {error}") from error
     return {row["id"]: row for row in found.to_pylist()}
 
 
