@@ -13,9 +13,11 @@ from analysis.series import Series
 # told apart on white and on near-black, and by people who see red and green alike
 COLOURS = ("#3f7fd0", "#e0802f", "#2f9e84", "#b065c4", "#c9a227", "#d05b6f", "#6c7a89", "#8a6d3b")
 GREY = "#8b93a1"
-DASHES: tuple[Sequence[int], ...] = ((1, 0), (6, 3), (2, 2), (8, 3, 2, 3))
+DASHES: tuple[Sequence[int], ...] = (
+    (1, 0), (6, 3), (2, 2), (8, 3, 2, 3), (12, 4), (4, 2, 1, 2), (10, 2, 2, 2, 2, 2), (1, 3),
+)  # fmt: skip
 WIDTH, HEIGHT = 760, 280
-LETTER, SYMBOL = 7, 30  # width of a letter of a legend, and of what stands before a name
+LETTER, SYMBOL = 6, 30  # width of a letter of a legend, and of what stands before a name
 
 
 def seconds(series: Series) -> Any:

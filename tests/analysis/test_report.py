@@ -96,6 +96,10 @@ def test_names_of_a_legend_that_fit_beside_each_other(names: tuple[str, ...], fi
     assert parts.columns(names) == fit
 
 
+def test_eight_servers_are_told_apart() -> None:
+    assert len({tuple(one) for one in parts.DASHES}) == len({*parts.COLOURS}) == 8
+
+
 def test_one_file_that_needs_nothing_else(written: Path, shape: Shape) -> None:
     assert written.stat().st_size <= MOST_BYTES
     assert shape.links and all(link.startswith("data:image/svg+xml;base64,") for link in shape.links)
