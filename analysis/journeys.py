@@ -155,6 +155,7 @@ class Journeys:
     def __init__(self, tables: Tables, plan: TrialPlan, names: Mapping[str, str]) -> None:
         self.requests, self.proxy, self.app = tables.requests, tables.proxy, tables.app
         self.plan = plan
+        self.addresses = dict(names)  # host by upstream address
         self.addressed = frozenset(names.values())  # hosts whose upstream address is known
         upstreams = self.proxy.labels("server")
         index = {name: number for number, name in enumerate(plan.apps)}

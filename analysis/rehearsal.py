@@ -17,7 +17,6 @@ from analysis.readers.faults import Stretch
 from loadproof.plan.faults import Fault
 from loadproof.runfolder.paths import RunFolder
 
-TURNED = ("INVALID", "UNKNOWN")
 CALM = ("VALID", "NOT ASKED")
 ATTRIBUTION = "attribution"  # beside the checks, what failed requests are put down to
 UNEXPLAINED = "unexplained"

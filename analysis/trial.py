@@ -29,19 +29,6 @@ from loadproof.plan.values import Inventory, TrialPlan
 from loadproof.runfolder import record
 from loadproof.runfolder.paths import TrialPaths
 
-SERVER_NAMES = (
-    "requests",
-    "cpu_percent",
-    "cpu_s",
-    "limit_percent",
-    "limit_set",
-    "undelivered",
-    "broken_pipe",
-    "errors",
-    "first_broken_pipe_s",
-    "attribution",
-    "wasted",
-)
 WHOLE_NAMES = (
     "requests",
     "failures",
@@ -128,7 +115,7 @@ def _journeys(
         where("journeys"),
         [journeyfile.source_of(where(kind)) for kind in ("requests", "proxy", "app")],
     )
-    made = [journeyfile.FORMAT, tables, sorted(journeys.addressed), str(known)]
+    made = [journeyfile.FORMAT, tables, sorted(journeys.addresses.items()), str(known)]
     source = hashlib.sha256(json.dumps(made).encode()).hexdigest()
     if not fetched or all(tables) and journeyfile.source_of(path) == source:
         return nullcontext(lambda block, codes: None)

@@ -23,7 +23,7 @@ EARLY_US = 60_000_000  # a row may be so much older than its file: never, but cl
 LATE_US = (
     600_000_000  # and end so much after the planned end: workers wait for each other, and for the end of all
 )
-SEQUENCE = np.uint64((1 << 48) - 1)
+NONE = np.zeros(0, np.uint64)
 
 
 @dataclass
@@ -148,7 +148,7 @@ class Numbers:
         if not len(mine):
             return
         self.count += len(mine)
-        numbers = mine & SEQUENCE
+        numbers = mine & formats.SEQUENCE
         self.highest = max(self.highest, int(numbers.max()))
         if self.highest >= len(self._seen):
             beyond = numbers >= len(self._seen)
@@ -180,9 +180,6 @@ class Numbers:
         return absent
 
 
-NONE = np.zeros(0, np.uint64)
-
-
 def _waiting(requests: Iterable[NDArray[Any]], events: NDArray[Any]) -> list[int]:
     """For each user who had not stopped the number of the last request with a row; -1 for none."""
     started = events["user"][events["kind"] == formats.KIND_USER_STARTED]
@@ -193,7 +190,7 @@ def _waiting(requests: Iterable[NDArray[Any]], events: NDArray[Any]) -> list[int
         for rows in requests:
             at = np.minimum(np.searchsorted(users, rows["user"]), len(users) - 1)
             here = users[at] == rows["user"]
-            np.maximum.at(highest, at[here], (rows["id"][here] & SEQUENCE).astype(np.int64))
+            np.maximum.at(highest, at[here], (rows["id"][here] & formats.SEQUENCE).astype(np.int64))
     return sorted(highest.tolist())
 
 
