@@ -24,9 +24,11 @@ attribution  layer and reason of every failure: docs/reasons.md, in the words of
 first        of each reason the failure that ended first, with the users between their start and stop at that moment
 ledgers      of all ids of the load that any witness has: `balance` below; of time: users x time from second 0 to the end of
              the window, and what requests took and users slept, clipped to it
-whole        a log or row files say something by what is not in them only where nothing of them is missing: sealed, as
-             long as the manifest says, no line or row cut or unreadable
-slack        of a host's clock: as far as the true offset may be from the one taken, by any of its measurements
+here         a log or row files: those that were sealed, as long as the manifest says; the ledger of requests needs them
+whole        here, no line or row cut or unreadable, and none missing of what others prove (a success, or an app's row,
+             without a line; a success without a row): only there what is not in them did not happen
+slack        of a host's clock: half the trip of the offset taken, and the spread of its measurements when a clock that
+             did not move cannot have given all of them
 cpu          cumulative CPU of unit loadproof-app.service, a process being (pid, start), linear between samples
 """
 
@@ -46,9 +48,9 @@ UNIT = "loadproof-app.service"
 FIELDS = ("id", "connection", "port", "peer", "msec", "request_time", "status", "completion", "bytes", "method", "uri",
           "upstream_addr", "upstream_status", "upstream_connect_time", "upstream_header_time",
           "upstream_response_time")  # fmt: skip
-SLEPT_LATE_US = (
-    250_000  # a user that slept when the window ended did so at most this much longer than planned
-)
+PUNCTUAL_US = 20_000  # an answer that comes so little before its client gives up comes too late all the same
+SLEPT_LATE_US = 250_000  # who slept when the window ended did so at most this much longer than planned
+NEVER_US = 1 << 40  # the doubt where a clock was not measured
 
 
 def rows(path, layout):
@@ -95,11 +97,20 @@ def offsets(folder):
         seen.setdefault(line["host"], []).append(one)
     found = {}
     for host, measured in seen.items():
+        every = measured
         values = [offset for _, offset, _ in measured]
         if max(values) - min(values) > 50_000 + sum(half for half, *_ in measured):
             measured = [one for one in measured if one[2] == "before"]
         taken = min(measured, key=lambda one: one[0])[1]
-        found[host] = (taken, max(abs(offset - taken) + half for half, offset, _ in measured))
+        low, high = (
+            max(offset - half for half, offset, _ in every),
+            min(offset + half for half, offset, _ in every),
+        )
+        values = [offset for _, offset, _ in every]
+        found[host] = (
+            taken,
+            min(one[0] for one in measured) + (max(values) - min(values) if low > high else 0),
+        )
     return {host: move for host, (move, _) in found.items()}, {host: off for host, (_, off) in found.items()}
 
 
@@ -205,17 +216,19 @@ def by_proxy(lines):
     }
 
 
-def whole_log(folder):
-    """Whether what is not in nginx's log did not happen."""
+def log_here(folder):
+    """Whether nginx's log is here; and whether it has lines that cannot be read."""
     name = "access.tsv" if (folder / "access.tsv").exists() else "access.jsonl"
     if not sealed(folder, [folder / name]):
-        return False
+        return False, True
     data = (folder / name).read_bytes()
-    return (not data or data.endswith(b"\n")) and data.count(b"\n") == len(list(access_lines(folder)))
+    good = sum(bool(re.fullmatch(r"\d+(\.\d+)?", str(line.get("msec")))) for line in access_lines(folder))
+    odd = name == "access.tsv" and re.search(rb'[^\t\n -~]|"', data) is not None
+    return True, odd or data[-1:] not in (b"", b"\n") or data.count(b"\n") != good
 
 
-def whole_rows(folder):
-    """Whether what is in no row of an app's host was not read there."""
+def rows_here(folder):
+    """Whether all rows of an app's host are here."""
     paths = sorted(folder.glob("app-*.rows"))
     return (
         sealed(folder, paths)
@@ -315,7 +328,7 @@ def trial(folder, run):
     begin = zero + round((load["ramp_end_s"] + load["settle_s"]) * 1e6)
     ends = [zero + round(load["end_s"] * 1e6), *last.values(), *(at for at in stopped if at >= begin)]
     end = min(ends + [one[2] for one in requests if one[3] == "cut" and one[2] >= begin])
-    seen = Witnesses(folder, plan, run, clock, slack, apps)
+    seen = Witnesses(folder, plan, run, clock, slack, apps, requests)
     failed = [bool(text) and text != "cut" for *_, text in requests]
     reasons = [
         reason(number, text, over, host, seen) if bad else None
@@ -401,27 +414,29 @@ def _server(folder, plan, host, begin, end, zero, inside, server, gone, pipes, c
 class Witnesses:
     """What nginx and the apps say of each id, and what it proves that they say nothing."""
 
-    def __init__(self, folder, plan, run, clock, slack, apps):
+    def __init__(self, folder, plan, run, clock, slack, apps, requests):
+        raw = folder / "raw"
         self.lines = lines_by_id(folder, plan, run, clock)
-        self.log_whole = whole_log(folder / "raw" / plan["proxy"])
-        self.rows_whole = {host: whole_rows(folder / "raw" / host) for host in plan["apps"]}
         self.slack, self.proxy = slack, plan["proxy"]
         self.rows = {}
         for host, number, read, _, _, handed, _ in sorted(apps, key=lambda row: row[2]):
             self.rows.setdefault(number, []).append((host, read, handed))
+        self.log_here, unread = log_here(raw / plan["proxy"])
+        self.rows_here = {host: rows_here(raw / host) for host in plan["apps"]}
+        good = {number for number, _, _, text in requests if not text}
+        self.log_whole = self.log_here and not unread and {*good, *self.rows} <= set(self.lines)
+        rowless = {
+            self.lines[number][-1]["host"] if number in self.lines else None
+            for number in good - set(self.rows)
+        }
+        self.rows_whole = {
+            host: here and host not in rowless and None not in rowless
+            for host, here in self.rows_here.items()
+        }
 
-    def earlier(self, one, other):
-        """Whether a moment (host, µs) was before another beyond doubt; None: they are too near to each other."""
-        if one[0] == other[0]:
-            return one[1] < other[1]
-        doubt = self.slack.get(one[0], 0) + self.slack.get(other[0], 0)
-        return None if abs(one[1] - other[1]) <= doubt else one[1] < other[1]
-
-    def read_nowhere(self, line):
-        """Whether it is proved that the backend that nginx names did not read it."""
-        if line["host"] is None:
-            return False
-        return self.rows_whole[line["host"]]
+    def doubt(self, one, other):
+        """How far the clocks of two hosts may be apart, in µs."""
+        return 0 if one == other else self.slack.get(one, NEVER_US) + self.slack.get(other, NEVER_US)
 
 
 def reason(number, text, end, host, seen):
@@ -436,12 +451,10 @@ def reason(number, text, end, host, seen):
     if not lines:
         return without_line(text, rows, seen)
     line, row = lines[0], rows[-1] if rows else None
-    if row and line["attempts"] == 1 and line["host"] != row[0]:
+    if row and line["attempts"] == 1 and (not line["connected"] or line["host"] not in (None, row[0])):
         return None  # two witnesses that contradict each other
-    if row and not line["connected"]:
-        return None
     if text in ("refused", "connect_timeout"):
-        return None
+        return None  # and so do these
     if text.startswith("http_"):
         return of_an_answer(line) if f"http_{line['status']:03d}" == text else None
     if text == "timeout":
@@ -472,42 +485,41 @@ def of_an_answer(line):
 
 
 def of_a_timeout(line, row, gave_up, seen):
-    """The client's time was up, and nginx wrote a line."""
-    if line["whole"]:
-        # nginx writes whole milliseconds, cut: it may have been up to 1 ms later
-        if seen.earlier((seen.proxy, line["written"] + 1000), gave_up):
-            return "client/own"
-        if line["status"] >= 500 and not line["head"]:
-            return of_an_answer(line)
-    elif line["status"] == 499 and not line["address"]:
+    """The client's time was up at `gave_up` (host, µs), and nginx wrote a line."""
+    host, end = gave_up
+    left = line["status"] == 499
+    early = line["written"] < end - max(PUNCTUAL_US, seen.doubt(seen.proxy, host))
+    if early and line["whole"] and not left:
+        return "client/own"
+    if line["status"] >= 400 and not left:
+        return of_an_answer(line)
+    if left and not line["address"]:
         return "proxy/slow"
-    elif line["status"] == 499 and not line["connected"]:
+    if left and not line["connected"]:
         return "app/never_accepted"
     if row is None:
-        return (
-            "app/never_accepted"
-            if line["status"] == 499 and line["connected"] and seen.read_nowhere(line)
-            else None
-        )
-    host, read, handed = row
+        return "app/never_accepted" if left and seen.rows_whole.get(line["host"]) else None
+    server, read, handed = row
+    doubt = seen.doubt(server, host)
+    if handed and handed < end - max(PUNCTUAL_US, doubt):
+        return "proxy/slow"
     if handed:
-        before = seen.earlier((host, handed), gave_up)
-        return None if before is None else "proxy/slow" if before else "app/too_late"
-    before = seen.earlier((host, read), gave_up)
-    if before is False:
-        return "app/too_late"
-    return "client/gave_up" if before and line["status"] == 499 else None
+        late = handed > end - PUNCTUAL_US if doubt <= PUNCTUAL_US else handed > end + doubt
+        return "app/too_late" if late or left and not line["head"] else None
+    if not left or abs(read - end) <= doubt:
+        return None
+    return "client/gave_up" if read < end else "app/too_late"
 
 
 def of_a_broken_connection(text, line, row):
     """Reset or closed, and nginx wrote a line."""
     if line["status"] == 499:
         return "host/reset"
-    if line["status"] in (502, 504) and not line["head"]:
-        return of_an_answer(line)
-    if row and row[2]:
-        return "proxy/reset"
-    return "app/reset" if row and text == "closed" else None
+    if not row or not line["head"] or line["status"] >= 400:
+        return None
+    if not row[2] or (text == "closed" and line["whole"]):
+        return "app/reset"
+    return "proxy/reset"
 
 
 def count(found):
@@ -517,7 +529,7 @@ def count(found):
 
 def balance(requests, seen):
     """The ledger of requests: ids that do not balance, by kind."""
-    if not seen.log_whole or not all(seen.rows_whole.values()):
+    if not seen.log_here or not all(seen.rows_here.values()):
         return None
     clients, kinds = {}, {}
     for number, _, _, text in requests:
