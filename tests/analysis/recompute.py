@@ -21,7 +21,7 @@ undelivered  distinct ids that an app read, without a client row of class "", ht
 wasted       undelivered ids that an app handed over
 broken_pipe  app rows with BrokenPipeError, in the window when the app lost the connection in it
 attribution  layer and reason of every failure: docs/reasons.md, in the words of `reason` below; unexplained: none
-first        of each reason the failure that ended first, with the users between their start and stop at that moment
+first        of each reason, and of none, the failure that ended first, with the users between their start and stop at that moment
 ledgers      of all ids of the load that any witness has: `balance` below; of time: users x time from second 0 to the end of
              the window, and what requests took and users slept, clipped to it
 here         a log or row files: those that were sealed, as long as the manifest says; the ledger of requests needs them
@@ -197,7 +197,7 @@ def lines_by_id(folder, plan, run, clock):
                 "status": int(line["status"]), "written": round(float(line["msec"]) * 1e6) - clock.get(plan["proxy"], 0),
                 "whole": line["completion"] == "OK", "address": "" if attempts[-1] == "-" else attempts[-1],
                 "host": names.get((address, int(port) if port.isdigit() else 0)),
-                "connected": connect, "head": head, "attempts": len(attempts),
+                "connected": connect, "head": head, "answered": upstream(line, "status")[-1], "attempts": len(attempts),
             }
         )  # fmt: skip
     return found
@@ -380,7 +380,7 @@ def trial(folder, run):
             "undelivered": len(gone), "undelivered_cut": sum(cut for _, cut, _ in gone.values()), "broken_pipe": len(pipes),
             "wasted": sum(handed for *_, handed in gone.values()), "attribution": count(reasons),
             "unexplained": sum(bad and not found for bad, found in zip(failed, reasons, strict=True)),
-            "first": firsts(requests, reasons, started, stopped, zero),
+            "first": firsts(requests, failed, reasons, started, stopped, zero),
             "ledgers": {
                 "requests": balance(requests, seen),
                 "time": time_spent(requests, beside, started, stopped, zero, end, load["think_s"]),
@@ -475,13 +475,15 @@ def of_an_answer(line):
         return "proxy/error"
     if not re.search(r":\d+$", line["address"]) and not line["address"].startswith("unix:"):
         return "proxy/no_live_upstream"
+    if line["answered"] != str(line["status"]):
+        return "proxy/error"  # nginx's own: it comes from no backend
     if line["head"]:
         return "app/error"
     if line["status"] == 502:
         return "app/reset" if line["connected"] else "app/refused"
     if line["status"] == 504:
         return "proxy/timeout" if line["connected"] else "app/never_accepted"
-    return None
+    return "proxy/error"
 
 
 def of_a_timeout(line, row, gave_up, seen):
@@ -583,16 +585,17 @@ def time_spent(requests, beside, started, stopped, zero, end, think_s):
     return {"user_s": lived / 1e6, "spent_s": spent / 1e6, "gap": gap}
 
 
-def firsts(requests, reasons, started, stopped, zero):
-    """The first failure of each reason."""
+def firsts(requests, failed, reasons, started, stopped, zero):
+    """The first failure of each reason, and of those without one."""
     found = {}
-    for (number, _, end, _), why in zip(requests, reasons, strict=True):
-        if why and (why not in found or (end, number) < found[why]):
-            found[why] = (end, number)
+    for bad, (number, _, end, _), why in zip(failed, requests, reasons, strict=True):
+        name = why or "unexplained"
+        if bad and (name not in found or (end, number) < found[name]):
+            found[name] = (end, number)
     return [
-        {"reason": why, "second": (end - zero) / 1e6, "id": f"{number:016x}",
+        {"reason": name, "second": (end - zero) / 1e6, "id": f"{number:016x}",
          "users": sum(at <= end for at in started) - sum(at <= end for at in stopped)}
-        for why, (end, number) in sorted(found.items(), key=lambda one: one[1])
+        for name, (end, number) in sorted(found.items(), key=lambda one: (one[1][0], one[0]))
     ]  # fmt: skip
 
 
