@@ -57,11 +57,11 @@ REASONS = (
     ),
     Reason(
         "proxy", "reset", "nginx closed or reset the connection without an answer",
-        "client: reset or closed; nginx: no line; or (nginx: not OK, or client: reset) one of an answer that the app handed over whole",
+        "client: reset or closed; nginx: no line, or status 000; or (nginx: not OK, or client: reset) one of an answer that the app handed over whole",
     ),
     Reason(
-        "proxy", "slow", "nginx held it up: it tried no backend, or kept an answer that was handed over in time",
-        "nginx: 499 without an upstream; or app row: handed over more than 20 ms before the client gave up",
+        "proxy", "slow", "nginx held it up: it took it up too late, tried no backend, or kept an answer that was handed over in time",
+        "nginx: 499, begun more than 20 ms after the client gave up, or without an upstream; or app row: handed over more than 20 ms before that",
     ),
     Reason(
         "proxy", "timeout", "nginx gave up waiting for the backend", "nginx: 504, connected, no head of an answer"
@@ -164,6 +164,7 @@ class _Seen:
     read_late: Mask  # read after the client gave up, beyond doubt
     read_before: Mask  # and before it, beyond doubt
     sent_early: Mask  # nginx had sent all of it well before the client gave up
+    begun_late: Mask  # nginx had its head only after the client gave up, beyond doubt
     crossed: Mask  # an app read what nginx, with one attempt, says it brought to no backend or to another one
 
     @staticmethod
@@ -189,6 +190,7 @@ class _Seen:
             read & (some.read > some.end + apart),
             read & (some.read < some.end - apart),
             line & some.complete & (some.done < some.end - early),
+            line & (some.received > some.end + early),
             line & read & ~several & (elsewhere | (some.connect < 0)),
         )
 
@@ -218,6 +220,7 @@ def _broken(some: Block, seen: _Seen, broke: Mask, closed: Mask) -> Rules:
     return [
         (broke & seen.no_line, "proxy/reset"),
         (broke & seen.line & (some.line_status == 499), "host/reset"),
+        (broke & seen.line & (some.line_status == 0), "proxy/reset"),  # an nginx worker that was told to end
         (begun & seen.read & ~seen.handed, "app/reset"),
         (begun & seen.read & closed & some.complete, "app/reset"),
         (begun & seen.read & seen.handed, "proxy/reset"),
@@ -230,7 +233,7 @@ def _late(some: Block, seen: _Seen, late: Mask) -> Rules:
     done = late & seen.line & (some.line_status != 499)
     return [
         (late & seen.no_line, "proxy/never_accepted"),
-        (left & ~seen.tried, "proxy/slow"),
+        (left & (seen.begun_late | ~seen.tried), "proxy/slow"),
         (left & ~seen.connected, "app/never_accepted"),
         (left & seen.never_read, "app/never_accepted"),
         (left & seen.in_time, "proxy/slow"),

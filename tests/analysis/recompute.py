@@ -194,7 +194,7 @@ def lines_by_id(folder, plan, run, clock):
         )
         found.setdefault(int(number, 16), []).append(
             {
-                "status": int(line["status"]), "written": round(float(line["msec"]) * 1e6) - clock.get(plan["proxy"], 0),
+                "status": int(line["status"]), "took": round(float(line["request_time"] or 0) * 1e6), "written": round(float(line["msec"]) * 1e6) - clock.get(plan["proxy"], 0),
                 "whole": line["completion"] == "OK", "address": "" if attempts[-1] == "-" else attempts[-1],
                 "host": names.get((address, int(port) if port.isdigit() else 0)),
                 "connected": connect, "head": head, "answered": upstream(line, "status")[-1], "attempts": len(attempts),
@@ -495,6 +495,9 @@ def of_a_timeout(line, row, gave_up, seen):
         return "client/own"
     if line["status"] >= 400 and not left:
         return of_an_answer(line)
+    begun = line["written"] - line["took"]
+    if left and begun > end + max(PUNCTUAL_US, seen.doubt(seen.proxy, host)):
+        return "proxy/slow"
     if left and not line["address"]:
         return "proxy/slow"
     if left and not line["connected"]:
@@ -517,6 +520,8 @@ def of_a_broken_connection(text, line, row):
     """Reset or closed, and nginx wrote a line."""
     if line["status"] == 499:
         return "host/reset"
+    if not line["status"]:
+        return "proxy/reset"
     if not row or not line["head"] or line["status"] >= 400:
         return None
     if not row[2] or (text == "closed" and line["whole"]):

@@ -58,9 +58,14 @@ CASES = [
     ("timeout", {}, "proxy/never_accepted"),
     ("reset", {}, "proxy/reset"),
     ("closed", {}, "proxy/reset"),
+    ("closed", line(0, complete=False), "proxy/reset"),  # a worker of nginx that ended before its requests did
+    ("closed", line(0, complete=False) | row(5, 2300), "proxy/reset"),
     # nginx had it
     ("timeout", line(499, backend=NONE, tried=NONE, connect=-1), "proxy/slow"),
     ("timeout", line(499, connect=-1), "app/never_accepted"),
+    # nginx itself stood still: it read the request when the client had left
+    ("timeout", line(499, connect=-1, received=2500 * MS, done=2500 * MS), "proxy/slow"),
+    ("timeout", line(499, received=2500 * MS, done=2500 * MS) | row(2501), "proxy/slow"),
     ("timeout", line(499), "app/never_accepted"),
     # the app had it too
     ("timeout", line(499) | row(5), "client/gave_up"),

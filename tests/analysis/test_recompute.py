@@ -90,13 +90,18 @@ def mixed(raw: synthetic.Raw, number: int, chance: random.Random, whole: bool) -
     named = (
         host if chance.random() < 0.9 else chance.choice((*raw.plan.apps, "", "backends", "198.18.9.9:80"))
     )
-    seen = status if status and chance.random() < 0.8 else chance.choice((200, 499, 499, 499, 500, 502, 504))
+    seen = (
+        status
+        if status and chance.random() < 0.8
+        else chance.choice(("000", 200, 499, 499, 499, 500, 502, 504))
+    )
     times = {f"upstream_{name}_time": chance.choice(("-", "0.001")) for name in ("connect", "header")}
     answered = chance.choice((str(seen), "200")) if times["upstream_header_time"] != "-" else "-"
     answered = str(seen) if seen in (502, 504) else answered
     completion = chance.choice(("OK", "OK", ""))
     for _ in range(chance.choice((1, 1, 1, 1, 1, 1, 2)) if error else 1):
-        raw.logged(id, start, max(start, chance.choice(around)), named, seen, completion=completion,
+        begun = chance.choice((start, start, start, end + 0.1))
+        raw.logged(id, begun, max(begun, chance.choice(around)), named, seen, completion=completion,
                    upstream_status=answered, **times)  # fmt: skip
 
 
