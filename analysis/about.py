@@ -114,16 +114,23 @@ def _one_kernel(facts: Sequence[Mapping[str, Any]]) -> bool:
     (systemd-nspawn makes one), but the moment when the kernel started is the same for all."""
     if len(facts) < 2:
         return False
-    if len({one.get("boot_id") for one in facts}) == 1 and facts[0].get("boot_id"):
+    boots = {str(one.get("boot_id") or "") for one in facts}
+    if len(boots) == 1 and boots != {""}:
         return True
-    booted = [one.get("booted_s") or 0 for one in facts]
-    alike = len({(one.get("kernel"), one.get("memory_kb")) for one in facts}) == 1
+    booted = [_seconds(one.get("booted_s")) for one in facts]
+    alike = len({(str(one.get("kernel")), str(one.get("memory_kb"))) for one in facts}) == 1
     # the kernel derives it from its running clock, so two readings may differ by a second
     return alike and all(booted) and max(booted) - min(booted) <= 1
 
 
+def _seconds(value: Any) -> float:
+    """A time that a host told; 0 where it is none."""
+    return float(value) if isinstance(value, (int, float)) and 0 < value < 1e12 else 0.0
+
+
 def _pairs(value: Any) -> list[tuple[str, str]]:
-    return [(str(one[0]), str(one[1])) for one in value] if isinstance(value, (list, tuple)) else []
+    pairs = value if isinstance(value, (list, tuple)) else ()
+    return [(str(one[0]), str(one[1])) for one in pairs if isinstance(one, (list, tuple)) and len(one) == 2]
 
 
 def _facts(judgement: Judgement, name: str) -> dict[str, Mapping[str, Any]]:

@@ -253,8 +253,9 @@ def addresses(inventory: Inventory | None) -> dict[str, str]:
         return {}
     found = {}
     for host in inventory.group("app"):
-        address = host.address or host.ssh_host
-        found[f"{f'[{address}]' if ':' in address else address}:{host.port('app')}"] = host.name
+        address, port = host.address or host.ssh_host, dict(host.ports).get("app")
+        if port is not None:  # a run.json that was damaged may lack it
+            found[f"{f'[{address}]' if ':' in address else address}:{port}"] = host.name
     return found
 
 

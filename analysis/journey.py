@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis import attribution, journeyfile, load, results
@@ -14,6 +15,7 @@ from analysis.attribution import REASONS
 from analysis.measures import window as windows
 from analysis.readers.clock import Clocks, clocks
 from analysis.results import sources_of
+from analysis.rows import Damaged
 from loadproof.errors import BadInput, Problem, RecordUnreadable
 from loadproof.plan.values import Inventory, TrialPlan
 from loadproof.runfolder import record
@@ -68,22 +70,54 @@ def tell(folder: RunFolder, id: int, trial: str = "") -> tuple[Told, ...]:
     """The request with this id in every trial of a run that has one, or in one trial ("01"). The run is analysed first
     where it was not. Raises BadInput when no witness of any of them knows the id."""
     told: list[Told] = []
+    unread: list[RecordUnreadable] = []
     for source in sources_of(folder):
         for paths in source.trials:
-            plan = record.read_plan(paths.plan)
-            if trial and trial not in (plan.id, paths.name):
-                continue
-            path = source.table("journeys", paths.name)
-            if not journeyfile.source_of(path):
-                results.judge(source)
-            zero = windows.zero_of(pq.read_table(source.table("users", paths.name)))
-            found = of_trial(path, paths, plan, _inventory(source), zero, [id])
-            told += found.values()
+            try:
+                plan = record.read_plan(paths.plan)
+                if not trial or trial in (plan.id, paths.name):
+                    told += _found(source, paths, plan, id)
+            except RecordUnreadable as error:  # another trial may know it
+                unread.append(error)
+    if not told and unread:
+        raise unread[0]
     if not told:
         where = f"trial {trial} of run {folder.id}" if trial else f"run {folder.id}"
         problem = Problem(f"no client, no line of nginx and no app row has the id {id:016x}", where)
         raise BadInput([problem], next="ids are in tables/journeys, and in the report beside each reason")
     return tuple(told)
+
+
+def _found(source: RunFolder, paths: TrialPaths, plan: TrialPlan, id: int) -> Iterable[Told]:
+    """The request in one trial; its tables are made again where they are damaged. Raises RecordUnreadable."""
+    tables = [source.table(kind, paths.name) for kind in ("journeys", "users")]
+
+    def found() -> Iterable[Told]:
+        return of_trial(tables[0], paths, plan, _inventory(source), _zero_us(tables[1]), [id]).values()
+
+    if not journeyfile.source_of(tables[0]):
+        results.judge(source)
+    try:
+        return found()
+    except Damaged as error:
+        if not paths.hosts:
+            what = f"a table is damaged, and the raw files it was made of are not here: {error}"
+            raise RecordUnreadable(
+                what, where=str(paths.path), kept=str(paths.path), next="inv runs"
+            ) from None
+    for path in tables:
+        path.unlink(missing_ok=True)
+    results.judge(source)
+    return found()
+
+
+def _zero_us(path: Path) -> int | None:
+    """Second 0, from a table of users; None where there is none."""
+    try:
+        users = pq.read_table(path, page_checksum_verification=True) if path.exists() else None
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise Damaged(f"{path}: {error}") from error
+    return None if users is None else windows.zero_of(users)
 
 
 def of_trial(
@@ -94,7 +128,7 @@ def of_trial(
     zero_us: int | None,
     wanted: Sequence[int],
 ) -> dict[int, Told]:
-    """Those of some requests that are in a table of journeys, by id."""
+    """Those of some requests that are in a table of journeys, by id. Raises Damaged."""
     rows = journeyfile.find(path, wanted) if path.exists() else {}
     clock = clocks(paths, load.hosts_of(plan))
     return {id: _told(row, paths, plan, inventory, zero_us, clock) for id, row in rows.items()}

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,8 @@ from analysis.beside import behind
 from analysis.journeys import NONE, Block, Texts
 from analysis.measures.columns import Ints, Mask
 from analysis.readers.client import TEXT
-from analysis.readers.proxy import ATTEMPTS
-from analysis.rows import NOTE_KEY
+from analysis.readers.proxy import ATTEMPTS, micros, whole_number
+from analysis.rows import NOTE_KEY, Damaged
 from loadproof.runfolder import atomic
 from loadproof.runfolder.formats import worker_of
 
@@ -103,9 +103,12 @@ def source_of(path: Path) -> str:
 
 
 def find(path: Path, wanted: Sequence[int]) -> dict[int, dict[str, Any]]:
-    """Rows of some requests as plain values, by id; what no witness knows is not among them."""
+    """Rows of some requests as plain values, by id; what no witness knows is not among them. Raises Damaged."""
     ids = pa.array(wanted, pa.uint64())
-    found = pq.read_table(path, page_checksum_verification=True, filters=[("id", "in", ids)])
+    try:
+        found = pq.read_table(path, page_checksum_verification=True, filters=[("id", "in", ids)])
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise Damaged(f"{path}: {error}") from error
     return {row["id"]: row for row in found.to_pylist()}
 
 
@@ -162,10 +165,10 @@ def _attempts(some: Block, texts: Texts) -> Any:
     ):
         into[ends[picked] - 1] = seen[picked]
     for at in np.flatnonzero(counts > 1).tolist():
-        taken = [_several(texts.tries[part], code) for part, code in enumerate(some.tries[at].tolist())]
-        begin = int(ends[at] - counts[at])
-        for part, parts in enumerate(taken):
-            values[part, begin : begin + len(parts)] = parts[: counts[at]]
+        begin, end = int(ends[at] - counts[at]), int(ends[at])
+        for part, code in enumerate(some.tries[at].tolist()):
+            listed = _several(texts.tries[part], code, whole_number if part == 0 else micros)[: end - begin]
+            values[part, begin : begin + len(listed)] = listed
     flat = [address for one in tried for address in one]
     begins = np.concatenate(([0], np.cumsum([len(one) for one in tried], dtype=np.int64)))[some.tried[picked]]
     within = np.arange(values.shape[1]) - np.repeat(ends[picked] - counts[picked], counts[picked])
@@ -177,11 +180,7 @@ def _attempts(some: Block, texts: Texts) -> Any:
     return pa.ListArray.from_arrays(pa.array(np.concatenate(([0], ends)).astype(np.int32)), struct)
 
 
-def _several(labels: Sequence[str], code: int) -> list[int]:
-    """A list of nginx's, "502, 200" or "0.001, -", as whole numbers (times in µs); -1 for none."""
-    if code < 0:
-        return []
-    return [
-        -1 if part in ("", "-") else int(part) if part.isdigit() else round(float(part) * 1e6)
-        for part in ATTEMPTS.split(labels[code])
-    ]
+def _several(labels: Sequence[str], code: int, read: Callable[[str], int | None]) -> list[int]:
+    """What a list of nginx's says of each attempt, "502, 200" or "0.001, -"; -1 where that is nothing."""
+    found = [read(part) for part in ATTEMPTS.split(labels[code])] if code >= 0 else []
+    return [-1 if one is None else one for one in found]

@@ -35,7 +35,10 @@ from loadproof.runfolder import atomic
 from loadproof.runfolder.formats import MANIFEST
 from loadproof.runfolder.paths import TrialPaths
 
-FORMAT = 4  # goes up when a column changes its meaning
+FORMAT = 5  # goes up when a column changes its meaning, or what is a row
+APART_S = (
+    3600.0  # an app begins its file so long before the load at most: it is started, waited for and warmed up
+)
 KINDS = ("requests", "users", "workers", "proxy", "app", "cpu")
 STREAMED = ("requests", "proxy", "app")
 SCHEMAS = {
@@ -125,7 +128,7 @@ def _make(
     readers: dict[str, Callable[[Add], Outcome]] = {
         "proxy": lambda add: proxy.read(paths, plan.proxy, clock, seals, add),
         "requests": lambda add: client.read(paths, plan, clock, seals, add),
-        "app": lambda add: app.read(paths, plan.apps, clock, seals, add),
+        "app": lambda add: app.read(paths, plan.apps, clock, seals, add, plan.load.end_s + APART_S),
     }
     stop = threading.Event()
     with ThreadPoolExecutor(len(readers)) as threads:
@@ -188,7 +191,7 @@ def _read(where: Callable[[str], Path], source: str) -> Tables | None:
             if kind in STREAMED:
                 table, said = opened(where(kind))
             else:
-                table = pq.read_table(where(kind), memory_map=False)
+                table = pq.read_table(where(kind), memory_map=False, page_checksum_verification=True)
                 said = json.loads(table.schema.metadata[NOTE_KEY])
             # a table that another version of us made may have other columns
             if said["source"] != source or not table.schema.equals(SCHEMAS[kind]):
@@ -216,7 +219,7 @@ def write(path: Path, table: Any, said: Mapping[str, Any]) -> None:
     noted = table.replace_schema_metadata({NOTE_KEY: json.dumps(said).encode()})
     try:
         with temporary.open("wb") as file:
-            pq.write_table(noted, file, compression="zstd")
+            pq.write_table(noted, file, compression="zstd", write_page_checksum=True)
             file.flush()
             os.fsync(file.fileno())
         os.rename(temporary, path)

@@ -92,7 +92,7 @@ def figures(arms: Sequence[Arm]) -> list[tuple[str, str, list[str]]]:
 
 
 def checks(arms: Sequence[Arm], held: bool) -> list[dict[str, Any]]:
-    """One row per check and arm: those that held or were not asked, or the others, the worst ones first."""
+    """One row per check and arm: those that held or were not asked, or the others: first what the verdict comes from."""
     rows = [
         {
             "arm": arm["label"],
@@ -110,17 +110,22 @@ def checks(arms: Sequence[Arm], held: bool) -> list[dict[str, Any]]:
         if (check["verdict"] in HELD) == held
     ]
     order = ("INVALID", "UNKNOWN", "VALID", "NOT ASKED")
-    return sorted(rows, key=lambda row: (order.index(row["verdict"]), row["withholds"] != "trial"))
+    return sorted(rows, key=lambda row: (row["withholds"] != "trial", order.index(row["verdict"])))
 
 
 def _measured(check: Mapping[str, Any]) -> str:
     """ "97.5 %, limit 90 %"; empty where nothing was measured."""
     if check["value"] is None or check["limit"] is None:
         return ""
-    value, most = (
-        f"{number(round(check[name], 3))}{THIN}{check['unit']}".rstrip() for name in ("value", "limit")
-    )
+    value, most = (f"{_exact(check[name])}{THIN}{check['unit']}".rstrip() for name in ("value", "limit"))
     return f"({value}, limit {most})"
+
+
+def _exact(value: float) -> str:
+    """18.0 as "18", 6.64 as "6.6", 0.05 as "0.05"."""
+    if value == int(value):
+        return number(int(value))
+    return number(value) if abs(value) >= 1 else f"{value:.2g}"
 
 
 def window(arm: Arm) -> str:

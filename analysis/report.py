@@ -15,6 +15,7 @@ from markupsafe import Markup
 from analysis import drawing, page, results
 from analysis.readers import faults
 from analysis.results import Judgement
+from analysis.rows import Damaged
 from analysis.series import series
 from analysis.words import GLOSSARY, visible
 from loadproof.errors import BadInput, Problem, RecordUnreadable
@@ -73,6 +74,11 @@ def _refuse_twins(sources: Sequence[RunFolder]) -> None:
 
 def write(judgement: Judgement) -> Path:
     """The report of what was judged."""
+    try:
+        context = page.context(judgement)
+    except Damaged:
+        judgement = results.again(judgement)
+        context = page.context(judgement)
     labels = [arm["label"] for arm in judgement.results["arms"] for _ in arm["trials"]]
     trials = [
         (arm["label"], one["run"], one["id"]) for arm in judgement.results["arms"] for one in arm["trials"]
@@ -87,7 +93,7 @@ def write(judgement: Judgement) -> Path:
     }
     drawn = drawing.draw(series(shown, broken))
     _pictures(judgement.folder, drawn)
-    atomic.write_text(judgement.folder.report, html(page.context(judgement), drawn))
+    atomic.write_text(judgement.folder.report, html(context, drawn))
     return judgement.folder.report
 
 

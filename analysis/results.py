@@ -65,6 +65,13 @@ def judge(folder: RunFolder, rebuild: bool = False) -> Judgement:
     return Judgement(folder, sources, tuple(_arms_of(members)), results)
 
 
+def again(judgement: Judgement) -> Judgement:
+    """The same, when a table of journeys turned out to be damaged: they are made again."""
+    for member in judgement.members:
+        member.judged.journeys.unlink(missing_ok=True)
+    return judge(judgement.folder)
+
+
 def _arms_of(members: Sequence[Member]) -> list[Member]:
     return [one for one in members if one.judged.plan.purpose != "calibration"]
 

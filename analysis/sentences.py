@@ -51,7 +51,7 @@ def sentences(arms: Sequence[Arm]) -> list[tuple[str, str]]:
     if arms and all(len(arm["trials"]) == 1 for arm in arms):
         said.append(("note", "These are figures of one trial per arm: an anecdote, no interval."))
     against = [*_invalid(arms), *_without_figures(arms), *_unlike(arms)]
-    said += [("warn", text) for text in against]
+    said += [("warn", text) for text in [*against, *_unknown(arms)]]
     shares = [one for arm in arms if (one := share(arm["failures"], arm["requests"])) is not None]
     if len(shares) > 1 and max(shares) - min(shares) > SHARE_POINTS:
         apart = max(shares) - min(shares)
@@ -74,6 +74,16 @@ def _invalid(arms: Sequence[Arm]) -> list[str]:
         return []
     return [
         f"Conditions of {', '.join(broken)} did not hold: figures are shown, and neither trusted nor compared."
+    ]
+
+
+def _unknown(arms: Sequence[Arm]) -> list[str]:
+    """A sentence on arms of which nobody knows whether their conditions held."""
+    open_ = [arm["label"] for arm in arms if arm.get("verdict") == "UNKNOWN"]
+    if not open_:
+        return []
+    return [
+        f"Whether all conditions of {', '.join(open_)} held is not known: what is said of them may be wrong."
     ]
 
 

@@ -39,7 +39,7 @@
     const spec = JSON.parse(document.getElementById("spec-" + name).textContent);
     figure.classList.add("drawn");
     if (place.clientWidth < 520) {
-      for (const legend of spec.legends || []) legend.columns = 2;
+      for (const legend of spec.legends || []) legend.columns = Math.min(2, Math.max(1, Math.floor((legend.columns || 4) / 2)));
     }
     try {
       if (views.has(name)) views.get(name).finalize();

@@ -13,8 +13,11 @@ from analysis.series import Series
 # told apart on white and on near-black, and by people who see red and green alike
 COLOURS = ("#3f7fd0", "#e0802f", "#2f9e84", "#b065c4", "#c9a227", "#d05b6f", "#6c7a89", "#8a6d3b")
 GREY = "#8b93a1"
-DASHES: tuple[Sequence[int], ...] = ((1, 0), (6, 3), (2, 2), (8, 3, 2, 3))
+DASHES: tuple[Sequence[int], ...] = (
+    (1, 0), (6, 3), (2, 2), (8, 3, 2, 3), (12, 4), (4, 2, 1, 2), (10, 2, 2, 2, 2, 2), (1, 3),
+)  # fmt: skip
 WIDTH, HEIGHT = 760, 280
+LETTER, SYMBOL = 6, 30  # width of a letter of a legend, and of what stands before a name
 
 
 def seconds(series: Series) -> Any:
@@ -34,8 +37,14 @@ def colour(domain: Sequence[str], title: str | None = None) -> Any:
     colours = [COLOURS[index % len(COLOURS)] for index in range(len(domain))]
     return alt.Color(
         f"{title or 'arm'}:N", scale=alt.Scale(domain=list(domain), range=colours),
-        legend=alt.Legend(orient="top", title=None, columns=4, symbolType="stroke"),
+        legend=alt.Legend(orient="top", title=None, columns=columns(domain), symbolType="stroke"),
     )  # fmt: skip
+
+
+def columns(names: Sequence[str], most: int = 4) -> int:
+    """How many names of a legend fit beside each other: what lies beyond the chart's edge is cut."""
+    longest = max(map(len, names), default=0) * LETTER + SYMBOL
+    return max(1, min(most, WIDTH // longest))
 
 
 def dash(name: str, domain: Sequence[str]) -> Any:
@@ -46,6 +55,7 @@ def dash(name: str, domain: Sequence[str]) -> Any:
         legend = alt.Legend(
             orient="top",
             title=None,
+            columns=columns(domain),
             symbolType="stroke",
             symbolFillColor="transparent",
             symbolStrokeColor=GREY,

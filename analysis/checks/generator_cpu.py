@@ -52,6 +52,8 @@ def _worker(evidence: Evidence, host: str, number: int, hold: Window) -> Measure
     if len(at) < 2 or begin > hold.from_us + PERIOD_US or end < hold.to_us - PERIOD_US:
         return unknown(f"{name}: its CPU is not known over the window", limit=MOST, unit="%")
     found = shares.sliding(at, used, max(begin, hold.from_us), min(end, hold.to_us), SLIDE_US)
+    if not len(found):  # in a window of a second there may be no row at all
+        return unknown(f"{name}: its CPU is not known over the window", limit=MOST, unit="%")
     return _judged(name, "of one CPU", 100 * float(found.max()))
 
 

@@ -24,8 +24,15 @@ WORDS = pa.dictionary(pa.int32(), pa.binary())
 # What nginx may print, with escape=default: bytes 32 to 126 without quote and backslash, and \xXX for all others.
 _WORD = rb"(?:[ !#-\[\]-~]|\\x[0-9A-F]{2})*"
 _WHOLE, _SECONDS = rb"(?:\d{1,12}|-|)", rb"(?:\d{1,12}(?:\.\d{1,9})?|-|)"
-_KINDS = {"msec": rb"\d{1,12}(?:\.\d{1,9})?", "request_time": _SECONDS}
-_KINDS |= dict.fromkeys(("connection", "port", "status", "bytes"), _WHOLE)
+_KINDS = {"msec": rb"\d{1,12}(?:\.\d{1,9})?", "request_time": _SECONDS, "status": rb"(?:\d{1,3}|-|)"}
+_KINDS |= dict.fromkeys(("connection", "port", "bytes"), _WHOLE)
+# of each attempt one, as nginx lists them
+_LISTS = {"upstream_status": r"\d{1,3}"}
+_LISTS |= dict.fromkeys(
+    ("upstream_connect_time", "upstream_header_time", "upstream_response_time"), r"\d{1,9}(?:\.\d{1,9})?"
+)
+_LISTS = {name: rf"(?:(?:{one}|-)(?:(?:, | : )(?:{one}|-))*|)" for name, one in _LISTS.items()}
+_KINDS |= {name: listed.encode() for name, listed in _LISTS.items()}
 LINE = re.compile(rb"\t".join(_KINDS.get(name, _WORD) for name in PROXY_FIELDS))
 _ESCAPED = re.compile(rb"\\x([0-9A-F]{2})")
 _CONVERT = csv.ConvertOptions(
@@ -75,9 +82,17 @@ def _at_once(piece: bytes) -> Any:
     for name in NUMBERS:
         column = table[name]
         values = (column.fill_null(0) if column.null_count else column).to_numpy()
-        if not (values.min() >= 0 and values.max() < MOST):  # not a number: neither
+        if not (
+            values.min() >= 0 and values.max() < (1000 if name == "status" else MOST)
+        ):  # not a number: neither
             return None
-    return table
+    return table if all(_all_match(table[name], listed) for name, listed in _LISTS.items()) else None
+
+
+def _all_match(column: Any, pattern: str) -> bool:
+    """Whether every text of a column of bytes matches; each distinct one is looked at once a chunk."""
+    found = (compute.match_substring_regex(one.dictionary, f"^{pattern}$") for one in column.chunks)
+    return all(compute.all(one, min_count=0).as_py() for one in found)
 
 
 def _separated(piece: bytes) -> int:

@@ -118,4 +118,5 @@ def _measured(line: Mapping[str, Any]) -> Measured | None:
     half, best = offset.get("half_trip_us"), offset.get("best_us")
     if not isinstance(half, (int, float)) or not isinstance(best, (int, float)):
         return None
-    return Measured(str(line.get("when")), int(half), int(best)) if abs(half) + abs(best) < 2**62 else None
+    known = half >= 0 and half + abs(best) < 2**62
+    return Measured(str(line.get("when")), int(half), int(best)) if known else None

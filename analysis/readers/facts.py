@@ -58,6 +58,8 @@ def part(said: Said, *keys: str) -> Said:
 
 
 def whole(said: Said, key: str) -> int | None:
-    """A whole number of an answer; None where there is none."""
+    """A whole number of an answer, not below 0; None where there is none."""
     value = said.get(key)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if 0 <= value < 1 << 63 else None

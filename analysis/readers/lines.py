@@ -6,6 +6,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 PIECE = 8 << 20  # bytes read at a time
 LONGEST = 32 << 20  # a longer line is no line of ours
@@ -28,6 +31,11 @@ class Malformed:
         if len(self.first) < KEPT:
             self.first.append(ascii(line[:SHOWN].decode("utf-8", "backslashreplace"))[1:-1])
 
+    def add_rows(self, rows: NDArray[Any]) -> None:
+        """Count rows of a file of rows; keep the first three in hex."""
+        self.count += len(rows)
+        self.first += [row.tobytes().hex() for row in rows[: KEPT - len(self.first)]]
+
     def join(self, other: Malformed) -> None:
         """Count those of a later piece too."""
         self.count += other.count
@@ -38,8 +46,12 @@ class Malformed:
         """The sentence for the list of what is incomplete; none when every line was read."""
         if not self.count:
             return ()
-        shown = " | ".join(self.first)
-        return (f"{label}: {self.count} malformed {'line' if self.count == 1 else 'lines'}, first: {shown}",)
+        return (f"{label}: {self.count} malformed {'line' if self.count == 1 else 'lines'}{self.shown}",)
+
+    @property
+    def shown(self) -> str:
+        """The first three, in words."""
+        return f", first: {' | '.join(self.first)}" if self.first else ""
 
 
 def pieces(path: Path, malformed: Malformed) -> Iterator[bytes]:

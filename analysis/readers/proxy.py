@@ -93,7 +93,7 @@ def _derived(raw: Any, offset: int) -> Any:
     spelled = {name: _spelled(raw[name]) for name in PROXY_FIELDS if name not in (*NUMBERS, "id")}
     status = raw["status"]
     if not pa.types.is_integer(status.type):
-        status = each(_encoded(status), pa.int64(), _whole)
+        status = each(_encoded(status), pa.int64(), whole_number)
 
     def last(name: str, kind: Any, made: Callable[[str], Any]) -> Any:
         """The last attempt of an upstream field."""
@@ -111,7 +111,7 @@ def _derived(raw: Any, offset: int) -> Any:
         "request_time_us": _micros_of(raw["request_time"]),
         "status": status,
         "server": last("upstream_addr", pa.string(), _some).dictionary_encode(),
-        "server_status": last("upstream_status", pa.int64(), _whole),
+        "server_status": last("upstream_status", pa.int64(), whole_number),
         **{
             name.replace("upstream", "server").replace("time", "us"): _last_micros(spelled[name])
             for name in TIMES
@@ -141,7 +141,7 @@ def _last_micros(coded: Any) -> Any:
     plain = compute.match_substring_regex(texts, f"^{SECONDS}$")
     none = compute.is_in(texts, pa.array(["", "-"]))
     if not compute.all(compute.or_(plain, none)).as_py():
-        return each(coded, pa.int64(), lambda text: _micros(ATTEMPTS.split(text)[-1]))
+        return each(coded, pa.int64(), lambda text: micros(ATTEMPTS.split(text)[-1]))
     seconds = compute.cast(compute.if_else(plain, texts, pa.scalar(None, pa.string())), pa.float64())
     return _micros_of(seconds).take(coded.indices)
 
@@ -191,9 +191,11 @@ def _some(text: str) -> str | None:
     return None if text in ("", "-") else text
 
 
-def _whole(text: str) -> int | None:
+def whole_number(text: str) -> int | None:
+    """A whole number as nginx writes it; None for what is none."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
-def _micros(text: str) -> int | None:
+def micros(text: str) -> int | None:
+    """Seconds as nginx writes them, in µs; None for what is no time."""
     return round(float(text) * 1e6) if re.fullmatch(SECONDS, text, re.ASCII) else None

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.readers import lines
 from analysis.readers.outcome import plural
 from analysis.readers.rowfile import RowFile, Unwritten
 from analysis.readers.sealed import Seal
@@ -79,8 +80,8 @@ class Good:
     file: RowFile
     end_s: float
     kinds: Unwritten = field(default_factory=Unwritten)
-    strange: int = 0
-    untrue: int = 0
+    strange: lines.Malformed = field(default_factory=lines.Malformed)
+    untrue: lines.Malformed = field(default_factory=lines.Malformed)
 
     def of(self, rows: NDArray[Any]) -> NDArray[Any]:
         """Those of the next chunk."""
@@ -95,15 +96,15 @@ class Good:
         true = known & (begin >= from_us) & (begin <= end) & (end <= to_us)
         if true.all():
             return rows
-        self.strange += int(np.count_nonzero(kind > formats.KIND_SECOND))
-        self.untrue += int(np.count_nonzero(known & ~true))
+        self.strange.add_rows(rows[kind > formats.KIND_SECOND])
+        self.untrue.add_rows(rows[known & ~true])
         kept: NDArray[Any] = rows[true]
         return kept
 
     @property
     def malformed(self) -> int:
         """Rows that are not used, or that were never written before others were, or that were cut."""
-        return self.kinds.lost + self.strange + self.untrue + self.file.cut
+        return self.kinds.lost + self.strange.count + self.untrue.count + self.file.cut
 
     @property
     def all(self) -> int:
@@ -116,10 +117,15 @@ class Good:
             found.say_tail(f"{label}: holds no rows")
         if self.kinds.lost:
             found.say_hole(f"{label}: {plural(self.kinds.lost, 'row')} never written before rows that were")
-        if self.strange:
-            found.say_hole(f"{label}: {plural(self.strange, 'row')} of no known kind")
-        if self.untrue:
-            found.say_hole(f"{label}: {plural(self.untrue, 'row')} set aside, with times that cannot be")
+        if self.strange.count:
+            found.say_hole(
+                f"{label}: {plural(self.strange.count, 'row')} of no known kind{self.strange.shown}"
+            )
+        if self.untrue.count:
+            said = (
+                f"{plural(self.untrue.count, 'row')} set aside, with times that cannot be{self.untrue.shown}"
+            )
+            found.say_hole(f"{label}: {said}")
 
 
 class Numbers:

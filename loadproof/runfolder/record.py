@@ -14,10 +14,11 @@ from typing import Any, TypeVar
 from loadproof.errors import RecordUnreadable
 from loadproof.plan.values import Experiment, Inventory, TrialPlan
 from loadproof.runfolder import atomic, disk, journal
-from loadproof.runfolder.formats import FORMAT
+from loadproof.runfolder.formats import FIRST_RESERVED_WORKER, FORMAT
 from loadproof.runfolder.paths import RunFolder
 
 T = TypeVar("T")
+MOST_S, MOST_USERS = 1e7, 10**6  # of a load: four months, and a million
 
 
 def to_json(value: Any) -> Any:
@@ -62,6 +63,10 @@ def _typed(hint: Any, data: Any) -> Any:
         if data is None:
             return None
         return _typed(next(item for item in arguments if item is not type(None)), data)
+    if origin is typing.Literal and data not in arguments:
+        raise TypeError(f"{data!r} is none of {', '.join(map(str, arguments))}")
+    if origin is dict and not isinstance(data, dict):
+        raise TypeError(f"{data!r} is no object")
     if hint is Any and isinstance(data, list):
         return tuple(_typed(Any, item) for item in data)
     if hint is float and isinstance(data, int) and not isinstance(data, bool):
@@ -105,7 +110,21 @@ def write_plan(path: Path, trial: TrialPlan) -> None:
 
 def read_plan(path: Path) -> TrialPlan:
     """The TrialPlan of a plan.json. Raises RecordUnreadable."""
-    return _value(path, TrialPlan, read_json(path))
+    plan = _value(path, TrialPlan, read_json(path))
+    if problem := _impossible(plan):
+        raise RecordUnreadable(f"{path.name}: not a plan: {problem}", where=str(path))
+    return plan
+
+
+def _impossible(plan: TrialPlan) -> str:
+    """What no plan of ours can hold, in words: a damaged number is no reason to count to it."""
+    load = plan.load
+    if not all(0 < number < FIRST_RESERVED_WORKER for _, number in plan.workers):
+        return "a Locust worker's number"
+    times = (load.ramp_end_s, load.settle_s, load.hold_s, load.end_s, load.think_s, load.timeout_s)
+    if not all(0 <= second <= MOST_S for second in (*times, *(at for at, _ in load.table))):
+        return "a time of its load"
+    return "" if all(0 <= users <= MOST_USERS for _, users in load.table) else "a number of its users"
 
 
 def _value(path: Path, kind: type[T], data: Any) -> T:

@@ -26,5 +26,11 @@ def test_one_kernel(second: dict[str, Any], shared: bool) -> None:
     assert _one_kernel([ONE, second]) is shared
 
 
+@pytest.mark.parametrize("key", list(ONE))
+@pytest.mark.parametrize("odd", [[1], {"a": 1}, "x", None, True, 10**400, float("nan"), float("inf")])
+def test_what_hosts_say_may_be_anything(key: str, odd: Any) -> None:
+    assert not _one_kernel([ONE | {key: odd}, ONE | {"boot_id": "b", "booted_s": 1795489000}])
+
+
 def test_one_host_shares_nothing() -> None:
     assert not _one_kernel([ONE])

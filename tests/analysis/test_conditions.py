@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -18,6 +19,11 @@ from loadproof.runfolder.paths import RunFolder
 from tests.analysis import synthetic
 
 NAMES = addresses(Inventory("x", synthetic.HOSTS))
+
+
+def test_an_app_host_without_a_port_has_no_address() -> None:
+    without = [dataclasses.replace(host, ports=()) for host in synthetic.HOSTS[:1]]
+    assert addresses(Inventory("x", (*without, *synthetic.HOSTS[1:]))) == {"198.18.0.12:8000": "app2"}
 
 
 def test_where_requests_waited_and_went(tmp_path: Path) -> None:

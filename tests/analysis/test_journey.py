@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 
-from analysis import journey
+from analysis import journey, report
 from loadproof.console import journey as show
-from loadproof.errors import BadInput
+from loadproof.errors import BadInput, RecordUnreadable
 from loadproof.runfolder.paths import RunFolder
 
 
@@ -38,3 +41,45 @@ def test_every_trial_that_has_the_id_tells_it(two_arms: RunFolder) -> None:
     assert [told.trial for told in journey.tell(two_arms, 1 << 48)] == ["01-servers-1", "02-servers-2"]
     with pytest.raises(BadInput, match="no client, no line of nginx and no app row"):
         journey.tell(two_arms, (1 << 48) | 10**9)
+
+
+def spoil(path: Path) -> bytes:
+    """Damages all rows of a table; what Parquet finds them by, at its end, stays. Gives what was there."""
+    data = path.read_bytes()
+    end = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    path.write_bytes(data[:4] + bytes(byte ^ 255 for byte in data[4:end]) + data[end:])
+    return data
+
+
+@pytest.mark.parametrize("kind", ["journeys", "users"])
+def test_a_damaged_table_is_made_again(copy: RunFolder, kind: str) -> None:
+    before = journey.tell(copy, journey.number("3:7"), "01")
+    spoil(copy.table(kind, copy.trials[0].name))
+    assert journey.tell(copy, journey.number("3:7"), "01") == before
+    spoil(copy.table(kind, copy.trials[0].name))
+    shutil.rmtree(copy.trials[0].raw())
+    with pytest.raises(RecordUnreadable, match="a table is damaged") as caught:
+        journey.tell(copy, journey.number("3:7"), "01")
+    assert caught.value.next and copy.table(kind, copy.trials[0].name).exists()
+
+
+def test_the_report_tells_its_stories_from_a_damaged_table_made_again(
+    copy: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report.drawing, "draw", lambda series: [])
+    report.render(copy.path)
+    page = copy.report.read_text()
+    whole = spoil(copy.table("journeys", copy.trials[0].name))
+    report.render(copy.path)
+    assert (
+        copy.report.read_text() == page and copy.table("journeys", copy.trials[0].name).read_bytes() == whole
+    )
+
+
+def test_a_trial_whose_plan_cannot_be_read_hides_no_other(copy: RunFolder) -> None:
+    copy.trials[0].plan.write_text("{")
+    (told,) = journey.tell(copy, 1 << 48)
+    assert told.trial == "02-servers-2"
+    copy.trials[1].plan.write_text("{")
+    with pytest.raises(RecordUnreadable):
+        journey.tell(copy, 1 << 48)

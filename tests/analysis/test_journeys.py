@@ -14,7 +14,7 @@ import pytest
 from analysis import journeyfile, journeys, results, trial
 from loadproof.runfolder import formats
 from loadproof.runfolder.paths import RunFolder
-from tests.analysis import synthetic
+from tests.analysis import small, synthetic
 from tests.analysis.synthetic import LOAD, Raw
 
 WHOLE = dataclasses.replace(LOAD, timeout_s=1.8)
@@ -60,6 +60,30 @@ def test_a_request_with_all_it_went_through(tmp_path: Path) -> None:
     assert {name: found[name] for name in wanted} == wanted
     assert whole["attribution"] == {"app/too_late": 1} and whole["unexplained"] == 0 and whole["wasted"] == 1
     assert whole["first"] == [{"reason": "app/too_late", "second": 9.8, "users": 9, "id": "0001000000000001"}]
+
+
+@pytest.mark.parametrize("log", [formats.ACCESS_LOG, formats.ACCESS_LOG_1])
+@pytest.mark.parametrize(
+    "odd", ["0.001, x", "nan, inf", "1e400, 2", "9" * 30 + ", 5", "², 5", "1, 2, 3, 4", "70000, 1"]
+)
+def test_lists_of_attempts_that_nginx_cannot_have_written(tmp_path: Path, log: str, odd: str) -> None:
+    """A line of the log that says so is malformed; in a log of objects, what is no number is not there."""
+    _, folder = judged(tmp_path, lambda raw: None)
+    path = folder.trials[0].raw("proxy1") / formats.ACCESS_LOG
+    line = dict(zip(formats.PROXY_FIELDS, path.read_text().split("\n")[0].split("\t"), strict=True))
+    line |= {name: odd for name in formats.PROXY_FIELDS if name.startswith("upstream_")}
+    line |= {"id": f"{(1 << 48) | 5:016x}", "upstream_addr": "198.18.0.12:8000, 198.18.0.11:8000"}
+    data = path.read_bytes()
+    if log == formats.ACCESS_LOG:
+        path.write_bytes(data + synthetic.tabbed(line))
+    else:
+        path.unlink()
+        path.with_name(log).write_bytes(
+            b"".join(map(small.as_objects, data.splitlines())) + json.dumps(line).encode()
+        )
+    said = " ".join(results.analyse(folder.path)["incomplete"])
+    assert ("1 malformed line" in said) == (log == formats.ACCESS_LOG and odd != "1, 2, 3, 4")
+    assert journeyfile.find(table(folder), [1 << 48])[1 << 48]["attempts"]
 
 
 def test_several_attempts_are_kept_in_order(tmp_path: Path) -> None:

@@ -302,8 +302,38 @@ def test_a_time_that_cannot_be_is_set_aside(copy: RunFolder, kind: int, time: in
         rows["end_us" if kind == formats.KIND_REQUEST else "start_us"][at] = time
     keep(path, rows)
     arm, said = judged(copy, 0)
-    assert "1 row set aside, with times that cannot be" in said
+    assert (
+        "1 row set aside, with times that cannot be, first: " in said and said.replace("\n", "").isprintable()
+    )
     assert_null(arm, CLIENTS)
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("lost_us", -(2**63)), ("lost_us", 1), ("lost_us", 2**62), ("lost_us", 0), ("handed_us", 0), ("handed_us", 10**15),
+        ("read_us", 0), ("read_us", 2**63 - 1), ("accepted_us", -1), ("state", 8), ("exception", 127),
+    ],
+)  # fmt: skip
+def test_an_app_row_that_cannot_be_is_set_aside(
+    copy: RunFolder, sealed: bool, field: str, value: int
+) -> None:
+    """Whether hosts wrote it so or it was spoiled later: it makes no first BrokenPipeError before the load."""
+    path = app_file(copy, 0)
+    rows = rows_of(path)
+    at = int(np.flatnonzero((rows["exception"] == 1) & (rows["id"] >> np.uint64(48) == 1))[0])
+    rows[field][at] = value
+    keep(path, rows)
+    if sealed:
+        seal(path, copy, 0)
+    arm, said = judged(copy, 0)
+    assert (
+        "app1: 1 row set aside, with times that cannot be, first: " in said
+        and said.replace("\n", "").isprintable()
+    )
+    assert_null(arm, DELIVERY)
+    assert next(one for one in arm["checks"] if one["name"] == "rows_complete")["verdict"] == "INVALID"
 
 
 # clocks

@@ -79,6 +79,27 @@ def shape(written: Path) -> Shape:
     return Shape(written.read_text())
 
 
+def test_what_the_verdict_comes_from_is_said_first() -> None:
+    def check(name: str, verdict: str, withholds: Any) -> dict[str, Any]:
+        return {"name": name, "verdict": verdict, "withholds": withholds, "value": 18.0, "limit": 0.25, "unit": "s", "said": "", "remedy": ""}  # fmt: skip
+
+    found = [check("failures", "INVALID", ["p99_ms"]), check("drift", "UNKNOWN", "trial"), check("hosts_up", "INVALID", "trial")]  # fmt: skip
+    rows = page.checks([{"label": "one", "checks": found}], held=False)
+    assert [row["name"] for row in rows] == ["hosts up", "drift", "failures"]
+    assert rows[0]["measured"] == "(18\u202fs, limit 0.25\u202fs)"
+
+
+@pytest.mark.parametrize(
+    ("names", "fit"), [((), 4), (("a", "b"), 4), (("x" * 40,) * 8, 2), (("x" * 200,), 1)]
+)
+def test_names_of_a_legend_that_fit_beside_each_other(names: tuple[str, ...], fit: int) -> None:
+    assert parts.columns(names) == fit
+
+
+def test_eight_servers_are_told_apart() -> None:
+    assert len({tuple(one) for one in parts.DASHES}) == len({*parts.COLOURS}) == 8
+
+
 def test_one_file_that_needs_nothing_else(written: Path, shape: Shape) -> None:
     assert written.stat().st_size <= MOST_BYTES
     assert shape.links and all(link.startswith("data:image/svg+xml;base64,") for link in shape.links)

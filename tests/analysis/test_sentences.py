@@ -34,6 +34,14 @@ def test_two_like_arms_have_a_ratio(calm: list[dict[str, Any]]) -> None:
     assert "differ" not in text
 
 
+def test_a_ratio_of_arms_whose_conditions_are_not_known_is_no_plain_one(calm: list[dict[str, Any]]) -> None:
+    words = "Whether all conditions of servers=1 held is not known"
+    one, other = calm
+    for verdict, told in (("VALID", False), ("UNKNOWN", True)):
+        text = said([{**one, "verdict": verdict}, {**other, "verdict": "VALID"}])
+        assert (words in text) == told and "times that of" in text
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -74,6 +74,11 @@ def test_keys_that_a_later_version_added_are_left_out(tmp_path: Path) -> None:
         ({"workers": [["a"]]}, "values"),
         ({"planned_s": float("nan")}, "nan is no number"),
         ({"planned_s": float("inf")}, "inf is no number"),
+        ({"load": {**record.to_json(PLAN.load), "ramp": 7}}, "7 is none of users, thread, process"),
+        ({"workers": [["load1", 65_520]]}, "a Locust worker's number"),
+        ({"load": {**record.to_json(PLAN.load), "end_s": 2**62}}, "a time of its load"),
+        ({"load": {**record.to_json(PLAN.load), "think_s": -1e308}}, "a time of its load"),
+        ({"load": {**record.to_json(PLAN.load), "table": [[0, 10**30]]}}, "a number of its users"),
     ],
 )
 def test_another_shape_is_unreadable(tmp_path: Path, change: dict[str, object], said: str) -> None:
@@ -82,6 +87,21 @@ def test_another_shape_is_unreadable(tmp_path: Path, change: dict[str, object], 
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(RecordUnreadable, match=said):
         record.read_plan(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"provenance": "x"}, "no object"),
+        ({"inventory": {"path": "", "hosts": [{"name": "a", "roles": ["app", 5], "ssh_host": "a"}]}}, "5 is none of app, proxy"),
+    ],
+)  # fmt: skip
+def test_a_run_of_another_shape_is_unreadable(tmp_path: Path, change: dict[str, object], said: str) -> None:
+    folder = RunFolder.create(tmp_path, "bench", datetime.now(UTC))
+    record.write_run(folder, EXPERIMENT, INVENTORY, {}, [], [])
+    folder.run.write_text(json.dumps(json.loads(folder.run.read_text()) | change))
+    with pytest.raises(RecordUnreadable, match=said):
+        record.read_run(folder)
 
 
 def test_a_missing_key_and_a_cut_file(tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ import pytest
 
 from analysis.checks import generator_lag
 from analysis.ledgers import RequestLedger, TimeLedger
+from analysis.measures.window import Window
 from loadproof.plan.places import load_unit
 from tests.analysis import synthetic
-from tests.analysis.checks.made import Made
+from tests.analysis.checks.made import T0, Made, us
 
 
 @pytest.fixture
@@ -53,8 +54,18 @@ def test_cpu_that_is_not_known_over_the_window(made: Made) -> None:
     one = made.judge("generator_cpu")
     assert one.verdict == "UNKNOWN" and "load1: Locust worker 2" in one.said
     made.silent.clear()
-    made.before["load2"].pop("cpus")
-    assert "load2: how many CPUs it has" in made.judge("generator_cpu").said
+    for odd in (-1, 10**400, "2", None):
+        made.before["load2"]["cpus"] = odd
+        one = made.judge("generator_cpu")
+        assert one.verdict == "UNKNOWN" and "load2: how many CPUs it has" in one.said
+
+
+def test_a_window_in_which_a_worker_has_no_row(made: Made) -> None:
+    """It ended when the first user stopped, half a second after it began; the worker's first row comes later."""
+    made.hold = Window("hold", 9, T0, us(6), us(6.2))
+    made.silent[2] = (0, 6)
+    one = made.judge("generator_cpu")
+    assert one.verdict == "UNKNOWN" and "load1: Locust worker 2: its CPU is not known" in one.said
 
 
 # --- generator_lag --------------------------------------------------------------------------------------
