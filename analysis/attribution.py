@@ -43,7 +43,7 @@ REASONS = (
     ),
     Reason(
         "client", "own", "the load generator's own: the answer was there before it gave up, or its code failed",
-        "client: timeout after nginx had sent the whole answer; or an error of its own (other:NAME)",
+        "client: timeout more than 20 ms after nginx had sent the whole answer (OK); or an error of its own (other:NAME)",
     ),
     Reason(
         "client", "rejected", "a complete answer that the scenario did not accept", "client: scenario"
@@ -57,11 +57,11 @@ REASONS = (
     ),
     Reason(
         "proxy", "reset", "nginx closed or reset the connection without an answer",
-        "client: reset or closed; nginx: no line, or one of an answer that the app handed over whole",
+        "client: reset or closed; nginx: no line, or status 000; or (nginx: not OK, or client: reset) one of an answer that the app handed over whole",
     ),
     Reason(
-        "proxy", "slow", "nginx held it up: it tried no backend, or kept an answer that was handed over in time",
-        "nginx: 499 without an upstream; or app row: handed over before the client gave up",
+        "proxy", "slow", "nginx held it up: it took it up too late, tried no backend, or kept an answer that was handed over in time",
+        "nginx: 499, begun more than 20 ms after the client gave up, or without an upstream; or app row: handed over more than 20 ms before that",
     ),
     Reason(
         "proxy", "timeout", "nginx gave up waiting for the backend", "nginx: 504, connected, no head of an answer"
@@ -82,12 +82,12 @@ REASONS = (
         "nginx: 499 or 504 without a connect time; or connected, and no app row",
     ),
     Reason(
-        "app", "reset", "the backend broke off before its answer was whole",
-        "nginx: 502, connected, no head; or client: closed, and an app row that was never handed over",
+        "app", "reset", "the backend, or the way to it, broke off before nginx had its whole answer",
+        "nginx: 502, connected, no head; or client: reset or closed, nginx: the head of an answer, app row: never handed over; or client: closed, nginx: done with all it got (OK), app row: handed over",
     ),
     Reason(
-        "app", "too_late", "the backend finished after the client had given up: wasted work",
-        "client: timeout; app row: handed over, or only read, after that",
+        "app", "too_late", "the backend finished, or only began, when the client had given up",
+        "client: timeout; app row: handed over after that or less than 20 ms before it, or only read after it",
     ),
     Reason(
         "app", "error", "the backend's own error", "nginx: the same status, with the head of the backend's answer"
@@ -95,6 +95,7 @@ REASONS = (
 )  # fmt: skip
 KEYS = tuple(reason.key for reason in REASONS)
 NO_FAILURE, UNEXPLAINED = -1, len(REASONS)  # beside the indices of REASONS
+UNKNOWN = ""  # what a rule gives where witnesses contradict each other
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def attribute(block: Block, texts: Texts, known: Known) -> Codes:
 
 
 def _reasons(some: Block, texts: Texts, known: Known) -> Codes:
-    seen = _Seen.of(some, known)
+    seen = _Seen.of(some, known, texts)
 
     def is_error(*names: str) -> Mask:
         return texts.is_error(some.error, *names)
@@ -134,14 +135,16 @@ def _reasons(some: Block, texts: Texts, known: Known) -> Codes:
         (some.lines > 1, "client/resent"),
         (is_error("scenario"), "client/rejected"),
         (other, "client/own"),
+        (seen.crossed, UNKNOWN),
         (is_error("refused") & seen.no_line, "proxy/refused"),
         (is_error("connect_timeout") & seen.no_line, "proxy/never_accepted"),
         *_answered(some, seen, http & (some.line_status == some.status)),
-        *_broken(some, seen, broke),
+        *_broken(some, seen, broke, is_error("closed")),
         *_late(some, seen, late),
     ]
     masks = [mask for mask, _ in rules]
-    return np.select(masks, [KEYS.index(key) for _, key in rules], UNEXPLAINED).astype(np.int8)
+    codes = [UNEXPLAINED if key == UNKNOWN else KEYS.index(key) for _, key in rules]
+    return np.select(masks, codes, UNEXPLAINED).astype(np.int8)
 
 
 @dataclass(frozen=True)
@@ -157,20 +160,25 @@ class _Seen:
     never_read: Mask  # surely not
     handed: Mask
     in_time: Mask  # handed over before the client gave up, beyond doubt
+    too_late: Mask  # after that, or so little before it that it could not be on time; beyond doubt
     read_late: Mask  # read after the client gave up, beyond doubt
     read_before: Mask  # and before it, beyond doubt
-    sent_early: Mask  # nginx was done well before the client gave up
+    sent_early: Mask  # nginx had sent all of it well before the client gave up
+    begun_late: Mask  # nginx had its head only after the client gave up, beyond doubt
+    crossed: Mask  # an app read what nginx, with one attempt, says it brought to no backend or to another one
 
     @staticmethod
-    def of(some: Block, known: Known) -> _Seen:
+    def of(some: Block, known: Known, texts: Texts) -> _Seen:
         line, read = some.lines > 0, some.rows > 0
-        every = bool(known.apps.all())
-        whole = np.where(some.backend >= 0, known.apps[np.maximum(some.backend, 0)], every)
+        # of a backend that is no server of the arm there are no rows: nothing follows from that
+        whole = (some.backend >= 0) & known.apps[np.maximum(some.backend, 0)]
         apart = known.apps_apart[np.maximum(some.host, 0)]
         early = max(PUNCTUAL_US, known.proxy_apart)
+        several = np.array([*("," in text or " : " in text for text in texts.upstreams), False])[some.tried]
+        elsewhere = (some.backend >= 0) & (some.backend != some.host)
         return _Seen(
             line,
-            ~line & known.proxy,
+            ~line & ~read & known.proxy,
             line & (some.backend != -1),
             some.connect >= 0,
             some.header >= 0,
@@ -178,9 +186,12 @@ class _Seen:
             ~read & whole,
             some.handed > 0,
             (some.handed > 0) & (some.handed < some.end - np.maximum(apart, PUNCTUAL_US)),
+            (some.handed > 0) & (some.handed > some.end + np.where(apart > PUNCTUAL_US, apart, -PUNCTUAL_US)),
             read & (some.read > some.end + apart),
             read & (some.read < some.end - apart),
-            line & (some.done < some.end - early),
+            line & some.complete & (some.done < some.end - early),
+            line & (some.received > some.end + early),
+            line & read & ~several & (elsewhere | (some.connect < 0)),
         )
 
 
@@ -202,13 +213,16 @@ def _answered(some: Block, seen: _Seen, same: Mask) -> Rules:
     ]
 
 
-def _broken(some: Block, seen: _Seen, broke: Mask) -> Rules:
-    """Connections that ended without a whole answer. nginx calls an answer whose backend went away a complete one."""
+def _broken(some: Block, seen: _Seen, broke: Mask, closed: Mask) -> Rules:
+    """Connections that ended without a whole answer. nginx calls an answer whose backend went away a complete one, and
+    closes: an app may have handed over what never came to nginx."""
     begun = broke & seen.line & seen.headed & (some.line_status < 400)
     return [
         (broke & seen.no_line, "proxy/reset"),
         (broke & seen.line & (some.line_status == 499), "host/reset"),
+        (broke & seen.line & (some.line_status == 0), "proxy/reset"),  # an nginx worker that was told to end
         (begun & seen.read & ~seen.handed, "app/reset"),
+        (begun & seen.read & closed & some.complete, "app/reset"),
         (begun & seen.read & seen.handed, "proxy/reset"),
     ]
 
@@ -219,16 +233,17 @@ def _late(some: Block, seen: _Seen, late: Mask) -> Rules:
     done = late & seen.line & (some.line_status != 499)
     return [
         (late & seen.no_line, "proxy/never_accepted"),
-        (left & ~seen.tried, "proxy/slow"),
+        (left & (seen.begun_late | ~seen.tried), "proxy/slow"),
         (left & ~seen.connected, "app/never_accepted"),
         (left & seen.never_read, "app/never_accepted"),
         (left & seen.in_time, "proxy/slow"),
-        (left & (seen.handed | seen.read_late), "app/too_late"),
-        (left & seen.read_before, "client/gave_up"),
+        # where clocks say nothing nginx does: it had no head of an answer when the client left
+        (left & (seen.too_late | seen.handed & ~seen.headed | seen.read_late), "app/too_late"),
+        (left & ~seen.handed & seen.read_before, "client/gave_up"),
         (done & seen.sent_early, "client/own"),
         *_answered(some, seen, done & (some.line_status >= 400)),
         (done & seen.in_time, "proxy/slow"),
-        (done & seen.handed, "app/too_late"),
+        (done & seen.too_late, "app/too_late"),
     ]
 
 

@@ -32,7 +32,7 @@ from analysis.rows import NOTE_KEY, Damaged
 from loadproof.runfolder import atomic
 from loadproof.runfolder.formats import worker_of
 
-FORMAT = 1  # goes up when a column, or a rule of attribution, changes its meaning
+FORMAT = 1  # goes up when a column changes its meaning
 TIME = pa.int64()
 ATTEMPT = pa.struct(
     [("server", pa.string()), ("status", pa.int16()), ("connect_us", TIME), ("header_us", TIME), ("response_us", TIME)]

@@ -3,13 +3,14 @@ the report print."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from analysis.words import share
 from loadproof.plan.values import TrialPlan
 
 Arm = Mapping[str, Any]
+UNEVEN = 0.10
 SHARE_POINTS = 1.0  # arms whose failed share differs by more: latencies of successes are not compared
 DERIVED = ("client", "drain")  # of the chain of timeouts: they follow from --timeout
 
@@ -60,6 +61,7 @@ def sentences(arms: Sequence[Arm]) -> list[tuple[str, str]]:
                 f"The failed share differs by {apart:.1f} points between arms: whoever fails more looks faster, so MTT and percentiles of successes are not to be compared; the time to an answer or to giving up is.",
             )
         )
+    said += [("note", text) for text in _uneven(arms)]
     if len(arms) == 2 and not against:
         said.append(("note", ratio(*arms)))
     return said
@@ -118,6 +120,28 @@ def _unlike(arms: Sequence[Arm]) -> list[str]:
     if len(set(settle)) > 1:
         said.append(f"The time to settle differs between arms ({' / '.join(settle)}): they are not compared.")
     return said
+
+
+def _uneven(arms: Sequence[Arm]) -> list[str]:
+    """Sentences on servers, and arms, that got CPU more than a tenth apart: no condition broke, figures stand as run."""
+    said, means = [], {}
+    for arm in arms:
+        got = {server["host"]: server["cpu_percent"] for server in arm["servers"]}
+        if not got or None in got.values():
+            continue
+        means[arm["label"]] = sum(got.values()) / len(got)
+        if _apart(got.values()):
+            each = ", ".join(f"{host} {share:.2f} %" for host, share in got.items())
+            said.append(f"The servers of {arm['label']} got CPU more than a tenth apart: {each}.")
+    if _apart(means.values()):
+        each = ", ".join(f"{label} {mean:.2f} %" for label, mean in means.items())
+        said.append(f"A server got CPU more than a tenth apart in the arms, on the mean: {each}.")
+    return said
+
+
+def _apart(shares: Iterable[float]) -> bool:
+    found = list(shares)
+    return len(found) > 1 and max(found) > (1 + UNEVEN) * min(found)
 
 
 def ratio(one: Arm, other: Arm) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -112,12 +112,14 @@ def count(
 ) -> tuple[Tally, Sure]:
     """Everything counted; and once more where that showed that less is known than the files alone say. `keeping` gives,
     each time, what takes the blocks with their reasons."""
-    known = _believed(journeys, tables, clock)
+    files = _believed(journeys, tables, clock)
+    # a line that could not be read may be that of any request
+    known = replace(files, proxy=files.proxy and not tables.counts.get("proxy", (0, 0))[0])
     with keeping(known) as keep:
         tally = Tally(journeys, hold, run, known).through(keep)
-    sure = _sure(journeys, tables, tally, clock, known)
+    sure = _sure(journeys, tables, tally, clock, files)
     found = Known(
-        known.proxy and not tally.delivery.unlogged,
+        known.proxy and not tally.delivery.unlogged and not tally.delivery.passed,
         np.array(list(sure.rows.values())),
         known.proxy_apart,
         known.apps_apart,

@@ -89,7 +89,7 @@ def judge(
     hold, notes = windows.hold(tables, plan, ends) if paths.hosts else (None, ())
     clock = clocks(paths, load.hosts_of(plan))
     placed = frozenset(clock.beside(plan.loads, plan.apps))
-    keeping = functools.partial(_journeys, journeys, where, bool(paths.hosts))
+    keeping = functools.partial(_journeys, journeys, where, bool(paths.hosts), rebuild)
     tally, sure = count(journeys, tables, hold, windows.run(tables, ends), clock, keeping)
     mine = [tally.done(index) if hold and sure.told[host] else None for index, host in enumerate(plan.apps)]
     cpu_s, odd = _cpu(tables, plan, hold, mine, placed)
@@ -107,19 +107,24 @@ def judge(
 
 
 def _journeys(
-    journeys: Journeys, where: Callable[[str], Path], fetched: bool, known: Known
+    journeys: Journeys, where: Callable[[str], Path], fetched: bool, rebuild: bool, known: Known
 ) -> AbstractContextManager[Callable[[Block, Codes], None]]:
-    """What takes the joined requests: the table of journeys, unless it is there already, made of these tables; without
-    raw files (`fetched`) an earlier one is left alone."""
+    """What takes the joined requests: the table of journeys, unless it is there already, made of these tables by these
+    rules; without raw files (`fetched`) an earlier one is left alone."""
     path, tables = (
         where("journeys"),
         [journeyfile.source_of(where(kind)) for kind in ("requests", "proxy", "app")],
     )
-    made = [journeyfile.FORMAT, tables, sorted(journeys.addresses.items()), str(known)]
+    made = [journeyfile.FORMAT, rules(), tables, sorted(journeys.addresses.items()), str(known)]
     source = hashlib.sha256(json.dumps(made).encode()).hexdigest()
-    if not fetched or all(tables) and journeyfile.source_of(path) == source:
+    if not fetched or not rebuild and all(tables) and journeyfile.source_of(path) == source:
         return nullcontext(lambda block, codes: None)
     return journeyfile.writing(path, journeys.texts, source)
+
+
+def rules() -> str:
+    """By which rules reasons are given, as a hash: a table made by others would contradict the counts of today's."""
+    return hashlib.sha256(Path(attribution.__file__).read_bytes()).hexdigest()
 
 
 def _figures(

@@ -52,6 +52,7 @@ class Delivery:
         self.cut = 0
         self.first_broken = np.full(size, FAR)
         self.good = self.unlogged = self.nowhere = 0
+        self.passed = 0  # read by an app, and in no line of nginx
         self.unwritten = np.zeros(size, np.int64)
         self.rowless = np.zeros(size + 1, np.int64)  # the last one: of no known server
 
@@ -69,6 +70,7 @@ class Delivery:
         np.minimum.at(self.first_broken, rows.server[rows.broken], rows.lost[rows.broken])
         self.good += int(np.count_nonzero(good))
         self.unlogged += int(np.count_nonzero(good & (block.lines == 0)))
+        self.passed += int(np.count_nonzero((block.rows > 0) & (block.lines == 0)))
         self.nowhere += int(np.count_nonzero(good & (block.server < 0)))
         lost = block.server[good & (block.rows == 0)]
         size = len(self.unwritten)

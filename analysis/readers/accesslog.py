@@ -98,10 +98,9 @@ def _all_match(column: Any, pattern: str) -> bool:
 def _separated(piece: bytes) -> int:
     """How many lines a piece has, when it has as many tabs and line ends as they need and no other byte that nginx would
     have escaped; else 0."""
-    data = np.frombuffer(piece, np.uint8)
-    count = int(np.count_nonzero(data == ord("\n")))
-    data = data - np.uint8(32)  # 32 to 126 are 0 to 94; all others lie above
-    if np.count_nonzero(data > 94) != count * len(PROXY_FIELDS) or b'"' in piece:
+    data = np.frombuffer(piece, np.int8)  # signed: bytes above 127 are below 0
+    count, low = int(np.count_nonzero(data == ord("\n"))), np.count_nonzero(data < 32)
+    if low != count * len(PROXY_FIELDS) or b'"' in piece or b"\x7f" in piece:
         return 0
     if b"\\" in piece and piece.count(b"\\") != len(_ESCAPED.findall(piece)):
         return 0

@@ -21,7 +21,7 @@ UNPLACED = "its times cannot be put beside those of other hosts"
 class Clocks:
     """Microseconds to subtract from a host's times, by host; hosts without evidence have 0 and a note. `placed`: hosts
     whose offset is known well enough to say what fell into a window of the load. `halves`: half the round trip of each
-    offset, µs: it is that far from the truth at most, where the clock did not move."""
+    offset, and by how much the clock moved, µs: it is that far from the truth at most."""
 
     offsets: dict[str, int]
     notes: tuple[str, ...]
@@ -82,7 +82,7 @@ def clocks(paths: TrialPaths, hosts: Iterable[str]) -> Clocks:
         offsets[host] = best.offset_us
         if best.half_us <= COARSE_US:
             placed.append(host)
-            halves[host] = best.half_us + moved_us
+            halves[host] = best.half_us + _apart_us(seen[host])
         if best.half_us > VAGUE_US:
             follows = f"; {UNPLACED}" if best.half_us > COARSE_US else ""
             notes.append(f"{host}: its clock is only known to ± {best.half_us / 1e6:.2f} s{follows}")
@@ -100,6 +100,14 @@ def _moved_us(seen: list[Measured]) -> int:
     values = [one.offset_us for one in seen]
     moved = max(values) - min(values)
     return moved if moved > MOVED_US + sum(one.half_us for one in seen) else 0
+
+
+def _apart_us(seen: list[Measured]) -> int:
+    """How far apart the measurements are, if one clock that did not move cannot have given them; else 0."""
+    lowest = max(one.offset_us - one.half_us for one in seen)
+    highest = min(one.offset_us + one.half_us for one in seen)
+    values = [one.offset_us for one in seen]
+    return max(values) - min(values) if lowest > highest else 0
 
 
 def _measured(line: Mapping[str, Any]) -> Measured | None:

@@ -81,14 +81,15 @@ DEFAULTS = {
     "note": "",
     "warm": "200",
 }
-# Short, and more than the servers can serve, so that what a limit is judged by happens; all users at once, in one Locust
-# worker, which has the CPU of the lab's load host for itself.
+# Short, and more than the servers can serve, so that what a limit is judged by happens, and answers take a while against
+# the milliseconds that a busy machine keeps a generator waiting; all users at once, in one Locust worker, which has the
+# CPU of the lab's load host for itself.
 REHEARSAL = {
     "servers": "2",
     "processes": "1",
-    "threads": "10",
-    "initial": "10",
-    "step": "10",
+    "threads": "40",
+    "initial": "40",
+    "step": "40",
     "interval": "1s",
     "settle": "2s",
     "hold": "12s",
@@ -113,7 +114,7 @@ def demo(flags: Mapping[str, str | None] | None = None) -> Experiment:
 
 
 def rehearsal(fault: str, values: Mapping[str, str]) -> Experiment:
-    """A rehearsal's: 10 users on 2 servers for 14 s, and what its fault (none: "clean") wants otherwise."""
+    """A rehearsal's: 40 users on 2 servers for 14 s, and what its fault (none: "clean") wants otherwise."""
     own = Given(f"plan/faults/{fault}.py", {**values, "name": f"rehearse-{fault.replace('_', '-')}"}, {})
     return _merge((Given("default", DEFAULTS, {}), Given("rehearsal", REHEARSAL, {}), own), parsers())
 

@@ -117,6 +117,8 @@ class Raw:
             "bytes": 120, "method": "GET", "uri": "/items/3", "upstream_addr": address, "upstream_status": str(status),
             "upstream_connect_time": "0.000", "upstream_header_time": taken, "upstream_response_time": taken,
         }  # fmt: skip
+        if status == 499:  # the client left before there was an answer
+            line |= {"completion": "", "bytes": 0, "upstream_status": "-", "upstream_header_time": "-"}
         self.proxy.append({**line, **changes})
 
     def sample(self, host: str, at: float, processes: Sequence[tuple[int, int, str, float]]) -> None:

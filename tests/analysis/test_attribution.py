@@ -34,6 +34,7 @@ def line(status: int, **seen: Any) -> dict[str, Any]:
         "tried": 0,
         "connect": 0,
         "done": 2000 * MS,
+        "complete": status != 499,
         "response": 1990 * MS,
     }
     return found | ({"backend_status": status} if status >= 500 else {}) | seen
@@ -57,9 +58,14 @@ CASES = [
     ("timeout", {}, "proxy/never_accepted"),
     ("reset", {}, "proxy/reset"),
     ("closed", {}, "proxy/reset"),
+    ("closed", line(0, complete=False), "proxy/reset"),  # a worker of nginx that ended before its requests did
+    ("closed", line(0, complete=False) | row(5, 2300), "proxy/reset"),
     # nginx had it
     ("timeout", line(499, backend=NONE, tried=NONE, connect=-1), "proxy/slow"),
     ("timeout", line(499, connect=-1), "app/never_accepted"),
+    # nginx itself stood still: it read the request when the client had left
+    ("timeout", line(499, connect=-1, received=2500 * MS, done=2500 * MS), "proxy/slow"),
+    ("timeout", line(499, received=2500 * MS, done=2500 * MS) | row(2501), "proxy/slow"),
     ("timeout", line(499), "app/never_accepted"),
     # the app had it too
     ("timeout", line(499) | row(5), "client/gave_up"),
@@ -91,7 +97,10 @@ CASES = [
     # broken off in the middle: nginx calls it a complete 200
     ("closed", line(200, header=10, backend_status=200) | row(5), "app/reset"),
     ("reset", line(200, header=10, backend_status=200) | row(5), "app/reset"),
-    ("closed", line(200, header=10, backend_status=200) | row(5, 9), "proxy/reset"),
+    ("closed", line(200, header=10, backend_status=200, complete=False) | row(5, 9), "proxy/reset"),
+    ("reset", line(200, header=10, backend_status=200) | row(5, 9), "proxy/reset"),
+    # the way to the backend broke off between head and body: the app had given all of it to its own system
+    ("closed", line(200, header=10, backend_status=200) | row(5, 9), "app/reset"),
     ("reset", line(499) | row(5, 9), "host/reset"),
     ("closed", line(499), "host/reset"),
     # the client's own
@@ -139,10 +148,18 @@ def test_what_did_not_fail_has_no_reason(error: str) -> None:
 def test_contradictions_are_unexplained() -> None:
     contradictions = [
         ("refused", line(499) | row(5)),
+        ("refused", row(5)),
         ("connect_timeout", line(499)),
         ("http_502", line(200, header=10) | answer(502)),
         ("http_502", answer(502)),
         ("closed", line(200, header=10, backend_status=200)),
+        ("timeout", row(5)),  # an app read it: nginx's line is lost
+        ("timeout", row(5, 2300)),
+        ("closed", row(5)),
+        ("timeout", line(499, connect=-1) | row(5)),  # never connected, and read
+        ("http_502", line(502, connect=-1) | row(5) | answer(502)),
+        ("timeout", line(499) | row(5, 2300, host=1)),  # nginx names the other server
+        ("timeout", line(200, header=100, done=1500 * MS, complete=False) | {"rows": 0}),
     ]
     assert reasons(*contradictions) == ["unexplained"] * len(contradictions)
 
@@ -155,6 +172,8 @@ def test_nothing_follows_from_the_absence_of_what_may_be_lost() -> None:
     no_rows = Known(True, np.array([False, True]), 200, ALL.apps_apart)
     assert reasons(("timeout", line(499)), known=no_rows) == ["unexplained"]
     assert reasons(("timeout", line(499, backend=1)), known=no_rows) == ["app/never_accepted"]
+    # a backend that is no server of the arm has no rows that could be here
+    assert reasons(("timeout", line(499, backend=ELSEWHERE))) == ["unexplained"]
     # what lines and rows themselves say holds all the same
     assert reasons(("timeout", line(499) | row(5, 2300)), known=no_rows) == ["app/too_late"]
     assert reasons(("timeout", line(499, connect=-1)), known=no_rows) == ["app/never_accepted"]
@@ -162,11 +181,12 @@ def test_nothing_follows_from_the_absence_of_what_may_be_lost() -> None:
 
 def test_no_order_is_claimed_beyond_what_the_clocks_are_known_to() -> None:
     vague = Known(True, ALL.apps, 700 * MS, np.array([700 * MS, 700 * MS]))
+    # nginx's own order: it had no head of an answer when the client left
     assert reasons(("timeout", line(499) | row(5, 1500)), known=vague) == ["app/too_late"]
+    assert reasons(("timeout", line(499, header=100) | row(5, 1500)), known=vague) == ["unexplained"]
     assert reasons(("timeout", line(499) | row(5, 1200)), known=vague) == ["proxy/slow"]
-    assert reasons(("timeout", line(200, header=100, done=1500 * MS) | row(5, 1499)), known=vague) == [
-        "app/too_late"
-    ]
+    late = (("timeout", line(200, header=100, done=at * MS) | row(5, at)) for at in (1500, 2800))
+    assert reasons(*late, known=vague) == ["unexplained", "app/too_late"]
     between = (("timeout", line(499) | row(read)) for read in (1200, 1500, 2500, 2900))
     assert reasons(*between, known=vague) == ["client/gave_up", "unexplained", "unexplained", "app/too_late"]
     unknown = Known(True, ALL.apps, UNKNOWN_US, np.array([UNKNOWN_US] * 2))

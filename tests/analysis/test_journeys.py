@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from analysis import journeyfile, journeys, results
+from analysis import journeyfile, journeys, results, trial
 from loadproof.runfolder import formats
 from loadproof.runfolder.paths import RunFolder
 from tests.analysis import small, synthetic
@@ -198,3 +198,16 @@ def test_failures_are_the_sum_of_their_reasons(two_arms: RunFolder) -> None:
             for reason, count in server["attribution"].items():
                 by_server[reason] = by_server.get(reason, 0) + count
         assert by_server == arm["attribution"]
+
+
+def test_other_rules_make_the_table_again(copy: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reasons in a table that older rules made would contradict those that are counted now."""
+
+    def made() -> list[int]:
+        results.analyse(copy.path)
+        return [copy.table("journeys", paths.name).stat().st_mtime_ns for paths in copy.trials]
+
+    first = made()
+    assert made() == first
+    monkeypatch.setattr(trial, "rules", lambda: "others")
+    assert all(now > before for now, before in zip(made(), first, strict=True))

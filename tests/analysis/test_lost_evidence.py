@@ -277,7 +277,8 @@ def test_a_worker_whose_last_rows_are_missing_ends_the_window(copy: RunFolder, h
     assert arm["window"]["to_s"] == pytest.approx((moment - zero) / 1e6, abs=1) and arm["tps"] > 0
     assert arm["undelivered"] is arm["whole_run"]["requests"] is arm["whole_run"]["undelivered"] is None
     wrong, null = recompute.compare(copy.path)
-    assert wrong == [] and all("undelivered" in name or "whole_run" in name for name in null)
+    lost = ("undelivered", "wasted", "whole_run")
+    assert wrong == [] and all(any(one in name for one in lost) for name in null)
 
 
 def test_room_for_rows_at_the_end_is_no_loss(copy: RunFolder) -> None:
@@ -488,3 +489,57 @@ def test_a_line_on_samples_that_were_lost_is_no_malformed_one(copy: RunFolder) -
     file.write_text(first + '{"kind":"lost","count":3,"why":"No space left on device"}\n' + "".join(rest))
     before = samples.read(paths, ("app1",), Clocks({}, ()))
     assert before.notes == () and before.table.num_rows == len(rest)
+
+
+def three_failures(base: Path, *, row: bool) -> RunFolder:
+    """A run with a refused request, one that nginx logged as 499, and (`row`) an app row that it has no line of."""
+    raw = synthetic.Raw(synthetic.plan())
+    for user in range(9):
+        raw.user(raw.plan.workers[user % 3][1], user, (0.0, 2.0, 4.0)[user // 3])
+    for worker in (1, 2, 3):
+        raw.read("app1", raw.request(worker, 0, 7.0, 7.2), 7.1, 7.19)
+        raw.logged((worker << 48), 7.0, 7.2)
+    raw.request(1, 1, 9.0, 9.1, "refused", 0)
+    raw.logged(raw.request(2, 1, 10.0, 12.0, "timeout", 0), 10.0, 12.0, status=499)
+    if row:
+        raw.read("app1", raw.request(3, 1, 10.0, 12.0, "timeout", 0), 10.1)
+    for user in range(9):
+        raw.user(raw.plan.workers[user % 3][1], user, 22.01, formats.KIND_USER_STOPPED)
+    synthetic.quiet_samples(raw, {"app1": 0.05})
+    return synthetic.write_run(base, [raw])
+
+
+@pytest.mark.parametrize("how", ["whole", "a line that cannot be read", "a line is lost"])
+def test_absence_says_nothing_where_a_line_may_be_missing(tmp_path: Path, how: str) -> None:
+    """A line that cannot be read may be anybody's, and what an app read came through nginx: its log is not whole."""
+    folder = three_failures(tmp_path, row=how == "a line is lost")
+    if how == "a line that cannot be read":
+        log = folder.trials[0].raw("proxy1") / formats.ACCESS_LOG
+        lines = log.read_bytes().splitlines(keepends=True)
+        log.write_bytes(b"".join(lines[:-1]) + b"\t" + lines[-1][1:])
+    whole = results.analyse(folder.path)["arms"][0]["whole_run"]
+    never = {"app/never_accepted": 1}
+    expected = {
+        "whole": ({**never, "proxy/refused": 1}, 0),
+        "a line that cannot be read": ({}, 2),
+        "a line is lost": (never, 2),
+    }
+    assert (whole["attribution"], whole["unexplained"]) == expected[how]
+    assert recompute.compare(folder.path) == ([], [])
+
+
+def test_a_clock_that_moved_a_little_is_known_that_much_less(copy: RunFolder) -> None:
+    """30 ms are no reason to doubt a window, and they are one to claim no order within them."""
+    paths = copy.trials[0]
+    known = clocks(paths, ["load1", "app1"]).apart(["load1"], "app1")
+
+    def moved(line: dict[str, Any]) -> dict[str, Any]:
+        if line["when"] != "after" or line["host"] != "app1":
+            return line
+        offset = {**line["offset"], "best_us": line["offset"]["best_us"] + 30_000}
+        return {**line, "offset": offset}
+
+    change_facts(copy, 0, moved)
+    found = clocks(paths, ["load1", "app1"])
+    assert (known, found.apart(["load1"], "app1")) == (200, 200 + 30_001)
+    assert found.notes == ()

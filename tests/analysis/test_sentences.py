@@ -82,6 +82,29 @@ def test_who_fails_more_looks_faster(calm: list[dict[str, Any]]) -> None:
     assert "failed share differs" in text and "times that of" in text
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "words"),
+    [
+        ((6.0,), (6.0, 6.5), ""),
+        ((6.0,), (5.6, 6.4), "The servers of servers=2 got CPU more than a tenth apart: app1 5.60 %, app2 6.40 %."),
+        ((5.0,), (6.0, 6.0), "in the arms, on the mean: servers=1 5.00 %, servers=2 6.00 %."),
+        ((6.0,), (None, 6.4), ""),
+        ((0.0,), (0.0, 0.0), ""),
+    ],
+)  # fmt: skip
+def test_servers_that_got_cpu_far_apart_are_named_and_compared(
+    calm: list[dict[str, Any]], one: tuple[float], other: tuple[float, float], words: str
+) -> None:
+    for arm, shares in zip(calm, (one, other), strict=True):
+        names = ("app1", "app2")[: len(shares)]
+        arm["servers"] = [
+            {"host": name, "cpu_percent": share} for name, share in zip(names, shares, strict=True)
+        ]
+    text = said(calm)
+    assert words in text and "times that of" in text
+    assert words or "apart" not in text
+
+
 def test_setups_of_two_runs_reach_the_sentences(tmp_path: Path) -> None:
     """Two runs of one arm, other limit, other settling: named, and not compared."""
 

@@ -51,8 +51,8 @@ def test_what_a_rehearsal_asks_for() -> None:
     assert (plain.name, own.name) == ("rehearse-clean", "rehearse-a-b")
     assert (plain.servers, plain.load.users, plain.load.table, plain.load.end_s) == (
         (2,),
-        10,
-        ((0.0, 10),),
+        40,
+        ((0.0, 40),),
         14.0,
     )
     assert own.load.hold_s == 5.0 and ("hold", "plan/faults/a_b.py") in own.origins

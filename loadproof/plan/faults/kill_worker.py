@@ -14,7 +14,7 @@ TURNS: dict[str, Verdict] = {"workers_kept": "INVALID"}
 MAY_TURN = ("users_planned", "rows_complete", "ledger_requests", "ledger_time", "generator_lag")
 EXPECTS = ("client/*",)
 WHEN, AT_S, FOR_S = "load", 5.0, 1.0
-TRIAL = {"processes": "2", "threads": "5"}
+TRIAL = {"processes": "2", "threads": "20"}
 
 
 def hosts(trial: TrialPlan) -> tuple[str, ...]:

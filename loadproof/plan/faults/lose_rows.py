@@ -6,7 +6,7 @@ from loadproof.plan.faults import Verdict
 from loadproof.plan.faults import _parts as parts
 from loadproof.plan.values import Action, Inventory, TrialPlan
 
-LABEL = "one row in 20 of the first Locust worker is missing"
+LABEL = "one row in 8 of the first Locust worker is missing"
 COLOUR = parts.PURPLE
 TURNS: dict[str, Verdict] = {
     "rows_complete": "INVALID",
@@ -26,7 +26,7 @@ with open(sys.argv[1], "r+b") as file:
     data = file.read()
     rows = [data[at : at + 64] for at in range(64, len(data), 64)]
     requests = [number for number, row in enumerate(rows) if row[0] == 1]
-    middle, some = len(requests) // 2, len(requests) // 20
+    middle, some = len(requests) // 2, len(requests) // 8
     lost = set(requests[middle : middle + some])
     file.seek(64)
     file.writelines(row for number, row in enumerate(rows) if number not in lost)

@@ -13,7 +13,8 @@ COLOUR = parts.VERMILION
 # not every_backend: nginx goes on to send it its part
 TURNS: dict[str, Verdict] = {"app_alive": "INVALID", "failures": "INVALID"}
 MAY_TURN = ("limiter_attached", "limit_held", "tail_drained", "generator_lag", "generator_rate")
-EXPECTS = ("app/refused",)
+# half of the requests come back at once and are sent again: the server that is left has twice to do
+EXPECTS = ("app/refused", "app/too_late", "client/gave_up")
 WHEN, AT_S, FOR_S = "before", 0.0, float("inf")
 TRIAL: dict[str, str] = {}
 hosts = parts.last_app
