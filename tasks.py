@@ -823,8 +823,12 @@ def test(context: Context, long: bool = False, only: str = "") -> None:
             raise Exit("nothing was touched", code=4)
         for trouble in machine.install(packages):
             say(f"{trouble}\nthe tests that need it are skipped")
+    # tests that only read and write files run beside those that need hosts (tests/conftest.py)
+    beside = "" if only else "-n 2 --dist loadgroup "
     with context.cd(str(ROOT)):
-        done = context.run(python("pytest " + ("--long " if long else "") + only), pty=False, warn=True)
+        done = context.run(
+            python("pytest " + beside + ("--long " if long else "") + only), pty=False, warn=True
+        )
     raise Exit(code=done.exited if done else 70)
 
 

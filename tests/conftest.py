@@ -18,6 +18,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the tests marked `long` too")
 
 
+# what reads and writes files only; all the rest shares hosts, ports, or the clock of this machine, one test at a time
+FILES = ("analysis", "campaign", "console", "plan", "runfolder", "test_architecture.py", "test_readme.py")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Two groups, which `inv test` runs beside each other."""
+    first = item.path.relative_to(Path(__file__).parent).parts[0]
+    item.add_marker(pytest.mark.xdist_group("files" if first in FILES else "hosts"))
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Without --long, tests marked `long` are deselected."""
     if config.getoption("--long"):
