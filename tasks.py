@@ -824,7 +824,7 @@ def test(context: Context, long: bool = False, only: str = "") -> None:
         for trouble in machine.install(packages):
             say(f"{trouble}\nthe tests that need it are skipped")
     # tests that only read and write files run beside those that need hosts (tests/conftest.py)
-    beside = "" if only else "-n 2 --dist loadgroup "
+    beside = "" if only else "-n 2 "
     with context.cd(str(ROOT)):
         done = context.run(
             python("pytest " + beside + ("--long " if long else "") + only), pty=False, warn=True

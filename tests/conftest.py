@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from lab.config import LabConfig
 from lab.down import down
@@ -22,10 +24,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 FILES = ("analysis", "campaign", "console", "plan", "runfolder", "test_architecture.py", "test_readme.py")
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Two groups, which `inv test` runs beside each other."""
-    first = item.path.relative_to(Path(__file__).parent).parts[0]
-    item.add_marker(pytest.mark.xdist_group("files" if first in FILES else "hosts"))
+class TwoGroups(LoadScopeScheduling):
+    """What `inv test` runs beside each other."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        first = nodeid.partition("::")[0].removeprefix("tests/").partition("/")[0]
+        return "files" if first in FILES else "hosts"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> TwoGroups:
+    """With `-n 2` each group has a process."""
+    return TwoGroups(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
