@@ -823,7 +823,7 @@ def test(context: Context, long: bool = False, only: str = "") -> None:
             raise Exit("nothing was touched", code=4)
         for trouble in machine.install(packages):
             say(f"{trouble}\nthe tests that need it are skipped")
-    # tests that only read and write files run beside those that need hosts (tests/conftest.py)
+    # tests that need no hosts run beside those that do (tests/conftest.py)
     beside = "" if only else "-n 2 "
     with context.cd(str(ROOT)):
         done = context.run(

@@ -20,16 +20,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the tests marked `long` too")
 
 
-# what reads and writes files only; all the rest shares hosts, ports, or the clock of this machine, one test at a time
-FILES = ("analysis", "campaign", "console", "plan", "runfolder", "test_architecture.py", "test_readme.py")
+# folders and modules that need the lab, or the whole machine: one test at a time
+HOSTS = ("lab", "long", "words", "test_remote.py", "test_ssh_lab.py", "test_sudo_lab.py", "test_lab.py")
+LAB_FIXTURES = {"lab_inventory", "lab_alone"}
+
+
+def needs_hosts(nodeid: str) -> bool:
+    """Whether a test belongs to those that need hosts."""
+    return any(part in HOSTS for part in nodeid.partition("::")[0].split("/"))
 
 
 class TwoGroups(LoadScopeScheduling):
-    """What `inv test` runs beside each other."""
+    """What `inv test` runs beside each other: tests that need hosts, and all others."""
 
     def _split_scope(self, nodeid: str) -> str:
-        first = nodeid.partition("::")[0].removeprefix("tests/").partition("/")[0]
-        return "files" if first in FILES else "hosts"
+        return "hosts" if needs_hosts(nodeid) else "others"
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> TwoGroups:
@@ -38,7 +43,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> TwoGroups:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without --long, tests marked `long` are deselected."""
+    """Without --long, tests marked `long` are deselected. Raises UsageError for a test of the lab in the wrong group."""
+    for item in items:
+        if LAB_FIXTURES & set(getattr(item, "fixturenames", ())) and not needs_hosts(item.nodeid):
+            raise pytest.UsageError(
+                f"{item.nodeid} uses the lab: its module belongs into HOSTS of tests/conftest.py"
+            )
     if config.getoption("--long"):
         return
     long = [item for item in items if item.get_closest_marker("long")]
