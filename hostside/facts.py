@@ -270,6 +270,16 @@ def listeners(ports: list[int]) -> dict[str, str]:
     return found
 
 
+def links_of(pid: int) -> set[str]:
+    """What the open files of a process are; under a load they come and go while one looks, which hides no other."""
+    links = set()
+    with contextlib.suppress(OSError):
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                links.add(os.readlink(f"/proc/{pid}/fd/{fd}"))
+    return links
+
+
 def port_facts(ports: list[int]) -> dict[str, dict[str, Any] | None]:
     """Who listens on each port. Several processes may share it (nginx): the oldest is named."""
     facts: dict[str, dict[str, Any] | None] = {str(port): None for port in ports}
@@ -277,10 +287,7 @@ def port_facts(ports: list[int]) -> dict[str, dict[str, Any] | None]:
     for port in inodes.values():
         facts[port] = {"pid": 0, "name": "?", "unit": ""}
     for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()) if inodes else []:
-        try:
-            links = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
-        except OSError:
-            continue
+        links = links_of(pid)
         for inode in links & inodes.keys():
             seen = facts[inodes[inode]]
             if seen is not None and not seen["pid"]:

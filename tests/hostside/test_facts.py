@@ -249,3 +249,25 @@ def test_files_that_add_to_our_units(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     assert module.dropins() == ours
+
+
+def test_a_port_has_its_owner_also_while_files_come_and_go() -> None:
+    """An app under load opens and closes connections while its files are listed."""
+    program = load_program("facts")
+    over = threading.Event()
+
+    def churn() -> None:
+        while not over.is_set():
+            for one in [socket.socket() for _ in range(50)]:
+                one.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        thread = threading.Thread(target=churn)
+        thread.start()
+        try:
+            found = [program.port_facts([port])[str(port)]["pid"] for _ in range(60)]
+        finally:
+            over.set()
+            thread.join()
+    assert set(found) == {os.getpid()}
