@@ -11,7 +11,7 @@ from analysis.checks.evidence import Evidence
 from analysis.load import Tables
 from analysis.measures import window as windows
 from analysis.readers.clock import Clocks
-from analysis.tally import Sure, Tally, books
+from analysis.tally import Sure, Tally
 from loadproof.plan.values import TrialPlan
 from loadproof.runfolder.paths import TrialPaths
 
@@ -27,7 +27,7 @@ def judged(
 ) -> tuple[Check, ...]:
     """Every check of a trial. What nginx saw of a server counts where its log is whole and every address in it known."""
     logged = sure.files.proxy and not tally.waiting.elsewhere
-    requests, time = books(tally, sure, tables)
+    requests, time = sure.books
     evidence = Evidence(
         paths=paths,
         plan=plan,

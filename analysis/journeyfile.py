@@ -12,9 +12,8 @@ the backends that nginx tried, in order. Row groups follow the blocks of ids, so
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,32 +56,21 @@ def writing(path: Path, texts: Texts, source: str) -> Iterator[Any]:
     """Gives a function that takes blocks with their reasons; the file is whole, or not there: temporary name, fsync,
     rename. Blocks are written by another thread while the next ones are joined and counted: to write one takes as long."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     said = {NOTE_KEY: json.dumps({"source": source}).encode()}
-    try:
-        with (
-            temporary.open("wb") as file,
-            pq.ParquetWriter(
-                file,
-                SCHEMA.with_metadata(said),
-                compression="lz4",
-                use_dictionary=DICTIONARIES,
-                column_encoding=dict.fromkeys(PACKED, "DELTA_BINARY_PACKED"),
-                write_page_checksum=True,
-                write_statistics=["id"],
-            ) as into,
-        ):
-            with behind(lambda block, codes: into.write_table(_table(block, codes, texts))) as keep:
-                yield keep
-            into.close()
-            file.flush()
-            os.fsync(file.fileno())
-        os.rename(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
-    atomic.sync_folder(path.parent)
+    with (
+        atomic.whole(path) as file,
+        pq.ParquetWriter(
+            file,
+            SCHEMA.with_metadata(said),
+            compression="lz4",
+            use_dictionary=DICTIONARIES,
+            column_encoding=dict.fromkeys(PACKED, "DELTA_BINARY_PACKED"),
+            write_page_checksum=True,
+            write_statistics=["id"],
+        ) as into,
+        behind(lambda block, codes: into.write_table(_table(block, codes, texts))) as keep,
+    ):
+        yield keep
 
 
 DICTIONARIES = ["name", "error", "server", "exception", "layer", "reason", "attempts.list.element.server"]

@@ -13,11 +13,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -215,16 +213,6 @@ def _gathered(parts: Mapping[str, Part]) -> Tables:
 def write(path: Path, table: Any, said: Mapping[str, Any]) -> None:
     """A Parquet file, whole or not there: temporary name, fsync, rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     noted = table.replace_schema_metadata({NOTE_KEY: json.dumps(said).encode()})
-    try:
-        with temporary.open("wb") as file:
-            pq.write_table(noted, file, compression="zstd", write_page_checksum=True)
-            file.flush()
-            os.fsync(file.fileno())
-        os.rename(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
-    atomic.sync_folder(path.parent)
+    with atomic.whole(path) as file:
+        pq.write_table(noted, file, compression="zstd", write_page_checksum=True)

@@ -100,6 +100,7 @@ class Sure:
     delivered_in: dict[str, bool]
     told: dict[str, bool]
     notes: tuple[str, ...]
+    books: tuple[RequestLedger | None, TimeLedger | None]  # of requests, and of the users' time
 
 
 def count(
@@ -156,12 +157,12 @@ def _sure(journeys: Journeys, tables: Tables, tally: Tally, clock: Clocks, files
         {name: delivered[name] and name in placed for name in plan.apps},
         told,
         (*untold, *lost, *odd),
+        _books(tally, tables, files),
     )
 
 
-def books(tally: Tally, sure: Sure, tables: Tables) -> tuple[RequestLedger | None, TimeLedger | None]:
+def _books(tally: Tally, tables: Tables, files: Known) -> tuple[RequestLedger | None, TimeLedger | None]:
     """The accounts of requests and of the users' time; None where a witness is missing altogether."""
     if not windows.heard(tables, tally.plan):
         return None, None
-    time = tally.time.ledger(tables, tally.plan) if tally.run else None
-    return tally.requests.ledger(sure.files), time
+    return tally.requests.ledger(files), tally.time.ledger(tables, tally.plan) if tally.run else None

@@ -24,7 +24,7 @@ from analysis.measures.timeline import Timeline
 from analysis.measures.window import Window
 from analysis.readers import journal, limiter, units
 from analysis.readers.clock import clocks
-from analysis.tally import Sure, Tally, books, count
+from analysis.tally import Sure, Tally, count
 from loadproof.plan.values import Inventory, TrialPlan
 from loadproof.runfolder import record
 from loadproof.runfolder.paths import TrialPaths
@@ -238,7 +238,7 @@ def _whole_run(tally: Tally, sure: Sure, tables: Tables, zero_us: int | None) ->
         "errors": figures["errors"],
         **_why(tally, run),
         "first": tally.reasons.firsts(zero_us, windows.users_at(tables)) if zero_us is not None else None,
-        "ledgers": _ledgers(tally, sure, tables),
+        "ledgers": _ledgers(sure),
         "seconds": run.length_s if run else None,
         "servers": [
             {
@@ -251,9 +251,9 @@ def _whole_run(tally: Tally, sure: Sure, tables: Tables, zero_us: int | None) ->
     }
 
 
-def _ledgers(tally: Tally, sure: Sure, tables: Tables) -> dict[str, Any]:
+def _ledgers(sure: Sure) -> dict[str, Any]:
     """The two accounts, as values."""
-    requests, time = books(tally, sure, tables)
+    requests, time = sure.books
     return {
         "requests": None if requests is None else record.to_json(requests),
         "time": None if time is None else {**record.to_json(time), "gap": time.gap},

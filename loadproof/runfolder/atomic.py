@@ -5,24 +5,28 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from loadproof.runfolder import disk
 
 
 def write_bytes(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Replace `path` by `data`. On any error what was there before stays, and no temporary file. Raises LocalDisk."""
-    with disk.writing(path):
-        _replace(path, data, mode)
+    with disk.writing(path), whole(path, mode) as file:
+        file.write(data)
 
 
-def _replace(path: Path, data: bytes, mode: int) -> None:
+@contextmanager
+def whole(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
+    """A file to write into, which takes the place of `path` at the end of the block; on any error what was there before
+    stays, and no temporary file."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())

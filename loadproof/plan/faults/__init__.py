@@ -20,7 +20,6 @@ A check of which no fault is known stands in WITHOUT, with the reason.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib
 import pkgutil
@@ -29,6 +28,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 from loadproof.errors import BadInput, Problem
+from loadproof.plan.allowed import did_you_mean
 from loadproof.plan.faults import _parts as parts
 from loadproof.plan.shell import Raw, quote
 from loadproof.plan.values import Action, Inventory, PlannedFault, Run, Stage, TrialPlan
@@ -81,7 +81,9 @@ def load(name: str) -> Fault:
     """The fault of that name. Raises BadInput that lists the names and the nearest one."""
     known = names()
     if name not in known:
-        raise BadInput([Problem(f"no fault {name!r}: there are {', '.join(known)}{_near(name, known)}")])
+        raise BadInput(
+            [Problem(f"no fault {name!r}: there are {', '.join(known)}{did_you_mean(name, known)}")]
+        )
     module = importlib.import_module(f"{__name__}.{name}")
     return Fault(
         name=name,
@@ -100,11 +102,6 @@ def load(name: str) -> Fault:
         prepare=cast(Hurt, getattr(module, "prepare", _nothing)),
         restore=cast(Hurt, getattr(module, "restore", _nothing)),
     )
-
-
-def _near(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def turning(checks: Iterable[str]) -> tuple[str, ...]:
@@ -126,7 +123,7 @@ def turning(checks: Iterable[str]) -> tuple[str, ...]:
             said = (
                 f"no check {check!r} and no fault of that name: checks with a fault are {', '.join(turned)}"
             )
-            problems.append(Problem(said + _near(check, known), "CHECK"))
+            problems.append(Problem(said + did_you_mean(check, known), "CHECK"))
     if problems:
         raise BadInput(problems, next="./inv rehearse CHECK, with one of these")
     return tuple(dict.fromkeys(chosen)) or tuple(every)

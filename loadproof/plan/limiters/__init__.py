@@ -9,7 +9,6 @@ be) and `said(setting)` (a setting in the limiter's own words).
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import pkgutil
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from loadproof.errors import BadInput, Problem
+from loadproof.plan.allowed import did_you_mean
 from loadproof.plan.calibration import Scale
 
 
@@ -44,8 +44,7 @@ def load(name: str) -> Limiter:
     """The limiter of that name. Raises BadInput that lists the names and the nearest one."""
     known = names()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = did_you_mean(name, known)
         raise BadInput([Problem(f"no limiter {name!r}: there are {', '.join(known)}{hint}", "--limiter")])
     module = importlib.import_module(f"{__name__}.{name}")
     return Limiter(
