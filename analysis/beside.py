@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-def ahead(makes: Iterable[Callable[[], T]]) -> Iterator[T]:
-    """What each function gives, in order: one is made in another thread while the one before it is used."""
-    with ThreadPoolExecutor(1) as thread:
+def ahead(makes: Iterable[Callable[[], T]], threads: int = 1) -> Iterator[T]:
+    """What each function gives, in order: as many as there are threads are made while the one before them is used."""
+    with ThreadPoolExecutor(threads) as pool:
         waiting: deque[Future[T]] = deque()
         for make in makes:
-            waiting.append(thread.submit(make))
-            if len(waiting) > 1:
+            waiting.append(pool.submit(make))
+            if len(waiting) > threads:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

@@ -68,16 +68,16 @@ def writing(path: Path, texts: Texts, source: str) -> Iterator[Any]:
             write_page_checksum=True,
             write_statistics=["id"],
         ) as into,
-        behind(lambda block, codes: into.write_table(_table(block, codes, texts))) as keep,
+        behind(into.write_table) as write,
     ):
-        yield keep
+        yield lambda block, codes: write(_table(block, codes, texts))
 
 
 DICTIONARIES = ["name", "error", "server", "exception", "layer", "reason", "attempts.list.element.server"]
 # times lie close to each other: their differences take a third of the room, and less time
 PACKED = [
-    *(field.name for field in SCHEMA if pa.types.is_integer(field.type)),
-    *(f"attempts.list.element.{field.name}" for field in ATTEMPT if pa.types.is_integer(field.type)),
+    *(field.name for field in SCHEMA if field.type in (pa.int64(), pa.uint64())),
+    *(f"attempts.list.element.{field.name}" for field in ATTEMPT if field.type == TIME),
 ]
 
 
@@ -133,7 +133,7 @@ def _table(block: Block, codes: Codes, texts: Texts) -> Any:
 
 
 def _some(values: Ints, there: Mask) -> Any:
-    return pa.array(values, mask=~there)
+    return pa.array(values, mask=None if there.all() else ~there)
 
 
 def _text(index: Ints, labels: Sequence[str]) -> Any:

@@ -22,7 +22,7 @@ from analysis.rows import Rows
 from loadproof.plan.values import TrialPlan
 from loadproof.runfolder.formats import SEQUENCE
 
-BLOCK = 1 << 19  # ids joined at a time
+BLOCK = 1 << 18  # ids joined at a time
 NONE, ELSEWHERE, GROUP = (
     -1,
     -2,
@@ -281,11 +281,27 @@ class Last:
     count: Ints
     row: Ints  # -1: none
 
+    @cached_property
+    def _none(self) -> Mask | None:
+        """Where there is none; None when that is nowhere."""
+        none = self.row < 0
+        return none if none.any() else None
+
+    @cached_property
+    def _in_place(self) -> bool:
+        """Whether every place has its row, in the order of the rows."""
+        return bool((self.row == np.arange(len(self.row))).all())
+
     def of(self, values: NDArray[Any], missing: Any = 0) -> NDArray[Any]:
         """A column of these rows, by place."""
         if not len(values):
             return np.full(len(self.row), missing, values.dtype)
-        return np.where(self.row >= 0, values[self.row], np.asarray(missing, values.dtype))
+        if self._in_place and len(values) == len(self.row):
+            return values
+        found = values.take(self.row, mode="clip")
+        if self._none is not None:
+            found[self._none] = missing
+        return found
 
 
 def _last(place: Ints, time: Ints, size: int) -> Last:

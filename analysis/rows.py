@@ -1,6 +1,6 @@
 """A table that may be bigger than memory: Parquet whose row groups are sorted by id, read back by pieces and by ids.
 
-Rows arrive in the order of the raw files. Each run of a million is sorted by id (rows of one id keep their order) and
+Rows arrive in the order of the raw files. Each run of them is sorted by id (rows of one id keep their order) and
 cut into row groups of GROUP rows, and of each group the lowest and highest id of every worker are kept with the file: so
 a block of one worker's requests is read without the rest, though every worker's requests lie everywhere in nginx's log.
 """

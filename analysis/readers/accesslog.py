@@ -99,7 +99,7 @@ def _separated(piece: bytes) -> int:
     """How many lines a piece has, when it has as many tabs and line ends as they need and no other byte that nginx would
     have escaped; else 0."""
     data = np.frombuffer(piece, np.int8)  # signed: bytes above 127 are below 0
-    count, low = int(np.count_nonzero(data == ord("\n"))), np.count_nonzero(data < 32)
+    count, low = piece.count(b"\n"), np.count_nonzero(data < 32)
     if low != count * len(PROXY_FIELDS) or b'"' in piece or b"\x7f" in piece:
         return 0
     if b"\\" in piece and piece.count(b"\\") != len(_ESCAPED.findall(piece)):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
+from analysis.beside import ahead
 from analysis.readers import accesslog, lines
 from analysis.readers.accesslog import NUMBERS
 from analysis.readers.client import TEXT
@@ -34,7 +34,7 @@ SCHEMA = pa.schema(
     ]
 )  # fmt: skip
 SECONDS = r"\d{1,9}(\.\d{1,9})?"
-AHEAD = 2  # pieces of a log
+PARSERS = 2  # threads that parse a log: it takes longer than all other raw files together
 ATTEMPTS = re.compile(r"\s*,\s*|\s+:\s+")  # nginx: "a, b" tries in a group, "a : b" groups after a redirect
 
 
@@ -61,7 +61,7 @@ def read(paths: TrialPaths, proxy: str, clocks: Clocks, seals: Seals, add: Add |
 
 
 def _lines(path: Path, offset: int, add: Add) -> tuple[lines.Malformed, int]:
-    """Reads a log; how many lines it has. The next pieces are parsed while rows of one are taken: both keep a CPU busy."""
+    """Reads a log; how many lines it has. The next pieces are parsed while rows of one are taken."""
     parse = accesslog.objects if path.name == ACCESS_LOG_1 else accesslog.tabbed
     malformed = lines.Malformed()
     count = 0
@@ -71,22 +71,11 @@ def _lines(path: Path, offset: int, add: Add) -> tuple[lines.Malformed, int]:
         raw, found = parse(piece, odd)
         return _derived(raw, offset), found, odd
 
-    with ThreadPoolExecutor(1) as other:
-        ahead: deque[Future[tuple[Any, int, lines.Malformed]]] = deque()
-        for piece in lines.pieces(path, malformed):
-            ahead.append(other.submit(made, piece))
-            if len(ahead) > AHEAD:
-                count += _taken(ahead.popleft(), malformed, add)
-        while ahead:
-            count += _taken(ahead.popleft(), malformed, add)
+    for table, found, odd in ahead((partial(made, piece) for piece in lines.pieces(path, malformed)), PARSERS):
+        malformed.join(odd)
+        count += found
+        add(table)
     return malformed, count + malformed.skipped
-
-
-def _taken(parsed: Future[tuple[Any, int, lines.Malformed]], malformed: lines.Malformed, add: Add) -> int:
-    table, count, odd = parsed.result()
-    malformed.join(odd)
-    add(table)
-    return count
 
 
 def _derived(raw: Any, offset: int) -> Any:
