@@ -199,7 +199,8 @@ def opened(path: Path) -> tuple[Rows, dict[str, Any]]:
     TypeError or ArrowException for what is no such file."""
     with pq.ParquetFile(path) as file:
         metadata, schema = file.metadata, file.schema_arrow.remove_metadata()
-    said = json.loads(metadata.metadata[NOTE_KEY])
+    # no number of it has a fraction: one that has was damaged
+    said = json.loads(metadata.metadata[NOTE_KEY], parse_float=int, parse_constant=int)
     counts = [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)]
     found = [[(int(low), int(high)) for low, high in group] for group in said["spans"]]
     if len(found) != len(counts):

@@ -71,7 +71,9 @@ def _lines(path: Path, offset: int, add: Add) -> tuple[lines.Malformed, int]:
         raw, found = parse(piece, odd)
         return _derived(raw, offset), found, odd
 
-    for table, found, odd in ahead((partial(made, piece) for piece in lines.pieces(path, malformed)), PARSERS):
+    for table, found, odd in ahead(
+        (partial(made, piece) for piece in lines.pieces(path, malformed)), PARSERS
+    ):
         malformed.join(odd)
         count += found
         add(table)

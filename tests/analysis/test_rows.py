@@ -252,6 +252,18 @@ def test_damage_is_told(tmp_path: Path) -> None:
     assert told > 250 and wrong < 5
 
 
+@pytest.mark.parametrize("number", [b"1e9999", b"Infinity", b"1.5"])
+def test_a_number_that_no_writer_wrote_is_damage(tmp_path: Path, number: bytes) -> None:
+    path = tmp_path / "a.parquet"
+    written(path, made(50, 1), 1000)
+    data = path.read_bytes()
+    low = str(1 << 48).encode()[:12]  # as many digits as any number of worker 1 begins with
+    at = data.index(low)
+    path.write_bytes(data[:at] + number.ljust(15) + data[at + 15 :])
+    with pytest.raises((ValueError, pa.ArrowException)):
+        rows.opened(path)
+
+
 def test_several_threads_may_ask(both: tuple[Rows, Any]) -> None:
     found, _ = both
     wanted = [found.of(worker, 0, 600, COLUMNS) for worker in (1, 2, 3)]
