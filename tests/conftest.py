@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,11 @@ from lab.down import down
 from lab.owner import refuse_foreign
 from lab.record import read_record
 from lab.up import up
+
+# What a shell starts in the background ignores Ctrl-C, and so does everything it starts: the programs under test are
+# interrupted as from a terminal, whoever started pytest.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -9,6 +9,7 @@ from analysis.checks._limit import asked, cycle_us, sudden, tolerance
 from analysis.checks.evidence import Evidence
 from analysis.measures import cpu, shares
 from analysis.measures.columns import Ints
+from analysis.measures.window import Window
 from loadproof.plan.values import TrialPlan
 
 ASKS = "did each app get the CPU that was asked: never more in any 5 s of the window, nor less while requests waited?"
@@ -47,18 +48,19 @@ def _host(evidence: Evidence, host: str) -> Measured:
     if hold is None or samples is None:
         why = "there is no window" if hold is None else "its CPU is unknown"
         return unknown(f"{host}: {why}", limit=most, unit="%")
-    length_us = hold.to_us - hold.from_us
-    found = 100 * shares.sliding(*samples, hold.from_us, hold.to_us, SLIDE_US, cycle_us(plan))
+    begin, end = _stretch(evidence, hold)
+    length_us = end - begin
+    found = 100 * shares.sliding(*samples, begin, end, SLIDE_US, cycle_us(plan))
     if not len(found):
         return unknown(f"{host}: its samples do not reach over the window", limit=most, unit="%")
     top = float(found.max())
-    mean = 100 * float(shares.sliding(*samples, hold.from_us, hold.to_us, length_us).max())
+    mean = 100 * float(shares.sliding(*samples, begin, end, length_us).max())
     if length_us < SLIDE_US + cycle_us(plan):
         return _short(host, mean, length_us, most)
     said = f"{host}: {mean:.1f} % and at most {top:.1f} % in any 5 s, {wanted:g} asked"
     if top > most:
         return invalid(f"{said}, {most:g} tolerated in 5 s", top, most, "%")
-    if any(begin < hold.to_us and end > hold.from_us for begin, end in cpu.gaps(samples[0])):
+    if any(gap < end and over > begin for gap, over in cpu.gaps(samples[0])):
         return unknown(
             f"{host}: its samples have a gap: what it used in any 5 s is not known", limit=most, unit="%"
         )
@@ -69,11 +71,21 @@ def _host(evidence: Evidence, host: str) -> Measured:
     return _busy(evidence, host, said, top, float(found.min()))
 
 
+def _stretch(evidence: Evidence, hold: Window) -> tuple[int, int]:
+    """The window; one that is too short to hold any 5 s with as much of the load before it as is needed for that, then
+    behind it: the limit is in force from before the load to behind it."""
+    begin, end, needed = hold.from_us, hold.to_us, SLIDE_US + cycle_us(evidence.plan)
+    if end - begin < needed:
+        begin = max(hold.zero_us, end - needed)
+        end = max(end, min(begin + needed, hold.zero_us + round(evidence.plan.load.end_s * 1e6)))
+    return begin, end
+
+
 def _short(host: str, mean: float, length_us: int, most: float) -> Measured:
-    """A window that is no longer than 5 s and a burst: a burst more or less is most of what it tells. It proves only
-    what 5 s would exceed though the app had stood still in the rest of them."""
+    """A load that is no longer than 5 s and a burst: a burst more or less is most of what it tells. It proves only what
+    5 s would exceed though the app had stood still in the rest of them."""
     surely = mean * min(length_us, SLIDE_US) / SLIDE_US
-    said = f"{host}: {mean:.1f} % in a window of {length_us / 1e6:.1f} s"
+    said = f"{host}: {mean:.1f} % in {length_us / 1e6:.1f} s"
     if surely > most:
         return invalid(f"{said}: more than {most:g} % of 5 s", surely, most, "%")
     return unknown(f"{said}, which is too short to tell what it used in any 5 s", limit=most, unit="%")
