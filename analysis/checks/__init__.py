@@ -30,7 +30,8 @@ NO_CHECKS = ("evidence",)  # files of this folder that are none
 @dataclass(frozen=True)
 class Measured:
     """What a check found: its verdict, one sentence for a person, the measured value and its limit. `withholds` names
-    fewer figures than the check may withhold; None: all of them."""
+    fewer figures than the check may withhold; None: all of them. `remedy`: where the check's own, or that for missing
+    evidence, would not help."""
 
     verdict: Verdict
     said: str
@@ -38,6 +39,7 @@ class Measured:
     limit: float | None = None
     unit: str = ""
     withholds: tuple[str, ...] | None = None
+    remedy: str = ""
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def _judge(name: str, module: CheckModule, evidence: Evidence) -> Check:
     one = module.judge(evidence)
     withheld = module.WITHHOLDS if one.withholds is None else one.withholds
     withholds = "" if one.verdict == "VALID" else withheld
-    remedy = MISSING if one.verdict == "UNKNOWN" else module.REMEDY
+    remedy = one.remedy or (MISSING if one.verdict == "UNKNOWN" else module.REMEDY)
     return Check(name, one.verdict, one.value, one.limit, one.unit, withholds, remedy, one.said)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from analysis.checks import Measured, invalid, together, unknown, valid
@@ -18,6 +20,7 @@ REMEDY = (
     "choose --limiter quota, which holds to half a point, or calibrate the limit first; then repeat the trial"
 )
 
+LONGER = "ask for a longer --hold"
 SLIDE_US = 5_000_000
 # cpulimit stops an app for up to a third of a second at a time, and the shorter a busy stretch the likelier it is one
 # in which the app stood still: only stretches that are long against that say what an app gets that wants CPU
@@ -88,7 +91,8 @@ def _short(host: str, mean: float, length_us: int, most: float) -> Measured:
     said = f"{host}: {mean:.1f} % in {length_us / 1e6:.1f} s"
     if surely > most:
         return invalid(f"{said}: more than {most:g} % of 5 s", surely, most, "%")
-    return unknown(f"{said}, which is too short to tell what it used in any 5 s", limit=most, unit="%")
+    why = f"{said}, which is too short to tell what it used in any 5 s"
+    return replace(unknown(why, limit=most, unit="%"), remedy=LONGER)
 
 
 def _busy(evidence: Evidence, host: str, said: str, top: float, least: float) -> Measured:

@@ -128,6 +128,7 @@ def test_a_load_of_hardly_5_s_proves_only_great_excess(
         made.used[host, "app_ns"] = lambda at: share * max(0.0, at)
     one = made.judge("limit_held")
     assert one.verdict == verdict, one.said
+    assert (one.remedy == "ask for a longer --hold") == (verdict == "UNKNOWN")
 
 
 @pytest.mark.parametrize("spoil", ["window", "samples", "short", "clock"])
