@@ -28,17 +28,19 @@ if TYPE_CHECKING:
 
     from loadproof.campaign.bench import Watcher as WatcherType
     from loadproof.control.conduct import Live
-    from loadproof.plan.values import Inventory, TrialPlan
+    from loadproof.plan.values import Experiment, Inventory, TrialPlan
+    from loadproof.runfolder.paths import RunFolder
 
 # Invoke turns this on for its loader; our own modules should be compiled once, not at each start.
 sys.dont_write_bytecode = False
 
 
 def repeated(words: list[str]) -> list[str]:
-    """`report A -1 --run B` as `report --run=A --run=-1 --run=B`, `rehearse A` as `rehearse --turn=A`: Invoke has no
-    words that repeat, only flags."""
-    if words[:1] == ["rehearse"]:
-        return [words[0], *_as_flags(words[1:])]
+    """`report A -1 --run B` as `report --run=A --run=-1 --run=B`, `rehearse A` as `rehearse --turn=A`, `experiment A` as
+    `experiment --name=A`: Invoke has no words that repeat or may be missing, only flags."""
+    flags = {"rehearse": "turn", "experiment": "name", "rerun": "run"}
+    if words and words[0] in flags:
+        return [words[0], *_as_flags(words[1:], flags[words[0]])]
     if words[:1] != ["report"]:
         return words
     said, rest = ["report"], iter(words[1:])
@@ -49,12 +51,12 @@ def repeated(words: list[str]) -> list[str]:
     return said
 
 
-def _as_flags(words: list[str]) -> Iterator[str]:
-    """The words of `rehearse` that are no flag, and no flag's value, as names of checks."""
+def _as_flags(words: list[str], flag: str) -> Iterator[str]:
+    """The words that are no flag, and no flag's value, as values of a flag."""
     value = False
     for word in words:
-        yield word if value or word.startswith("-") else f"--turn={word}"
-        value = word in ("-i", "--inventory", "--group", "--turn")
+        yield word if value or word.startswith("-") else f"--{flag}={word}"
+        value = word in ("-i", "--inventory", "--group", "--turn", "--name", "--run", "--set", "--repeats")
 
 
 # Invoke loads this file after it has set its own flags apart, and before it reads the words of a task.
@@ -328,7 +330,8 @@ def watcher(stream_is_terminal: bool, last: list[Live] | None = None) -> Watcher
 
 
 def finish(results: Mapping[str, Any], report: Path, as_json: bool) -> None:
-    """The summary, or results.json on stdout; then where the report is. Exits 2 unless the run is VALID."""
+    """The summary, or results.json on stdout; then where the report is. Exits 2 unless the run is VALID, 99 when it is and
+    a threshold failed."""
     from loadproof.console import summary
 
     if as_json:
@@ -338,6 +341,8 @@ def finish(results: Mapping[str, Any], report: Path, as_json: bool) -> None:
     say(f"\nreport: {report}")
     if results["verdict"] != "VALID":
         raise Exit(code=2)
+    if not all(one["passed"] for one in results.get("thresholds", ())):  # an earlier loadproof wrote none
+        raise Exit(code=99)
 
 
 @word(help={**INVENTORY_HELP, **{name: LOAD_HELP[name] for name in ("limiter", "calibrate")}})
@@ -349,23 +354,34 @@ def demo(
     limiter: str = "",
     calibrate: bool = False,
 ) -> None:
-    """Everything once: local hosts, deploy, 1 server, 2 servers, fetch, report."""
-    from loadproof.campaign import bench as benches
-    from loadproof.campaign import collect
-    from loadproof.console import trial as show
-    from loadproof.control import signals
+    """The experiment `quick`, on local hosts: does a second server raise throughput? Report and verdict in minutes."""
     from loadproof.plan import experiment
 
-    asked = experiment.demo(flags({"limiter": limiter, "calibrate": calibrate}))
+    asked = experiment.named("quick", flags({"limiter": limiter, "calibrate": calibrate, "name": "demo"}))
     hosts = open_inventory(inventory or i, group, bring_up=True)
-    say(show.before(asked))
-    folder = benches.run(asked, hosts, ROOT, RESULTS, command_line(), watcher(sys.stderr.isatty()))
+    conduct_experiment(asked, hosts)
+
+
+def conduct_experiment(asked: Experiment, hosts: Inventory) -> None:
+    """Runs an experiment, after saying what that will be, and ends with its summary."""
+    _, results, report = carried_out(asked, hosts)
+    finish(results, report, as_json=False)
+
+
+def carried_out(asked: Experiment, hosts: Inventory) -> tuple[RunFolder, Mapping[str, Any], Path]:
+    """Runs an experiment, after saying what that will be: its folder, results and report."""
+    from loadproof.campaign import collect
+    from loadproof.campaign import experiment as experiments
+    from loadproof.console import experiment as show
+    from loadproof.control import signals
+
+    say(show.before(asked, hosts))
+    folder = experiments.run(asked, hosts, ROOT, RESULTS, command_line(), watcher(sys.stderr.isatty()))
     say("\nfetching and analysing ...")
     with signals.ending(
-        "demo", kept=f"run {folder.id}, sealed", next=f"./inv fetch-results --run {folder.id}"
+        asked.name, kept=f"run {folder.id}, sealed", next=f"./inv fetch-results --run {folder.id}"
     ):
-        results, report = collect.fetch_and_analyse(folder, hosts)
-        finish(results, report, as_json=False)
+        return folder, *collect.fetch_and_analyse(folder, hosts)
 
 
 @word(
@@ -461,7 +477,7 @@ def bench(
     seen: list[Live] = []
     folder = benches.run(asked, hosts, ROOT, RESULTS, command_line(), watcher(sys.stderr.isatty(), seen))
     say(f"\nsealed on the hosts: run {folder.id}")
-    for line in show.live_summary(asked.load, seen):
+    for line in show.live_summary(asked.arms[0].load, seen):
         say(line)
     say("next: ./inv fetch-results")
 
@@ -499,6 +515,63 @@ def rehearse(context: Context, turn: Any = None, inventory: str = "", i: str = "
         raise Exit(code=2)
 
 
+@word(
+    iterable=["set"],
+    help={
+        **INVENTORY_HELP,
+        "name": "of experiments/NAME.yml, or the path of another file",
+        "set": "a value in place of the file's: key=value, or factors.key=a,b; again for several",
+        "repeats": "blocks: how often each arm is run",
+        "dry_run": "say what would be run, and touch nothing",
+        "resume": "go on with a run that was left (default: the newest), instead of a new one",
+    },
+)
+def experiment(
+    context: Context,
+    name: str = "",
+    set: Any = None,
+    repeats: str = "",
+    dry_run: bool = False,
+    resume: bool = False,
+    inventory: str = "",
+    i: str = "",
+    group: str = "",
+) -> None:
+    """Answer a question: every arm in balanced blocks, fetched and judged one by one, a ratio with its interval."""
+    from loadproof.console import experiment as show
+    from loadproof.plan import experiment as experiments
+    from loadproof.plan import trials
+
+    if resume:
+        return go_on(name, flags({"set": ",".join(set or []), "repeats": repeats, "dry-run": dry_run}))
+    asked = experiments.named(name, flags({"repeats": repeats}), set or ())
+    if dry_run:
+        give(show.before(asked, None))
+        return None
+    hosts = open_inventory(
+        inventory or i, group, bring_up=True, planned=lambda lab: trials.enough_servers(asked, lab)
+    )
+    return conduct_experiment(asked, hosts)
+
+
+def go_on(run: str, others: Mapping[str, str]) -> None:
+    """Goes on with an experiment that was left in its middle."""
+    from loadproof.campaign import collect, state
+    from loadproof.campaign import experiment as experiments
+    from loadproof.errors import BadInput, Problem
+    from loadproof.runfolder.paths import RunFolder
+
+    if others:
+        problems = [Problem("a run that goes on is what it was planned to be", f"--{one}") for one in others]
+        raise BadInput(problems, next="./inv experiment --resume [RUN]")
+    folder = RunFolder.open(RESULTS, run or "latest")
+    hosts = state.hosts_of_run(folder)
+    with lab_that_lives(hosts):
+        experiments.resume(folder, ROOT, watcher(sys.stderr.isatty()))
+        results, report = collect.fetch_and_analyse(folder, hosts)
+    finish(results, report, as_json=False)
+
+
 RUN_HELP = {
     "run": "a run's id, its folder, or -1 for the newest folder, reports too; default: the newest run",
     "json": "print results.json",
@@ -528,6 +601,44 @@ def report(context: Context, run: Any = None, json: bool = False) -> None:
     folders = [RunFolder.open(RESULTS, name) for name in run or ["latest"]]
     results, path = collect.analyse(folders, RESULTS)
     finish(results, path, json)
+
+
+@word(
+    positional=["first", "second"],
+    help={"first": "a run", "second": "another one", "json": "print it as JSON"},
+)
+def compare(context: Context, first: str, second: str, json: bool = False) -> None:
+    """Two runs against each other: what came out differently, beside what was different about them."""
+    from loadproof.campaign import collect
+    from loadproof.console import against as show
+    from loadproof.runfolder.paths import RunFolder
+
+    found = collect.against(RunFolder.open(RESULTS, first), RunFolder.open(RESULTS, second))
+    give(dumped(found) if json else show.against(found))
+
+
+@word(help={"run": "a run's id, its folder, or -1 for the newest folder; default: the newest run"})
+def rerun(context: Context, run: str = "") -> None:
+    """Run an experiment again as it is recorded, on the same hosts, and compare it with the first time."""
+    from loadproof.campaign import collect
+    from loadproof.console import against as show
+    from loadproof.control import provenance
+    from loadproof.runfolder import record
+    from loadproof.runfolder.paths import RunFolder
+
+    before = RunFolder.open(RESULTS, run or "latest")
+    known = record.read_run(before)
+    commit = provenance.collect(ROOT).commit
+    if commit != known.provenance.get("commit"):
+        say(
+            f"note: this clone is at {str(commit)[:12]}, that run was made with {str(known.provenance.get('commit'))[:12]}"
+        )
+    if Path(known.inventory.path).resolve() == LAB_INVENTORY:
+        lab_up()
+    with lab_that_lives(known.inventory):
+        after, results, report = carried_out(known.experiment, known.inventory)
+    give(show.against(collect.against(before, after)))
+    finish(results, report, as_json=False)
 
 
 @word(
@@ -834,6 +945,9 @@ def test(context: Context, long: bool = False, only: str = "") -> None:
 
 ns = Collection(
     demo,
+    experiment,
+    compare,
+    rerun,
     deploy,
     bench,
     rehearse,

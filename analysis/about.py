@@ -54,16 +54,17 @@ def ruled_out(plan: TrialPlan) -> tuple[str, ...]:
         return ()
 
 
-def trial(label: str, plan: TrialPlan) -> tuple[str, ...]:
+def trial(label: str, plan: TrialPlan, verdict: str) -> tuple[str, ...]:
     """One line per trial."""
     held = "none" if plan.limit.kind == "none" else f"{plan.limit.kind} {plan.limit.percent:g} %"
     return (
         plan.id,
         label,
+        verdict,
         f"{plan.block}: {plan.because}",
         ", ".join(plan.apps),
         held,
-        plan.variant,
+        plan.serving.variant,
         plan.deploy_id,
     )
 

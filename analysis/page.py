@@ -8,11 +8,13 @@ from typing import Any
 
 from analysis import about, why
 from analysis.results import Judgement
+from analysis.sentences import NAMES
 from analysis.words import NONE, THIN, number
 from loadproof.runfolder import shown
 
 Arm = Mapping[str, Any]
 HELD = ("VALID", "NOT ASKED")
+BASES = {"as run": "as run", "equal cpu": "at equal CPU"}
 
 
 def context(judgement: Judgement) -> dict[str, Any]:
@@ -20,14 +22,18 @@ def context(judgement: Judgement) -> dict[str, Any]:
     arms: list[Arm] = list(judgement.results["arms"])
     runs = [about.run(source.id, judgement) for source in judgement.sources]
     labels = {(one["run"], one["id"]): arm["label"] for arm in arms for one in arm["trials"]}
+    said = {(one["run"], one["id"]): one["verdict"] for arm in arms for one in arm["trials"]}
+    verdicts = [said[one.run.id, one.judged.plan.id] for one in judgement.members]
     plans = [(labels[one.run.id, one.judged.plan.id], one.judged.plan) for one in judgement.members]
     return {
-        "title": " · ".join(dict.fromkeys(one["note"] for one in runs if one["note"]))
+        "title": judgement.results["question"]
+        or " · ".join(dict.fromkeys(one["note"] for one in runs if one["note"]))
         or " · ".join(arm["label"] for arm in arms),
         "run": judgement.results["run"],
         "sources": judgement.results.get("sources", []),
         "runs": runs,
         "arms": [arm["label"] for arm in arms],
+        "answers": answers(judgement.results["comparisons"]),
         "figures": figures(arms),
         "sentences": judgement.results["sentences"],
         "verdict": judgement.results["verdict"],
@@ -48,9 +54,30 @@ def context(judgement: Judgement) -> dict[str, Any]:
         "timeouts": about.distinct(
             plans, lambda plan: {"chain": plan.timeouts, "said": about.ruled_out(plan)}
         ),
-        "trials": [about.trial(label, plan) for label, plan in plans],
+        "trials": [
+            about.trial(label, plan, verdict) for (label, plan), verdict in zip(plans, verdicts, strict=True)
+        ],
         "incomplete": judgement.results["incomplete"],
     }
+
+
+def answers(compared: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One row per ratio over several blocks: what is compared, the ratio, its interval, over how many pairs, in words."""
+    return [
+        {
+            "primary": one["primary"],
+            "what": f"{NAMES.get(one['metric'], one['metric'])} {BASES[one['basis']]}",
+            "pair": f"{one['numerator']} / {one['denominator']}",
+            "ratio": number(one["ratio"], 3),
+            "interval": NONE
+            if one["low"] is None
+            else f"{one['low']:.3f}{THIN}–{THIN}{one['high']:.3f} ({100 * one['confidence']:.4g}{THIN}%)",
+            "n": number(one["n"]),
+            "words": one["words"],
+        }
+        for one in compared
+        if max(one["n"], one["all_trials"]["n"]) > 1
+    ]
 
 
 def figures(arms: Sequence[Arm]) -> list[tuple[str, str, list[str]]]:
@@ -80,6 +107,7 @@ def figures(arms: Sequence[Arm]) -> list[tuple[str, str, list[str]]]:
             "ms, mean of all requests, failed ones too",
             each(lambda arm: number(arm["answer_or_give_up_ms"])),
         ),
+        ("spikes", "of the hold's seconds, above twice the median around them", each(spikes)),
         ("requests", "completed", each(lambda arm: number(arm["requests"]))),
         ("failed", "of the requests", each(failed)),
         ("undelivered", "read by an app, no whole answer", each(lambda arm: number(arm["undelivered"]))),
@@ -89,6 +117,12 @@ def figures(arms: Sequence[Arm]) -> list[tuple[str, str, list[str]]]:
         ("CPU limit", "% of one CPU", each(limit)),
         ("efficiency", "successes per CPU-second", each(lambda arm: number(arm["efficiency"]))),
     ]
+
+
+def spikes(arm: Arm) -> str:
+    """The share of the seconds that are spikes."""
+    found = arm["spikes"]
+    return NONE if found is None else f"{100 * found['share']:.1f}{THIN}%"
 
 
 def checks(arms: Sequence[Arm], held: bool) -> list[dict[str, Any]]:
@@ -133,6 +167,8 @@ def window(arm: Arm) -> str:
     frame = arm["window"]
     if frame is None:
         return NONE
+    if frame["from_s"] is None:
+        return f"hold of each of {len(arm['trials'])} trials" + (" (short)" if frame["short"] else "")
     return f"{frame['from_s']:.1f}{THIN}–{THIN}{frame['to_s']:.1f}{THIN}s" + (
         ", short" if frame["short"] else ""
     )

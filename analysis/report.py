@@ -12,7 +12,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from analysis import drawing, page, results
+from analysis import drawing, page, results, thresholds
+from analysis.bands import by_arm
 from analysis.readers import faults
 from analysis.results import Judgement
 from analysis.rows import Damaged
@@ -86,13 +87,17 @@ def write(judgement: Judgement) -> Path:
     by_key = {(member.run.id, member.judged.plan.id): member.judged for member in judgement.members}
     several = len(labels) != len(set(labels))
     shown = [(f"{label} · {id}" if several else label, by_key[run, id]) for label, run, id in trials]
+    arms_of = {visible(f"{label} · {id}"): visible(label) for label, _, id in trials}
     by_run = {(member.run.id, member.judged.plan.id): member.run for member in judgement.members}
     broken = {
         label: faults.stretches(by_run[run, id].trial(judged.plan.folder))
         for (label, judged), (_, run, id) in zip(shown, trials, strict=True)
     }
-    drawn = drawing.draw(series(shown, broken))
+    found = series(shown, broken)
+    drawn = drawing.draw(by_arm(found, arms_of) if several else found)
     _pictures(judgement.folder, drawn)
+    atomic.write_text(judgement.folder.path / "junit.xml", thresholds.junit(judgement.results))
+    atomic.write_text(judgement.folder.path / "summary.md", thresholds.markdown(judgement.results))
     atomic.write_text(judgement.folder.report, html(context, drawn))
     return judgement.folder.report
 

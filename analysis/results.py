@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis import calibration, sentences, verdicts
+from analysis import calibration, compare, joined, sentences, thresholds, verdicts
 from analysis import trial as trials
+from analysis.measures import spikes as spiking
 from analysis.rows import Damaged
 from analysis.trial import Judged
 from loadproof.errors import RecordUnreadable
 from loadproof.plan.values import Inventory
 from loadproof.runfolder import atomic, record
-from loadproof.runfolder.formats import FORMAT
+from loadproof.runfolder.formats import RESULTS_FORMAT
 from loadproof.runfolder.paths import RunFolder, TrialPaths
+
+SEE_NOTES = "the notes say why"
 
 
 @dataclass(frozen=True)
@@ -142,18 +145,43 @@ def build(
         arms.setdefault((member.run.id, member.label), []).append(member)
     several = len(sources) > 1
     short = _short_names([source.id for source in sources])
+    seen = _spikes(_arms_of(members))
     made = [
-        _arm(f"{label} ({short[name]})" if several else label, joined)
+        _arm(f"{label} ({short[name]})" if several else label, joined, seen)
         for (name, label), joined in arms.items()
     ]
-    results: dict[str, Any] = {"format": FORMAT, "run": run}
+    results: dict[str, Any] = {"format": RESULTS_FORMAT, "run": run}
     if several or (sources and sources[0].id != run):
         results["sources"] = [source.id for source in sources]
     told = [sentence for one in calibrations for sentence in calibration.sentences(one)]
     results |= {"calibrations": calibrations} if calibrations else {}
-    told += sentences.sentences(made)
-    results |= verdicts.joined([(arm["label"], arm) for arm in made])
-    return {**results, "arms": made, "sentences": [list(one) for one in told], "incomplete": list(said)}
+    results |= verdicts.of_run(made)
+    asked = _asked(sources)
+    forbidden = SEE_NOTES if sentences.against(made) else ""
+    # arms of different runs were not run in blocks with each other
+    compared = [] if several else compare.comparisons(asked["primary"], made, forbidden)
+    jolts = [] if several else compare.spikes(made, forbidden)
+    told += sentences.sentences(made, compared, jolts)
+    wanted = asked.pop("thresholds")
+    results |= {
+        **asked,
+        "comparisons": compared,
+        "spikes": jolts,
+        "thresholds": thresholds.judged(wanted, made),
+        "arms": made,
+    }
+    return {**results, "sentences": [list(one) for one in told], "incomplete": list(said)}
+
+
+def _asked(sources: Sequence[RunFolder]) -> dict[str, Any]:
+    """ "question", "primary" and "thresholds" of a run; of several side by side there is no question."""
+    if len(sources) == 1:
+        try:
+            known = record.read_run(sources[0]).experiment
+            return {"question": known.question, "primary": known.primary, "thresholds": known.thresholds}
+        except RecordUnreadable:
+            pass
+    return {"question": "", "primary": "tps", "thresholds": ()}
 
 
 def _calibrations(members: Sequence[Member], sources: Sequence[RunFolder]) -> list[dict[str, Any]]:
@@ -184,21 +212,39 @@ def _short_names(runs: Sequence[str]) -> dict[str, str]:
     return dict(zip(runs, names if len(set(names)) == len(runs) else runs, strict=True))
 
 
-def _arm(label: str, members: Sequence[Member]) -> dict[str, Any]:
-    """Figures of an arm are those of its only trial; joining several comes with their intervals."""
+def _spikes(members: Sequence[Member]) -> dict[tuple[str, str], dict[str, Any] | None]:
+    """The spikes of every trial, by run and trial, with one threshold for all of them."""
+    means = {
+        (one.run.id, one.judged.plan.id): spiking.means(one.judged.timeline, one.judged.hold)
+        for one in members
+        if one.judged.hold is not None
+    }
+    threshold = spiking.common(list(means.values()))
+    found = {key: spiking.spikes(seconds, threshold) for key, seconds in means.items()}
+    return {key: None if one is None else asdict(one) for key, one in found.items()}
+
+
+def _arm(
+    label: str, members: Sequence[Member], spikes: Mapping[tuple[str, str], dict[str, Any] | None]
+) -> dict[str, Any]:
+    """Figures of an arm are those of its only trial, or of its VALID trials together."""
     listed = [
         {
             "id": one.judged.plan.id,
             "block": one.judged.plan.block,
+            "because": one.judged.plan.because,
             "run": one.run.id,
             **verdicts.of_trial(one.judged.checks),
             **one.judged.figures,
+            "spikes": spikes.get((one.run.id, one.judged.plan.id)),
             "incomplete": list(one.judged.incomplete),
         }
         for one in members
     ]
-    figures = members[0].judged.figures if len(members) == 1 else trials.unknown()
+    figures = members[0].judged.figures if len(members) == 1 else joined.figures(listed)
     plan = members[0].judged.plan
     made_with = {"factors": dict(plan.factors), "setup": sentences.setup(plan)}
-    judged = verdicts.joined([(one["id"], one) for one in listed])
-    return {"label": label, **judged, **made_with, **figures, "trials": listed}
+    judged = verdicts.joined([(one["id"], one) for one in joined.counted(listed)])
+    return {
+        "label": label, **judged, **made_with, **figures, "spikes": joined.spikes(listed), "trials": listed,
+    }  # fmt: skip

@@ -12,12 +12,16 @@ from loadproof.plan.values import TrialPlan
 Arm = Mapping[str, Any]
 UNEVEN = 0.10
 SHARE_POINTS = 1.0  # arms whose failed share differs by more: latencies of successes are not compared
+NAMES = {
+    "tps": "TPS", "mtt_ms": "MTT", "p50_ms": "p50", "p95_ms": "p95", "p99_ms": "p99",
+    "answer_or_give_up_ms": "Time to an answer or to giving up", "failed_share": "The failed share",
+}  # fmt: skip
 DERIVED = ("client", "drain")  # of the chain of timeouts: they follow from --timeout
 
 
 def setup(plan: TrialPlan) -> dict[str, str]:
     """What a trial was made with, in words by name: what has to be alike, or be said, where arms are compared."""
-    load = plan.load
+    load, serving = plan.load, plan.serving
     return {
         "servers": str(len(plan.apps)),
         "limit": _limit(plan),
@@ -29,8 +33,12 @@ def setup(plan: TrialPlan) -> dict[str, str]:
         "think time": f"{load.think_s:g} s",
         "timeout": f"{load.timeout_s:g} s",
         "scenario": load.scenario,
-        "variant": plan.variant,
-        "data rows": str(plan.rows),
+        "variant": serving.variant,
+        "data rows": str(serving.rows),
+        "balance": serving.balance,
+        "keep-alive to servers": "yes" if serving.keepalive else "no",
+        "failover": "yes" if serving.failover else "no",
+        **{f"app {name}": value for name, value in serving.app},
         "seed": str(plan.seed),
         "warm-up requests": str(plan.warm_requests),
         "load hosts": ", ".join(plan.loads),
@@ -45,13 +53,20 @@ def _limit(plan: TrialPlan) -> str:
     return f"{plan.limit.kind} {plan.limit.percent:g} %" + (", calibrated" if plan.limit_set else "")
 
 
-def sentences(arms: Sequence[Arm]) -> list[tuple[str, str]]:
-    """(kind "note" or "warn", sentence) for the arms of results.json."""
-    said = []
+def against(arms: Sequence[Arm]) -> list[str]:
+    """What forbids to compare these arms at all, one sentence each."""
+    return [*_invalid(arms), *_without_figures(arms), *_unlike(arms)]
+
+
+def sentences(
+    arms: Sequence[Arm], compared: Sequence[Mapping[str, Any]] = (), spikes: Sequence[Mapping[str, Any]] = ()
+) -> list[tuple[str, str]]:
+    """(kind "note" or "warn", sentence) for the arms of results.json, their comparisons, and those of their spikes."""
+    said = [] if all(len(arm["trials"]) == 1 for arm in arms) else [*_answers(compared), *_jolts(spikes)]
     if arms and all(len(arm["trials"]) == 1 for arm in arms):
         said.append(("note", "These are figures of one trial per arm: an anecdote, no interval."))
-    against = [*_invalid(arms), *_without_figures(arms), *_unlike(arms)]
-    said += [("warn", text) for text in [*against, *_unknown(arms)]]
+    forbidden = against(arms)
+    said += [("warn", text) for text in [*forbidden, *_unknown(arms)]]
     shares = [one for arm in arms if (one := share(arm["failures"], arm["requests"])) is not None]
     if len(shares) > 1 and max(shares) - min(shares) > SHARE_POINTS:
         apart = max(shares) - min(shares)
@@ -62,9 +77,53 @@ def sentences(arms: Sequence[Arm]) -> list[tuple[str, str]]:
             )
         )
     said += [("note", text) for text in _uneven(arms)]
-    if len(arms) == 2 and not against:
+    if len(arms) == 2 and not forbidden and all(len(arm["trials"]) == 1 for arm in arms):
         said.append(("note", ratio(*arms)))
     return said
+
+
+def _answers(compared: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """The primary figure of every pair of arms, as run and at equal CPU; and with the trials that were withheld, where
+    that is another answer."""
+    primary = [one["metric"] for one in compared if one["primary"]]
+    said = []
+    for one in compared:
+        if one["metric"] not in primary:
+            continue
+        pair = f"{NAMES.get(one['metric'], one['metric'])} of {one['numerator']} over {one['denominator']}, {one['basis']}"
+        if one["ratio"] is None:  # what forbids all comparisons is said once, not of each
+            continue
+        said.append(("note", f"{pair}: {_interval(one)}: {one['words']}."))
+        every = one["all_trials"]
+        if every["n"] and (every["ratio"], every["n"]) != (one["ratio"], one["n"]):
+            said.append(("note", f"{pair}, with the trials that were withheld: {_interval(every)}."))
+    return said
+
+
+def _jolts(spikes: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Differences of spikes that an interval tells from none, in points of the seconds of a hold."""
+    said = []
+    for one in spikes:
+        if one["low"] is None or one["low"] <= 0 <= one["high"]:
+            continue
+        level = "twice the median around them" if one["what"] == "share" else "one level common to all arms"
+        points = [100 * one[name] for name in ("difference", "low", "high")]
+        said.append(
+            (
+                "note",
+                f"Seconds with a mean time above {level}: {one['numerator']} has {points[0]:+.1f} points of them against"
+                f" {one['denominator']} ({one['n']} pairs, 95 % interval {points[1]:+.1f} to {points[2]:+.1f}).",
+            )
+        )
+    return said
+
+
+def _interval(one: Mapping[str, Any]) -> str:
+    text = f"{one['ratio']:.3f} ({one['n']} {'pair' if one['n'] == 1 else 'pairs'}"
+    if one["low"] is None:
+        return f"{text}, no interval)"
+    at = f"{100 * one['confidence']:.4g} % " if "confidence" in one else ""
+    return f"{text}, {at}interval {one['low']:.3f} to {one['high']:.3f})"
 
 
 def _invalid(arms: Sequence[Arm]) -> list[str]:
@@ -89,14 +148,10 @@ def _unknown(arms: Sequence[Arm]) -> list[str]:
 
 def _without_figures(arms: Sequence[Arm]) -> list[str]:
     """Sentences on arms that have no figures."""
-    several = [arm["label"] for arm in arms if len(arm["trials"]) > 1]
-    missing = [arm["label"] for arm in arms if arm["tps"] is None and arm["label"] not in several]
-    said = []
-    if several:
-        said.append(f"No figures for {', '.join(several)}: several trials, which are not joined yet.")
-    if missing:
-        said.append(f"No figures for {', '.join(missing)}; what is incomplete says what is missing.")
-    return said
+    missing = [arm["label"] for arm in arms if arm["tps"] is None]
+    return (
+        [f"No figures for {', '.join(missing)}; what is incomplete says what is missing."] if missing else []
+    )
 
 
 def _unlike(arms: Sequence[Arm]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -25,6 +25,7 @@ from loadproof.plan import faults as plans
 MOST_BINS = 600
 WIDTHS = (1, 2, 5, 10, 20, 30, 60)
 MOST_POINTS = 400  # of the users' staircase
+BANDS = ["arm", "second", "tps_low", "tps_high", "mtt_ms_low", "mtt_ms_high"]
 FAULT_COLOUR = "#8b93a1"  # of a fault that is not described here
 
 
@@ -45,6 +46,8 @@ class Series:
     limits: pd.DataFrame  # percent
     holds: pd.DataFrame  # arm, from_s, to_s
     faults: pd.DataFrame  # arm, fault, label, colour, from_s, to_s: what a rehearsal broke
+    # arm, second, tps_low, tps_high, mtt_ms_low, mtt_ms_high: of arms with several trials
+    bands: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=BANDS))
 
 
 def series(

@@ -38,6 +38,27 @@ def joined(parts: Sequence[tuple[str, Said]]) -> dict[str, Any]:
     }
 
 
+MOST_WITHHELD = 0.2  # of all trials: with more of them the others are what was left over
+
+
+def of_run(arms: Sequence[Said]) -> dict[str, Any]:
+    """ "verdict" and "checks" of a run. Of one block: the worst of its trials. Of several: VALID when every block has a
+    VALID trial of each arm (one that was repeated counts by its repeat), at most 20 % of the trials were withheld, and
+    arms have equally many but for one; else the worst of those that count."""
+    found = joined([(arm["label"], arm) for arm in arms])
+    trials = [one for arm in arms for one in arm["trials"]]
+    blocks = {one["block"] for one in trials}
+    if len(blocks) < 2:
+        return found
+    valid = [{one["block"] for one in arm["trials"] if one["verdict"] == "VALID"} for arm in arms]
+    withheld = sum(one["verdict"] == "INVALID" for one in trials)
+    even = max(map(len, valid)) - min(map(len, valid)) <= 1
+    if all(one == blocks for one in valid) and even:
+        verdict = "VALID" if withheld <= MOST_WITHHELD * len(trials) else "INVALID"
+        return {**found, "verdict": verdict}
+    return found
+
+
 def _worst(found: Sequence[tuple[str, Said]]) -> dict[str, Any]:
     """One check of several trials: the worst verdict, said of each trial that has it, with the first one's value."""
     worst = checks.worst(check["verdict"] for _, check in found)

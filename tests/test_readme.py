@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import tasks
-from loadproof.plan import experiment, load
+from loadproof.plan import load, settings
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
 
@@ -22,7 +22,7 @@ def test_every_word_and_flag_is_in_the_readme(word: str) -> None:
 
 
 def test_what_help_calls_the_default_is_the_default() -> None:
-    known = experiment.DEFAULTS | {"vusers": experiment.DEFAULT_VUSERS, "hold": f"{load.DEFAULT_HOLD_S:.0f}s"}
+    known = settings.DEFAULTS | {"vusers": settings.DEFAULT_VUSERS, "hold": f"{load.DEFAULT_HOLD_S:.0f}s"}
     asked = {name: known.get(name.replace("_", "-")) for name in tasks.LOAD_HELP}
     wrong = [
         name for name, value in asked.items() if value and f"(default {value}" not in tasks.LOAD_HELP[name]
@@ -32,6 +32,6 @@ def test_what_help_calls_the_default_is_the_default() -> None:
 
 def test_what_the_readme_shows_as_the_default_of_bench_is_the_default() -> None:
     (shown,) = re.findall(r"^\| `bench ([^`]*)`", README, re.MULTILINE)
-    known = experiment.DEFAULTS | {"vusers": experiment.DEFAULT_VUSERS}
+    known = settings.DEFAULTS | {"vusers": settings.DEFAULT_VUSERS}
     flags = dict(re.findall(r"\[--([a-z-]+) ([^]]+)\]", shown))
     assert flags and flags == {name: known[name] for name in flags}

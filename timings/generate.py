@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from loadproof.plan.values import Experiment, Inventory, Limit, Load, TrialPlan
+from loadproof.plan.values import Arm, Experiment, Inventory, Limit, Load, Serving, TrialPlan
 from loadproof.runfolder import formats, record
 from loadproof.runfolder.paths import RunFolder, TrialPaths
 from timings.rawfiles import (
@@ -65,7 +65,7 @@ def plan(run: str, users: int, end_s: float, seed: int) -> TrialPlan:
     workers = tuple((f"load{1 + (number > WORKERS // 2)}", number) for number in range(1, WORKERS + 1))
     return TrialPlan(
         run, "01", "servers=2", (("servers", 2),), 1, "block 1", APPS, (), "proxy1", ("load1", "load2"), (), load, workers,
-        Limit("none", 100.0), "plain", 10_000, seed, WARM, "d3adbeef0123",
+        Limit("none", 100.0), Serving(), seed, WARM, "d3adbeef0123",
         (("client", load.timeout_s), ("nginx connect", 60), ("nginx send", 60), ("nginx read", 60)), end_s, 30.0,
     )  # fmt: skip
 
@@ -79,7 +79,8 @@ def generate(base: Path, requests: int, seed: int = 1) -> tuple[RunFolder, dict[
     folder = RunFolder(base / f"20261124T031500Z-made-{requests}")
     folder.path.mkdir(parents=True)
     made = plan(folder.id, users, end_s, seed)
-    asked = Experiment("made", "", (2,), made.load, made.limit, made.variant, made.rows, seed, WARM)
+    arm = Arm(made.arm, made.factors, 2, made.load, made.limit, made.serving)
+    asked = Experiment("made", "", (arm,), seed, WARM)
     said = {"commit": "0" * 40, "dirty": False, "python": "3.11.2", "system": "Linux", "versions": []}
     record.write_run(folder, asked, Inventory("inventory/made.yml", HOSTS), said, ("inv", "bench"), [made])
     paths = folder.trial(made.folder)

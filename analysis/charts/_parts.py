@@ -37,7 +37,7 @@ def colour(domain: Sequence[str], title: str | None = None) -> Any:
     colours = [COLOURS[index % len(COLOURS)] for index in range(len(domain))]
     return alt.Color(
         f"{title or 'arm'}:N", scale=alt.Scale(domain=list(domain), range=colours),
-        legend=alt.Legend(orient="top", title=None, columns=columns(domain), symbolType="stroke"),
+        legend=alt.Legend(orient="top", title=None, columns=columns(domain), symbolType="stroke", symbolOpacity=1),
     )  # fmt: skip
 
 
@@ -134,6 +134,23 @@ def lines(
         .encode(x=seconds(series), y=f"{field}:Q", **marks)
     )
     return drawn + dots + points
+
+
+def banded(series: Series, field: str, drawn: Any) -> Any:
+    """Lines of means over the bands in which the trials of each arm lie."""
+    if series.bands.empty:
+        return drawn
+    band = (
+        alt.Chart(series.bands)
+        .mark_area(opacity=0.16, clip=True)
+        .encode(
+            x=seconds(series),
+            y=alt.Y(f"{field}_low:Q", title=None),
+            y2=f"{field}_high:Q",
+            color=colour(series.arms),
+        )
+    )
+    return band + drawn
 
 
 def alone(frame: pd.DataFrame, field: str) -> Any:

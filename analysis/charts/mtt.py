@@ -13,7 +13,7 @@ ORDER = 2
 
 
 def draw(series: Series) -> Any:
-    """One line per arm."""
+    """One line per arm: of several trials their mean, in the band in which they lie."""
     if series.rates.empty or series.rates["mtt_ms"].isna().all():
         return None
     tips = [
@@ -22,4 +22,4 @@ def draw(series: Series) -> Any:
         parts.tip("mtt_ms:Q", "MTT ms", ".1f"),
     ]
     lines = parts.lines(series, series.rates, "mtt_ms", "MTT, ms", {"color": parts.colour(series.arms)}, tips)
-    return parts.over_users(series, lines)
+    return parts.over_users(series, parts.banded(series, "mtt_ms", lines))

@@ -84,9 +84,9 @@ def _health(plan: TrialPlan, host: str, before: Said, after: Said) -> Iterator[t
             yield f"the app did not say what it is {when} the load", False
             continue
         answer = found[0]
-        if answer.get("deploy_id") != plan.deploy_id or answer.get("variant") != plan.variant:
+        if answer.get("deploy_id") != plan.deploy_id or answer.get("variant") != plan.serving.variant:
             named = f"{str(answer.get('deploy_id'))[:20]} {str(answer.get('variant'))[:20]}"
             yield (
-                f"the app answers {named} {when} the load, {plan.deploy_id} {plan.variant} was planned",
+                f"the app answers {named} {when} the load, {plan.deploy_id} {plan.serving.variant} was planned",
                 True,
             )

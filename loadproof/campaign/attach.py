@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import deque
 from pathlib import Path
 
 from loadproof.campaign import bench, state
@@ -10,15 +10,16 @@ from loadproof.control import conduct, lock, signals
 from loadproof.control.fleet import Fleet
 from loadproof.errors import Refused
 from loadproof.plan.actions import hosts_of
-from loadproof.plan.values import Desired, TrialPlan
+from loadproof.plan.values import States, TrialPlan
 from loadproof.runfolder import record
 from loadproof.runfolder.hold import conducted
 from loadproof.runfolder.journal import Journal
 from loadproof.runfolder.paths import RunFolder
 
 
-def attach(folder: RunFolder, root: Path, watcher: bench.Watcher) -> None:
-    """Ends every trial of a run: running ones are watched to their end, those whose load never began are run."""
+def attach(folder: RunFolder, root: Path, watcher: bench.Watcher, after: bench.After = bench.nothing) -> None:
+    """Ends every trial of a run: running ones are watched to their end, those whose load never began are run; `after`
+    is done with each that is sealed."""
     known = record.read_run(folder)
     if not folder.trials:
         raise Refused(
@@ -37,7 +38,11 @@ def attach(folder: RunFolder, root: Path, watcher: bench.Watcher) -> None:
         Fleet(known.inventory) as fleet,
     ):
         left = state.to_be_planned(folder)
-        if not left and all(state.sealed(folder.trial(trial.folder)) for trial in trials):
+        if (
+            after is bench.nothing
+            and not left
+            and all(state.sealed(folder.trial(trial.folder)) for trial in trials)
+        ):
             watcher.say("every trial of this run is sealed already")
             lock.release(fleet, names, folder.id)
             return
@@ -47,15 +52,17 @@ def attach(folder: RunFolder, root: Path, watcher: bench.Watcher) -> None:
             decided = _planned_again(trials, folder, fleet, root)
         # a host that died keeps its own files, not those of the others
         with lock.held(fleet, names, folder.id, bench.held_s(decided), silent_too=True):
-            for index, trial in enumerate(trials, start=1):
-                watcher.trial(trial, index, len(trials))
+            open_, done = deque(trials), 0
+            while open_:
+                trial, done = open_.popleft(), done + 1
+                watcher.trial(trial, done, done + len(open_))
                 _take_up(trial, decided, folder, fleet, root, watcher, handled)
+                if following := after(trial, folder, fleet):
+                    open_.appendleft(following)
             if left:
                 rest = bench.calibrated(decided, folder, fleet, root, watcher, handled).trials
-                for index, trial in enumerate(rest, start=1):
-                    if not state.sealed(folder.trial(trial.folder)):
-                        watcher.trial(trial, index, len(rest))
-                        bench.one(trial, decided, folder, fleet, root, watcher, handled)
+                unrun = [trial for trial in rest if not state.sealed(folder.trial(trial.folder))]
+                bench.walk(unrun, decided, folder, fleet, root, watcher, handled, after)
 
 
 def _planned_again(
@@ -63,14 +70,14 @@ def _planned_again(
 ) -> bench.Decided:
     """The run as this clone would plan it now. Raises Refused when that is not what was planned."""
     known = record.read_run(folder)
-    arms = bench.states(known.experiment, known.inventory, fleet, root)
-    _unchanged(trials, arms, folder)
-    return bench.Decided(known.experiment, known.inventory, arms, trials)
+    states = bench.states(known.experiment, known.inventory, fleet, root)
+    _unchanged(trials, states, folder)
+    return bench.Decided(known.experiment, known.inventory, states, trials)
 
 
-def _unchanged(before: tuple[TrialPlan, ...], now: Mapping[int, Desired], folder: RunFolder) -> None:
+def _unchanged(before: tuple[TrialPlan, ...], now: States, folder: RunFolder) -> None:
     """What is left to run must be what was planned: the same deployed state."""
-    if any(trial.deploy_id != now[len(trial.apps)].deploy_id for trial in before):
+    if any(trial.deploy_id != now[trial.state].deploy_id for trial in before):
         raise Refused(
             "the app, the templates or the locks of this clone changed since the run began",
             where=f"run {folder.id}",
@@ -104,6 +111,6 @@ def _take_up(
         journal.write("trial", "note", detail="its load never began: the trial is run from its beginning")
     paths.facts.unlink(missing_ok=True)  # those of the first try: this one asks again
     watcher.say("its load never began: the trial is run from its beginning")
-    if not decided.desired:
+    if not decided.states:
         decided = _planned_again(decided.trials, folder, fleet, root)
     bench.one(trial, decided, folder, fleet, root, watcher, handled)

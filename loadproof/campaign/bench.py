@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from loadproof.plan import calibration, drift, faults
 from loadproof.plan import desired as desired_state
 from loadproof.plan import trials as trial_plans
 from loadproof.plan.actions import hosts_of
-from loadproof.plan.values import Desired, Experiment, Inventory, TrialPlan
+from loadproof.plan.values import Desired, Experiment, Inventory, States, TrialPlan
 from loadproof.runfolder import record
 from loadproof.runfolder.hold import conducted
 from loadproof.runfolder.journal import Journal
@@ -33,36 +34,43 @@ class Watcher:
     live: Callable[[conduct.Live], None]
 
 
+# What is done when a trial was sealed; a trial that it gives was planned, and is run next.
+After = Callable[[TrialPlan, RunFolder, Fleet], TrialPlan | None]
+
+
+def nothing(trial: TrialPlan, folder: RunFolder, fleet: Fleet) -> None:
+    """A bench leaves its trial sealed on the hosts."""
+
+
 @dataclass(frozen=True)
 class Decided:
     """Everything decided before anything is touched."""
 
     experiment: Experiment
     inventory: Inventory
-    desired: Mapping[int, Desired]  # by number of servers
+    states: States
     trials: tuple[TrialPlan, ...]
 
+    def desired(self, trial: TrialPlan) -> Desired:
+        """The state in which a trial finds its hosts."""
+        return self.states[trial.state]
 
-def states(experiment: Experiment, inventory: Inventory, fleet: Fleet, root: Path) -> dict[int, Desired]:
-    """The desired state of every arm. Undeclared platforms are asked of the hosts first; nothing is changed."""
+
+def states(experiment: Experiment, inventory: Inventory, fleet: Fleet, root: Path) -> States:
+    """The desired state of every trial. Undeclared platforms are asked of the hosts first; nothing is changed."""
     trial_plans.enough_servers(experiment, inventory)
     platforms = probe.platforms(fleet, inventory, root)
-    return {
-        servers: desired_state.desired(
-            inventory, servers, experiment.variant, experiment.rows, experiment.seed, platforms, root
-        )
-        for servers in experiment.servers
-    }
+    return desired_state.states(experiment, inventory, platforms, root)
 
 
 def decide(
-    experiment: Experiment, inventory: Inventory, run: str, arms: Mapping[int, Desired], fault: str = ""
+    experiment: Experiment, inventory: Inventory, run: str, states: States, fault: str = ""
 ) -> Decided:
     """Plans all trials of a run; each with the `fault`, if it is a rehearsal's."""
-    planned = trial_plans.trials(experiment, inventory, run, _ids(arms))
+    planned = trial_plans.trials(experiment, inventory, run, states)
     if fault:
         planned = tuple(faults.into(trial, fault) for trial in planned)
-    return Decided(experiment, inventory, arms, planned)
+    return Decided(experiment, inventory, states, planned)
 
 
 def run(
@@ -73,17 +81,18 @@ def run(
     command: Sequence[str],
     watcher: Watcher,
     fault: str = "",
+    after: After = nothing,
 ) -> RunFolder:
-    """One run: its folder, with one sealed trial per arm on the hosts. Nothing is fetched yet. Only a rehearsal names a
+    """One run: its folder, with every trial sealed on the hosts. What is fetched, `after` does. Only a rehearsal names a
     `fault`, and only of the lab's hosts."""
     with signals.handled() as handled, Fleet(inventory) as fleet:
-        arms = states(experiment, inventory, fleet, root)
-        blocked.refuse(fleet, arms[max(arms, key=lambda servers: servers or len(inventory.group("app")))])
+        wanted = states(experiment, inventory, fleet, root)
+        blocked.refuse(fleet, max(wanted.values(), key=lambda state: len(state.apps)))
         # only now: a run that could not even be planned leaves no folder behind
         folder = RunFolder.create(results, experiment.name, datetime.now(UTC))
         handled.run = folder.id
         with explained(folder):
-            decided = decide(experiment, inventory, folder.id, arms, fault)
+            decided = decide(experiment, inventory, folder.id, wanted, fault)
             begin = _calibrating(decided) if experiment.calibrate else decided.trials
             record.write_run(folder, experiment, inventory, provenance.collect(root), command, begin)
             for trial in begin:
@@ -92,10 +101,29 @@ def run(
             with forgotten_if_refused(folder), conducted(folder), locked:
                 if experiment.calibrate:
                     decided = calibrated(decided, folder, fleet, root, watcher, handled)
-                for index, trial in enumerate(decided.trials, start=1):
-                    watcher.trial(trial, index, len(decided.trials))
-                    one(trial, decided, folder, fleet, root, watcher, handled)
+                walk(decided.trials, decided, folder, fleet, root, watcher, handled, after)
     return folder
+
+
+def walk(
+    trials: Sequence[TrialPlan],
+    decided: Decided,
+    folder: RunFolder,
+    fleet: Fleet,
+    root: Path,
+    watcher: Watcher,
+    handled: signals.Signals,
+    after: After = nothing,
+) -> None:
+    """Trials one after the other, whose plans are written already; and those that follow from them."""
+    left, done = deque(trials), 0
+    while left:
+        trial = left.popleft()
+        done += 1
+        watcher.trial(trial, done, done + len(left))
+        one(trial, decided, folder, fleet, root, watcher, handled)
+        if following := after(trial, folder, fleet):
+            left.appendleft(following)
 
 
 def held_s(decided: Decided) -> float:
@@ -110,11 +138,7 @@ def _calibrating(decided: Decided) -> tuple[TrialPlan, ...]:
     """The one trial of a calibration that is known before anything is measured."""
     hosts, run = decided.inventory, decided.trials[0].run
     tried = trial_plans.first_try(decided.experiment, hosts)
-    return (trial_plans.calibration_trial(decided.experiment, hosts, run, _ids(decided.desired), 1, tried),)
-
-
-def _ids(arms: Mapping[int, Desired]) -> dict[int, str]:
-    return {servers: state.deploy_id for servers, state in arms.items()}
+    return (trial_plans.calibration_trial(decided.experiment, hosts, run, decided.states, 1, tried),)
 
 
 def calibrated(
@@ -130,7 +154,7 @@ def calibrated(
     def bring(trial: TrialPlan) -> None:
         calibrate.fetched(fleet, folder, trial)
 
-    asked = calibrate.Asked(decided.experiment, decided.inventory, folder.id, _ids(decided.desired))
+    asked = calibrate.Asked(decided.experiment, decided.inventory, folder.id, decided.states)
     planned = calibrate.go_on(asked, folder, walk, bring, watcher.say)
     return replace(decided, trials=planned)
 
@@ -175,7 +199,7 @@ def one(
     """One trial of a run, whose plan is written already."""
     paths = folder.trial(trial.folder)
     with Journal(paths.journal) as journal:
-        todo, desired = hooks(trial, decided, fleet, root, watcher, paths), decided.desired[len(trial.apps)]
+        todo, desired = hooks(trial, decided, fleet, root, watcher, paths), decided.desired(trial)
         rates.note(
             trial, decided.inventory, desired, fleet, journal, todo.converge, handled, root, paths.facts, watcher.say
         )  # fmt: skip
@@ -189,7 +213,7 @@ def hooks(
 ) -> conduct.Hooks:
     """What conduct needs from outside for one trial."""
     return conduct.Hooks(
-        converge=lambda: converge(fleet, decided.desired[len(trial.apps)], root, trial.run),
+        converge=lambda: converge(fleet, decided.desired(trial), root, trial.run),
         facts=lambda when: _facts(fleet, trial, decided.inventory, paths.facts, when),
         observe=watcher.live,
         say=watcher.say,

@@ -3,7 +3,7 @@ server's limiter is known; then the measured trials are planned with these setti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from analysis import calibration as findings
@@ -17,19 +17,19 @@ from loadproof.plan import calibration, limiters
 from loadproof.plan import trials as trial_plans
 from loadproof.plan.actions import hosts_of
 from loadproof.plan.calibration import Try
-from loadproof.plan.values import Experiment, Inventory, TrialPlan
+from loadproof.plan.values import Experiment, Inventory, States, TrialPlan
 from loadproof.runfolder import record
 from loadproof.runfolder.paths import RunFolder, TrialPaths
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What is calibrated: of which run, on which hosts, and the deploy ids by number of servers."""
+    """What is calibrated: of which run, on which hosts, and the desired states of its trials."""
 
     experiment: Experiment
     inventory: Inventory
     run: str
-    deploy_ids: Mapping[int, str]
+    states: States
 
 
 def go_on(
@@ -50,9 +50,9 @@ def go_on(
         plan = record.read_plan(paths.plan)
         if plan.purpose == "calibration":
             done.append(_one(plan, paths, folder, asked.inventory, run, bring, say))
-    while tried := _following(asked.experiment, done):
+    while tried := _following(asked, done):
         plan = trial_plans.calibration_trial(
-            asked.experiment, asked.inventory, asked.run, asked.deploy_ids, len(done) + 1, tried
+            asked.experiment, asked.inventory, asked.run, asked.states, len(done) + 1, tried
         )
         paths = _write(folder, plan)
         done.append(_one(plan, paths, folder, asked.inventory, run, bring, say))
@@ -69,7 +69,7 @@ def go_on(
         )
     settings = [(server["host"], server["limit_set"]) for server in found["servers"]]
     planned = trial_plans.trials(
-        asked.experiment, asked.inventory, asked.run, asked.deploy_ids, len(done) + 1, settings
+        asked.experiment, asked.inventory, asked.run, asked.states, len(done) + 1, settings
     )
     here = {paths.name for paths in folder.trials}
     for trial in planned:
@@ -85,10 +85,13 @@ def _write(folder: RunFolder, plan: TrialPlan) -> TrialPaths:
     return paths
 
 
-def _following(experiment: Experiment, done: list[Judged]) -> Try | None:
-    scale = limiters.load(experiment.limit.kind).scale
-    assert scale is not None, "plan.experiment refuses to calibrate such a limiter"
-    return calibration.following(experiment.limit.percent, findings.measured(done), len(done), scale)
+def _following(asked: Asked, done: list[Judged]) -> Try | None:
+    if not done:
+        return trial_plans.first_try(asked.experiment, asked.inventory)
+    limit = done[0].plan.limit
+    scale = limiters.load(limit.kind).scale
+    assert scale is not None, "plan.arms refuses to calibrate such a limiter"
+    return calibration.following(limit.percent, findings.measured(done), len(done), scale)
 
 
 def _one(

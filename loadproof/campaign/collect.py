@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from analysis import against as comparing
 from analysis import report as reports
 from analysis import results as analysis_results
 from loadproof.control import fetch
@@ -82,6 +83,12 @@ def analyse(folders: Sequence[RunFolder], results: Path) -> tuple[Mapping[str, A
         judged = analysis_results.judge(folders[0])
         return judged.results, reports.write(judged)
     return reports.together([folder.path for folder in folders], results)
+
+
+def against(first: RunFolder, second: RunFolder) -> dict[str, Any]:
+    """Two runs compared, from their results.json. Raises RecordUnreadable where one was never analysed."""
+    found = [record.read_json(folder.results) for folder in (first, second)]
+    return comparing.runs(found[0], found[1], (record.read_run(first), record.read_run(second)))
 
 
 def _nowhere(folder: RunFolder) -> RecordUnreadable:

@@ -30,15 +30,9 @@ def run(
     possible(experiment, inventory, only)
     with Fleet(inventory) as fleet:
         found = probe.each_platform(fleet, inventory, root, only or None)
-        desired = desired_state.desired(
-            inventory,
-            experiment.servers[0],
-            experiment.variant,
-            experiment.rows,
-            experiment.seed,
-            platforms(inventory, good(found)),
-            root,
-        )
+        (desired,) = desired_state.states(
+            experiment, inventory, platforms(inventory, good(found)), root
+        ).values()
         mark = f"deploy-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
         return apply.converge(
             fleet,

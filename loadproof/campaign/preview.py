@@ -16,13 +16,13 @@ ASSUMED = Platform("3.11", "x86_64", (2, 36), "", "declared")
 
 @dataclass(frozen=True)
 class Preview:
-    """The trials, the stages of each, and the desired state of each arm. Of a calibration only the first trial is known:
+    """The trials, the stages of each, and the desired state of each. Of a calibration only the first trial is known:
     the others, and what limiters are set to in the measured ones, follow from what is measured."""
 
     experiment: Experiment
     trials: tuple[TrialPlan, ...]
     stages: Mapping[str, tuple[Stage, ...]]
-    desired: Mapping[int, Desired]
+    desired: Mapping[str, Desired]  # by trial
     assumed: tuple[str, ...]  # hosts whose Python nobody has declared or found yet
     platform: Platform = ASSUMED
 
@@ -40,23 +40,17 @@ def preview(experiment: Experiment, inventory: Inventory, root: Path) -> Preview
         if {"app", "load"} & set(host.roles)
     }
     platforms = {name: platform or ASSUMED for name, platform in known.items()}
-    desired = {
-        servers: desired_state.desired(
-            inventory, servers, experiment.variant, experiment.rows, experiment.seed, platforms, root
-        )
-        for servers in experiment.servers
-    }
-    ids = {servers: state.deploy_id for servers, state in desired.items()}
-    planned = trials.trials(experiment, inventory, "RUN", ids)
+    states = desired_state.states(experiment, inventory, platforms, root)
+    planned = trials.trials(experiment, inventory, "RUN", states)
     if experiment.calibrate:
         tried = trials.first_try(experiment, inventory)
-        begin = trials.calibration_trial(experiment, inventory, "RUN", ids, 1, tried)
-        planned = (begin, *trials.trials(experiment, inventory, "RUN", ids, first=2))
+        begin = trials.calibration_trial(experiment, inventory, "RUN", states, 1, tried)
+        planned = (begin, *trials.trials(experiment, inventory, "RUN", states, first=2))
     return Preview(
         experiment,
         planned,
         {trial.id: stages(inventory, trial) for trial in planned},
-        desired,
+        {trial.id: states[trial.state] for trial in planned},
         tuple(name for name in known if known[name] is None),
     )
 

@@ -60,7 +60,7 @@ def to_be_planned(folder: RunFolder) -> bool:
     if not (folder.run.exists() and record.read_run(folder).experiment.calibrate):
         return False
     plans = [record.read_plan(paths.plan) for paths in folder.trials]
-    return sum(plan.purpose == "measure" for plan in plans) < len(record.read_run(folder).experiment.servers)
+    return sum(plan.purpose == "measure" for plan in plans) < record.read_run(folder).experiment.trials
 
 
 def listing(results: Path) -> list[tuple[str, str, str, str]]:

@@ -30,7 +30,7 @@ class Preview(Protocol):
     @property
     def stages(self) -> Mapping[str, tuple[Stage, ...]]: ...
     @property
-    def desired(self) -> Mapping[int, Desired]: ...
+    def desired(self) -> Mapping[str, Desired]: ...
     @property
     def assumed(self) -> tuple[str, ...]: ...
     @property
@@ -48,7 +48,7 @@ def plan(preview: Preview, files: bool) -> str:
             "",
         ]
     for index, trial in enumerate(preview.trials, start=1):
-        desired = preview.desired[len(trial.apps)]
+        desired = preview.desired[trial.id]
         lines += [trial_line(trial, index, len(preview.trials)), f"deploy id {desired.deploy_id}", ""]
         for stage in preview.stages[trial.id]:
             lines += [f"stage {stage.name}"]

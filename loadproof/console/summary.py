@@ -18,6 +18,10 @@ def summary(results: Mapping[str, Any]) -> str:
     about them, what is missing, and what may be concluded."""
     arms: list[Mapping[str, Any]] = list(results["arms"])
     lines = [escape(shown.verdict(results)), f"run {escape(results['run'])}"]
+    if results.get("question"):
+        lines += ["", f"question: {escape(results['question'])}"]
+    if answer := _answer(results.get("comparisons", ())):
+        lines += ["", answer]
     for some in _side_by_side(arms) if arms else ():
         lines += ["", _figures(some)]
     lines += ["", _servers(arms)] if arms else []
@@ -26,10 +30,33 @@ def summary(results: Mapping[str, Any]) -> str:
         lines += ["", errors]
     if why := _why(arms):
         lines += ["", why]
+    if asked := results.get("thresholds"):
+        rows = [
+            (one["threshold"], one["arm"], one["said"], "passed" if one["passed"] else "FAILED")
+            for one in asked
+        ]
+        lines += ["", table(("threshold", "arm", "found", ""), rows)]
     lines += _checks(results)
     lines += [f"incomplete: {escape(text)}" for text in results.get("incomplete", ())]
     lines += ["", *(escape(text) for _, text in results["sentences"])]
     return "\n".join(lines)
+
+
+def _answer(compared: Iterable[Mapping[str, Any]]) -> str:
+    """Ratios over several blocks, the one that answers first."""
+    rows = [
+        (
+            f"{one['metric']}, {one['basis']}" + (" (primary)" if one["primary"] else ""),
+            f"{one['numerator']} / {one['denominator']}",
+            number(one["ratio"], 3),
+            "-" if one["low"] is None else f"{one['low']:.3f} to {one['high']:.3f}",
+            one["n"],
+            one["words"],
+        )
+        for one in compared
+        if max(one["n"], one["all_trials"]["n"]) > 1
+    ]
+    return table(("figure", "arms", "ratio", "interval", "pairs", "in words"), rows) if rows else ""
 
 
 def _checks(results: Mapping[str, Any]) -> list[str]:
@@ -74,6 +101,9 @@ def _figures(arms: Sequence[Mapping[str, Any]]) -> str:
         ends = (f"{round(frame[end], 1):g}" for end in ("from_s", "to_s"))
         return f"{'-'.join(ends)} s" + (" (short)" if frame.get("short") else "")
 
+    def spikes(arm: Mapping[str, Any]) -> str:
+        return f"{100 * arm['spikes']['share']:.1f} % of seconds" if arm.get("spikes") else "-"
+
     rows: list[tuple[str, list[str]]] = [
         ("window (hold)", [window(arm) for arm in arms]),
         ("users", [number((arm["window"] or {}).get("users")) for arm in arms]),
@@ -84,6 +114,7 @@ def _figures(arms: Sequence[Mapping[str, Any]]) -> str:
         ("p95 ms", [time(arm, "p95_ms") for arm in arms]),
         ("p99 ms", [time(arm, "p99_ms") for arm in arms]),
         ("answer or give up ms", [number(arm["answer_or_give_up_ms"]) for arm in arms]),
+        ("spikes", [spikes(arm) for arm in arms]),
         ("requests", [number(arm["requests"]) for arm in arms]),
         ("failed", [failed(arm) for arm in arms]),
         ("undelivered", [number(arm["undelivered"]) for arm in arms]),

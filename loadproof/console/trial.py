@@ -50,15 +50,21 @@ def load_table(load: Load) -> str:
 
 
 def before(asked: Experiment) -> str:
-    """What is said before anything is touched: the load, and how long a calibration will take."""
-    table = load_table(asked.load)
-    if not asked.calibrate:
-        return table
-    minutes = max(1, round(calibration.most_s() / 60))
-    return (
-        f"{table}\n\ncalibration: up to {calibration.MOST_TRIALS} trials under full load come first, about {minutes} minutes;"
-        f" what they find for {asked.limit.percent:g} % holds for this run only"
-    )
+    """What is said before anything is touched: the load of every arm, and how long a calibration will take."""
+    loads: dict[Load, list[str]] = {}
+    for arm in asked.arms:
+        loads.setdefault(arm.load, []).append(arm.label)
+    tables = [
+        (f"{', '.join(labels)}: " if len(loads) > 1 else "") + load_table(load)
+        for load, labels in loads.items()
+    ]
+    if asked.calibrate:
+        minutes = max(1, round(calibration.most_s() / 60))
+        tables.append(
+            f"calibration: up to {calibration.MOST_TRIALS} trials under full load come first, about {minutes} minutes;"
+            f" what they find for {asked.arms[0].limit.percent:g} % holds for this run only"
+        )
+    return "\n\n".join(tables)
 
 
 def _what(load: Load, index: int) -> str:
@@ -82,7 +88,7 @@ def trial_line(trial: TrialPlan, index: int, total: int) -> str:
     if trial.purpose == "calibration":
         number = f"trial {trial.id}: {trial.because}"
     return (
-        f"{number} on {servers}; variant {trial.variant}; {limit}; "
+        f"{number} on {servers}; variant {trial.serving.variant}; {limit}; "
         f"{len(trial.workers)} Locust workers on {', '.join(trial.loads)}"
     )
 

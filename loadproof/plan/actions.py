@@ -92,7 +92,7 @@ def trial_json(inventory: Inventory, trial: TrialPlan, host: str, out: str = "")
             "timeout_s": load.timeout_s,
             "think_s": load.think_s,
             "seed": trial.seed,
-            "rows": trial.rows,
+            "rows": trial.serving.rows,
         },
     }
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,16 @@ from typing import Any
 from jinja2 import Environment
 
 from loadproof.errors import BadInput, Problem
-from loadproof.plan import places, recipes, timeouts
+from loadproof.plan import places, recipes, timeouts, trials
 from loadproof.plan.allowed import did_you_mean
-from loadproof.plan.experiment import choices
 from loadproof.plan.load import MOST_USERS
 from loadproof.plan.render import environment, render
+from loadproof.plan.settings import choices
 from loadproof.plan.values import (
     MASTER_PORT,
     STATUS_PORT,
     Desired,
+    Experiment,
     FileSpec,
     Host,
     HostDesired,
@@ -31,6 +32,8 @@ from loadproof.plan.values import (
     Platform,
     Promise,
     Role,
+    Serving,
+    States,
     TreeSpec,
     UnitSpec,
 )
@@ -63,7 +66,7 @@ class _Arm:
 
     inventory: Inventory
     servers: tuple[Host, ...]
-    variant: str
+    serving: Serving
     data: TreeSpec
     trees: Mapping[tuple[str, Role], TreeSpec]  # (host, kind)
     templates: Environment
@@ -73,28 +76,21 @@ class _Arm:
 
 def desired(
     inventory: Inventory,
-    servers: int,
-    variant: str,
-    rows: int,
+    serving: Serving,
+    apps: Sequence[str],
     seed: int,
     platforms: Mapping[str, Platform],
     root: Path,
 ) -> Desired:
-    """The desired state of every host with the first `servers` app hosts serving (0: all of them).
+    """The desired state of every host with these app hosts serving, in the order of the inventory.
 
-    `platforms` by name, for app and load hosts. Raises BadInput for more servers than there are or an unknown variant.
+    `platforms` by name, for app and load hosts. Raises BadInput for an unknown variant.
     """
-    apps = inventory.group("app")
-    problems = []
-    if servers > len(apps) or servers < 0:
-        problems.append(Problem(f"{servers} servers asked, group app has {len(apps)}", "--servers"))
-    variants = choices(root / "app" / "variants")
+    variant, variants = serving.variant, choices(root / "app" / "variants")
     if variant not in variants:
-        problems.append(
-            Problem(f"there is no variant {variant!r}{did_you_mean(variant, variants)}", "--variant")
+        raise BadInput(
+            [Problem(f"there is no variant {variant!r}{did_you_mean(variant, variants)}", "--variant")]
         )
-    if problems:
-        raise BadInput(problems)
     wanted = {
         (host.name, kind): platforms[host.name]
         for host in inventory.hosts
@@ -105,13 +101,26 @@ def desired(
     pairs = {(kind, platform) for (_, kind), platform in wanted.items()}
     made = {(kind, platform): recipes.program_tree(kind, platform, root) for kind, platform in pairs}
     trees = {(name, kind): made[kind, platform] for (name, kind), platform in wanted.items()}
-    served = apps[: servers or len(apps)]
-    data = recipes.data_tree(rows, seed, root)
-    arm = _Arm(inventory, served, variant, data, trees, environment(root), _programs(root))
+    served = tuple(host for host in inventory.group("app") if host.name in apps)
+    data = recipes.data_tree(serving.rows, seed, root)
+    arm = _Arm(inventory, served, serving, data, trees, environment(root), _programs(root))
     deploy_id = _digest([_plain(host) for host in _hosts(arm)])
     return Desired(
         deploy_id, _hosts(replace(arm, deploy_id=deploy_id)), variant, tuple(host.name for host in served)
     )
+
+
+def states(
+    experiment: Experiment, inventory: Inventory, platforms: Mapping[str, Platform], root: Path
+) -> States:
+    """The desired state of every trial of an experiment, of a calibration too. Raises BadInput (enough_servers)."""
+    wanted = {one.state for one in trials.placed(experiment, inventory)}
+    if experiment.calibrate:
+        wanted.add(trials.calibrating(experiment, inventory).state)
+    return {
+        (serving, apps): desired(inventory, serving, apps, experiment.seed, platforms, root)
+        for serving, apps in wanted
+    }
 
 
 def _programs(root: Path) -> tuple[FileSpec, ...]:
@@ -158,7 +167,7 @@ class _Parts:
 
 def _host(arm: _Arm, host: Host) -> HostDesired:
     parts = _Parts([], list(arm.programs), [], [], [], [])
-    note = {"deploy_id": arm.deploy_id, "variant": arm.variant, "host": host.name}
+    note = {"deploy_id": arm.deploy_id, "variant": arm.serving.variant, "host": host.name}
     parts.files.append(FileSpec(DEPLOY_JSON, (json.dumps(note) + "\n").encode()))
     parts.files.append(_unit_file(arm, host, OUT_UNIT))
     if "app" in host.roles:
@@ -209,10 +218,11 @@ def _app(arm: _Arm, host: Host, parts: _Parts) -> None:
         arm.templates,
         "app.env",
         deploy_id=arm.deploy_id,
-        variant=arm.variant,
+        variant=arm.serving.variant,
         data_tree=arm.data.path,
         port=port,
         current=places.CURRENT,
+        settings=arm.serving.app,
     )
     unit = _unit_file(arm, host, places.APP_UNIT, app_tree=tree.path, low_port=port < 1024)
     parts.packages.append(("cpulimit", "cpulimit"))
@@ -222,12 +232,12 @@ def _app(arm: _Arm, host: Host, parts: _Parts) -> None:
     parts.units.append(UnitSpec(places.APP_UNIT, "running" if serves else "stopped", restart_on))
     parts.units.append(UnitSpec(places.LIMIT_UNIT, "stopped"))
     if serves:
-        parts.promises.append(Promise("health", port, arm.deploy_id, arm.variant))
+        parts.promises.append(Promise("health", port, arm.deploy_id, arm.serving.variant))
         parts.ports.append(port)
 
 
 def _proxy(arm: _Arm, host: Host, parts: _Parts) -> None:
-    conf, digest = nginx_conf(arm.templates, host, arm.servers)
+    conf, digest = nginx_conf(arm.templates, host, arm.servers, arm.serving)
     unit = _unit_file(arm, host, places.PROXY_UNIT)
     parts.packages.append(("nginx", "nginx"))
     parts.files += [FileSpec(NGINX_CONF, conf), unit]
@@ -236,7 +246,9 @@ def _proxy(arm: _Arm, host: Host, parts: _Parts) -> None:
     parts.ports += [host.port("proxy"), STATUS_PORT]
 
 
-def nginx_conf(templates: Environment, proxy: Host, servers: tuple[Host, ...]) -> tuple[bytes, str]:
+def nginx_conf(
+    templates: Environment, proxy: Host, servers: tuple[Host, ...], serving: Serving
+) -> tuple[bytes, str]:
     """nginx's configuration and its hash, which its status server answers: that of the text with the hash blank."""
 
     def text(config_hash: str) -> bytes:
@@ -250,6 +262,7 @@ def nginx_conf(templates: Environment, proxy: Host, servers: tuple[Host, ...]) -
             most_users=MOST_USERS,
             connections=4 * MOST_USERS,
             backends=[(host.address, host.port("app")) for host in servers],
+            serving=serving,
             port=proxy.port("proxy"),
             status_port=STATUS_PORT,
             timeouts={

@@ -62,6 +62,11 @@ def is_mapping(node: Any) -> bool:
     return isinstance(node, MappingNode)
 
 
+def is_sequence(node: Any) -> bool:
+    """Whether a node is a list."""
+    return isinstance(node, SequenceNode)
+
+
 def is_null(node: Any) -> bool:
     """Whether a node is absent, null or empty."""
     return node is None or (isinstance(node, ScalarNode) and node.tag == _NULL)

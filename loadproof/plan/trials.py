@@ -1,13 +1,13 @@
-"""The trials of an experiment: one arm run once each, decided before anything is touched."""
+"""The trials of an experiment: each one arm run once, decided before anything is touched."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from loadproof.errors import BadInput, Problem
-from loadproof.plan import calibration, limiters, timeouts
-from loadproof.plan.values import Experiment, Host, Inventory, TrialPlan
+from loadproof.plan import blocks, calibration, limiters, timeouts
+from loadproof.plan.values import Arm, Experiment, Host, Inventory, Serving, States, TrialPlan
 
 # From the first sampler to the lifted limit, the planned load itself aside: warm-up, limit, start of Locust and its
 # workers, drain, facts. 10 s here, 80 s seen on an emulated machine. A unit that is killed by its own deadline spoils
@@ -25,7 +25,7 @@ def enough_servers(experiment: Experiment, inventory: Inventory) -> None:
         Problem(
             f"{level} servers asked, but group app of {inventory.path} has {count} ({names})", "--servers"
         )
-        for level in experiment.servers
+        for level in dict.fromkeys(arm.servers for arm in experiment.arms)
         if level > len(apps)
     ]
     if problems:
@@ -44,22 +44,49 @@ def margin(processes: int, timeout_s: float) -> float:
     return STARTING_S + PER_WORKER_S * processes + timeout_s + timeouts.DRAIN_EXTRA_S
 
 
+@dataclass(frozen=True)
+class Placed:
+    """An arm in a block: the app hosts that serve it."""
+
+    arm: Arm
+    block: int
+    apps: tuple[str, ...]
+
+    @property
+    def state(self) -> tuple[Serving, tuple[str, ...]]:
+        """What its desired state is made of, beside the hosts: trials that share it find their hosts as they must be."""
+        return self.arm.serving, self.apps
+
+
+def placed(experiment: Experiment, inventory: Inventory) -> tuple[Placed, ...]:
+    """Every trial of an experiment in the order in which it is run. Raises BadInput (enough_servers)."""
+    enough_servers(experiment, inventory)
+    apps = [host.name for host in inventory.group("app")]
+    arms = experiment.arms
+    # one block is no experiment yet: its arms are run in the order in which they were asked for
+    one = (tuple(range(len(arms))),)
+    orders = blocks.orders(len(arms), experiment.blocks, experiment.seed) if experiment.blocks > 1 else one
+    return tuple(
+        Placed(arms[index], block, blocks.serving(apps, arms[index].servers, block, len(arms)))
+        for block, order in enumerate(orders, start=1)
+        for index in order
+    )
+
+
 def trials(
     experiment: Experiment,
     inventory: Inventory,
     run: str,
-    deploy_ids: Mapping[int, str],
+    states: States,
     first: int = 1,
     limit_set: Sequence[tuple[str, float]] = (),
 ) -> tuple[TrialPlan, ...]:
-    """One trial per arm, in the order given, numbered from `first`; `deploy_ids` by number of servers; `limit_set`: what
-    a calibration found for each server. Raises BadInput (enough_servers)."""
-    enough_servers(experiment, inventory)
-    planned = (
-        _trial(experiment, inventory, run, deploy_ids[servers], number, servers)
-        for number, servers in enumerate(experiment.servers, start=first)
+    """Every trial, numbered from `first`; `states`: the desired states that they need; `limit_set`: what a calibration
+    found for each server. Raises BadInput (enough_servers)."""
+    return tuple(
+        _limited(_trial(experiment, inventory, run, one, states[one.state].deploy_id, number), limit_set)
+        for number, one in enumerate(placed(experiment, inventory), start=first)
     )
-    return tuple(_limited(trial, limit_set) for trial in planned)
 
 
 def _limited(trial: TrialPlan, limit_set: Sequence[tuple[str, float]]) -> TrialPlan:
@@ -71,24 +98,29 @@ def _limited(trial: TrialPlan, limit_set: Sequence[tuple[str, float]]) -> TrialP
     return replace(trial, limit_set=mine, because=f"{trial.because}; calibration gave {gave}")
 
 
-def calibration_servers(experiment: Experiment) -> int:
-    """A calibration is done with all the servers that any arm has, at once."""
-    return max(experiment.servers)
+def calibrating(experiment: Experiment, inventory: Inventory) -> Placed:
+    """How a calibration is run: as the arm with the most servers, on all the servers that any arm has."""
+    apps = [host.name for host in inventory.group("app")]
+    arm = max(experiment.arms, key=lambda one: one.servers or len(apps))
+    used = {name for one in placed(experiment, inventory) for name in one.apps}
+    return Placed(arm, 1, tuple(name for name in apps if name in used))
 
 
 def calibration_trial(
     experiment: Experiment,
     inventory: Inventory,
     run: str,
-    deploy_ids: Mapping[int, str],
+    states: States,
     number: int,
     tried: calibration.Try,
 ) -> TrialPlan:
     """Calibration trial `number` (from 1): full load on every server, each limiter set as `tried` says."""
-    servers = calibration_servers(experiment)
-    said = limiters.load(experiment.limit.kind).said
-    load = calibration.load(experiment.load, servers, experiment.limit.percent)
-    trial = _trial(replace(experiment, load=load), inventory, run, deploy_ids[servers], number, servers)
+    one = calibrating(experiment, inventory)
+    limit = one.arm.limit
+    said = limiters.load(limit.kind).said
+    load = calibration.load(one.arm.load, len(one.apps), limit.percent)
+    full = replace(one, arm=replace(one.arm, load=load))
+    trial = _trial(experiment, inventory, run, full, states[one.state].deploy_id, number)
     return replace(
         trial,
         arm="calibration",
@@ -100,38 +132,36 @@ def calibration_trial(
 
 def first_try(experiment: Experiment, inventory: Inventory) -> calibration.Try:
     """What a calibration begins with: every server set to what was asked."""
-    apps = inventory.group("app")[: calibration_servers(experiment)]
-    scale = limiters.load(experiment.limit.kind).scale
-    assert scale is not None, "plan.experiment refuses to calibrate such a limiter"
-    tried = calibration.following(experiment.limit.percent, {host.name: () for host in apps}, 0, scale)
+    one = calibrating(experiment, inventory)
+    scale = limiters.load(one.arm.limit.kind).scale
+    assert scale is not None, "plan.arms refuses to calibrate such a limiter"
+    tried = calibration.following(one.arm.limit.percent, dict.fromkeys(one.apps, ()), 0, scale)
     assert tried is not None
     return tried
 
 
 def _trial(
-    experiment: Experiment, inventory: Inventory, run: str, deploy_id: str, number: int, servers: int
+    experiment: Experiment, inventory: Inventory, run: str, one: Placed, deploy_id: str, number: int
 ) -> TrialPlan:
-    load = experiment.load
+    arm, load = one.arm, one.arm.load
     apps = tuple(host.name for host in inventory.group("app"))
     loads = inventory.group("load")
-    count = servers or len(apps)
     return TrialPlan(
         run=run,
         id=f"{number:02d}",
-        arm=f"servers={count}",
-        factors=(("servers", count),),
-        block=1,
-        because="block 1",
-        apps=apps[:count],
-        idle_apps=apps[count:],
+        arm=arm.label,
+        factors=arm.factors,
+        block=one.block,
+        because=f"block {one.block}",
+        apps=one.apps,
+        idle_apps=tuple(name for name in apps if name not in one.apps),
         proxy=inventory.group("proxy")[0].name,
         loads=tuple(host.name for host in loads),
         watch=tuple(host.name for host in inventory.group("watch")),
         load=load,
         workers=spread(loads, load.processes),
-        limit=experiment.limit,
-        variant=experiment.variant,
-        rows=experiment.rows,
+        limit=arm.limit,
+        serving=arm.serving,
         seed=experiment.seed,
         warm_requests=experiment.warm_requests,
         deploy_id=deploy_id,

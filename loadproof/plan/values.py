@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -94,20 +95,49 @@ class Limit:
 
 
 @dataclass(frozen=True)
+class Serving:
+    """What serves in an arm, beside how many servers: the app, its data, and how nginx spreads requests over servers."""
+
+    variant: str = "plain"
+    rows: int = 10_000  # of the data file
+    balance: str = "round_robin"  # or least_conn, random
+    keepalive: bool = False  # nginx keeps its connections to the servers
+    failover: bool = False  # nginx asks another server when one fails
+    app: tuple[tuple[str, str], ...] = ()  # settings of the app, as environment variables
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One combination of factor levels: all that its trials need but the hosts."""
+
+    label: str  # "servers=2"
+    factors: tuple[tuple[str, Any], ...]
+    servers: int  # number of app hosts; 0: all there are
+    load: Load
+    limit: Limit
+    serving: Serving
+
+
+@dataclass(frozen=True)
 class Experiment:
-    """What is asked: everything a bench or a demo needs but the hosts. `origins` says where each value came from."""
+    """What is asked: everything that a run needs but the hosts. `origins` says where each value came from."""
 
     name: str
     note: str
-    servers: tuple[int, ...]  # factor: number of app hosts, one arm each
-    load: Load
-    limit: Limit
-    variant: str
-    rows: int  # rows of the data file
+    arms: tuple[Arm, ...]
     seed: int
     warm_requests: int  # per backend
     origins: tuple[tuple[str, str], ...] = ()
     calibrate: bool = False  # trials before the measured ones find what to set each server's limiter to
+    question: str = ""
+    primary: str = "tps"  # the figure that answers it, fixed in advance
+    blocks: int = 1  # trials of each arm
+    thresholds: tuple[str, ...] = ()  # what plan.thresholds reads
+
+    @property
+    def trials(self) -> int:
+        """How many trials measure something, repeated ones not among them."""
+        return len(self.arms) * self.blocks
 
 
 @dataclass(frozen=True)
@@ -143,8 +173,7 @@ class TrialPlan:
     load: Load
     workers: tuple[tuple[str, int], ...]  # (load host, Locust worker number from 1)
     limit: Limit
-    variant: str
-    rows: int
+    serving: Serving
     seed: int
     warm_requests: int
     deploy_id: str
@@ -155,6 +184,11 @@ class TrialPlan:
     limit_set: tuple[tuple[str, float], ...] = ()
     purpose: Literal["measure", "calibration"] = "measure"
     faults: tuple[PlannedFault, ...] = ()  # of a rehearsal; no other trial has any
+
+    @property
+    def state(self) -> tuple[Serving, tuple[str, ...]]:
+        """What its desired state is made of, beside the hosts."""
+        return self.serving, self.apps
 
     def limit_at(self, host: str) -> float:
         """What the limiter of a server is set to, in its own percent."""
@@ -248,6 +282,8 @@ class Desired:
     def host(self, name: str) -> HostDesired:
         return {host.host: host for host in self.hosts}[name]
 
+
+States = Mapping[tuple[Serving, tuple[str, ...]], Desired]  # by what serves, and on which app hosts
 
 ChangeKind = Literal[
     "package", "file", "remove", "tree", "reload", "start", "stop", "restart", "user", "folder"

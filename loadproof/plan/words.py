@@ -58,23 +58,9 @@ def note(text: str) -> str:
     return text
 
 
-def servers(text: str) -> tuple[int, ...]:
-    """Levels of the factor: "2" or "1,2"."""
-    count = whole(1, 1000)
-    levels = tuple(count(part.strip()) for part in text.split(","))
-    if len(set(levels)) < len(levels):
-        raise ValueError(f"{allowed.shown(text)}: each number of servers once")
-    return levels
-
-
-def trial_servers(text: str) -> tuple[int, ...]:
-    """The one level of a single trial: "2"."""
-    return (int(whole(1, 1000)(text)),)
-
-
-def server_count(text: str) -> tuple[int, ...]:
-    """One number of servers, or "all"."""
-    return (0,) if text == "all" else trial_servers(text)
+def server_count(text: str) -> int:
+    """A number of servers, or "all", which is 0."""
+    return 0 if text == "all" else int(whole(1, 1000)(text))
 
 
 def percent(text: str) -> float:

@@ -162,4 +162,5 @@ PROXY_FIELDS = (
 #   "held":{path:[pid...]} when writers did not let go in time: the last rows of these may be missing
 MANIFEST = "manifest.json"
 
-FORMAT = 1  # of the run folder and of results.json
+FORMAT = 2  # of run.json and plan.json: 1 had one experiment per number of servers, and no arms
+RESULTS_FORMAT = 1  # of results.json: keys are added to it, none is taken away

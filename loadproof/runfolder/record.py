@@ -110,10 +110,35 @@ def write_plan(path: Path, trial: TrialPlan) -> None:
 
 def read_plan(path: Path) -> TrialPlan:
     """The TrialPlan of a plan.json. Raises RecordUnreadable."""
-    plan = _value(path, TrialPlan, read_json(path))
+    plan = _value(path, TrialPlan, _served(read_json(path)))
     if problem := _impossible(plan):
         raise RecordUnreadable(f"{path.name}: not a plan: {problem}", where=str(path))
     return plan
+
+
+def _served(data: dict[str, Any]) -> dict[str, Any]:
+    """What serves as one value; format 1 has its two settings beside the others."""
+    if "serving" in data or not {"variant", "rows"} <= data.keys():
+        return data
+    return {**data, "serving": {"variant": data["variant"], "rows": data["rows"]}}
+
+
+def _asked(data: dict[str, Any]) -> dict[str, Any]:
+    """A run's experiment with its arms; format 1 has one per number of servers, alike in all else."""
+    experiment = data.get("experiment")
+    if not isinstance(experiment, dict) or "arms" in experiment:
+        return data
+    levels = experiment.get("servers")
+    arms = [
+        {
+            **_served(experiment),
+            "label": f"servers={level}",
+            "factors": [["servers", level]],
+            "servers": level,
+        }
+        for level in (levels if isinstance(levels, list) else [])
+    ]
+    return {**data, "experiment": {**experiment, "arms": arms}}
 
 
 def _impossible(plan: TrialPlan) -> str:
@@ -166,7 +191,7 @@ def add_trial(folder: RunFolder, trial: TrialPlan) -> None:
 
 def read_run(folder: RunFolder) -> RunRecord:
     """The RunRecord of a run. Raises RecordUnreadable."""
-    return _value(folder.run, RunRecord, read_json(folder.run))
+    return _value(folder.run, RunRecord, _asked(read_json(folder.run)))
 
 
 def append_facts(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

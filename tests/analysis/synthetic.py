@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from loadproof.plan.values import Experiment, Host, Inventory, Limit, Load, TrialPlan
+from loadproof.plan.values import Arm, Experiment, Host, Inventory, Limit, Load, Serving, TrialPlan
 from loadproof.runfolder import formats, record
 from loadproof.runfolder.journal import Journal
 from loadproof.runfolder.paths import RunFolder, TrialPaths
@@ -41,7 +41,7 @@ def plan(
     made = TrialPlan(
         run, id, f"servers={servers}", (("servers", servers),), 1, "block 1", ("app1", "app2")[:servers],
         ("app2",)[: 2 - servers], "proxy1", ("load1", "load2"), (), load, (("load1", 1), ("load1", 2), ("load2", 3)),
-        Limit("cpulimit", 5.0), "plain", 10_000, 1, 200, "d3adbeef0123",
+        Limit("cpulimit", 5.0), Serving(), 1, 200, "d3adbeef0123",
         (("client", load.timeout_s), ("nginx connect", 60), ("nginx send", 60), ("nginx read", 60)), load.end_s, 30.0,
     )  # fmt: skip
     return dataclasses.replace(made, **changes)
@@ -247,9 +247,11 @@ def write_run(
     folder.path.mkdir(parents=True)
     first = made[0].plan
     servers = tuple(len(raw.plan.apps) for raw in made)
-    asked = Experiment(
-        "made", note, servers, first.load, first.limit, first.variant, first.rows, first.seed, 200
+    arms = tuple(
+        Arm(f"servers={count}", (("servers", count),), count, first.load, first.limit, first.serving)
+        for count in servers
     )
+    asked = Experiment("made", note, arms, first.seed, 200)
     inventory = Inventory("inventory/made.yml", HOSTS)
     said = {
         "commit": "0123456789abcdef0123456789abcdef01234567", "dirty": False, "python": "3.11.2",

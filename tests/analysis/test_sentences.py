@@ -48,7 +48,6 @@ def test_a_ratio_of_arms_whose_conditions_are_not_known_is_no_plain_one(calm: li
         ({"window": {"from_s": 1, "to_s": 2, "short": True, "users": 9}}, "short"),
         ({"window": {"from_s": 6, "to_s": 22, "short": False, "users": 8}}, "(servers=2: 8 of 9)"),
         ({"tps": None, "window": None}, "No figures for servers=2; what is incomplete"),
-        ({"tps": None, "window": None, "trials": [1, 2]}, "several trials, which are not joined yet"),
     ],
 )
 def test_arms_that_may_not_be_compared_have_none(

@@ -42,7 +42,7 @@ def test_a_plan_uses_what_an_earlier_probe_found(monkeypatch: pytest.MonkeyPatch
     found = Platform("3.13", "aarch64", (2, 41), "x")
     monkeypatch.setattr(probe, "remembered", lambda root: {probe.key(HOSTS.host("app1")): found})
     made = preview.preview(experiment.from_flags({"servers": "1"}), HOSTS, ROOT)
-    trees = {tree.platform for host in made.desired[1].hosts for tree in host.trees if host.host == "app1"}
+    trees = {tree.platform for host in made.desired["01"].hosts for tree in host.trees if host.host == "app1"}
     assert (made.assumed, found in trees) == ((), True)
     assert "assumed" not in show.plan(made, files=False)
 

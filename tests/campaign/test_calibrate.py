@@ -21,8 +21,8 @@ from loadproof.runfolder.journal import Journal
 from loadproof.runfolder.paths import RunFolder
 from tests.analysis import synthetic
 from tests.analysis.synthetic import Raw
+from tests.plan.inventories import states
 
-IDS = {1: "one", 2: "two"}
 HOSTS = Inventory("inventory/made.yml", synthetic.HOSTS)
 OVER = {"app1": 0.6, "app2": 1.7}  # points that each app gets more than its limiter is set to
 
@@ -49,12 +49,14 @@ class Made:
 
     @property
     def calibration(self) -> calibrate.Asked:
-        return calibrate.Asked(self.asked, HOSTS, self.folder.id, IDS)
+        return calibrate.Asked(self.asked, HOSTS, self.folder.id, states(self.asked, HOSTS))
 
     def begin(self) -> None:
         """What `bench` writes before it touches anything."""
         tried = trial_plans.first_try(self.asked, HOSTS)
-        plan = trial_plans.calibration_trial(self.asked, HOSTS, self.folder.id, IDS, 1, tried)
+        plan = trial_plans.calibration_trial(
+            self.asked, HOSTS, self.folder.id, states(self.asked, HOSTS), 1, tried
+        )
         record.write_run(self.folder, self.asked, HOSTS, {}, ("inv", "bench", "--calibrate"), [plan])
         record.write_plan(self.folder.trial(plan.folder).plan, plan)
 
@@ -83,8 +85,9 @@ class Made:
 def make(tmp_path: Path, share: Callable[[str, float, int], float | None], servers: str = "1,2") -> Made:
     folder = RunFolder(tmp_path / "20261124T031500Z-made")
     folder.path.mkdir()
-    flags = {"servers": servers, "calibrate": "yes", "processes": "3", "threads": "1"}
-    made = Made(folder, experiment.demo(flags), share)
+    flags = {"calibrate": "yes", "processes": "3", "threads": "1", "repeats": "1"}
+    asked = experiment.named("quick", flags, [f"factors.servers={servers}"])
+    made = Made(folder, asked, share)
     made.begin()
     return made
 

@@ -49,13 +49,9 @@ def test_what_a_rehearsal_asks_for() -> None:
         experiment.rehearsal(name, values) for name, values in (("clean", {}), ("a_b", {"hold": "5s"}))
     )
     assert (plain.name, own.name) == ("rehearse-clean", "rehearse-a-b")
-    assert (plain.servers, plain.load.users, plain.load.table, plain.load.end_s) == (
-        (2,),
-        40,
-        ((0.0, 40),),
-        14.0,
-    )
-    assert own.load.hold_s == 5.0 and ("hold", "plan/faults/a_b.py") in own.origins
+    ((arm,), (short,)) = plain.arms, own.arms
+    assert (arm.servers, arm.load.users, arm.load.table, arm.load.end_s) == (2, 40, ((0.0, 40),), 14.0)
+    assert short.load.hold_s == 5.0 and ("hold", "plan/faults/a_b.py") in own.origins
 
 
 def lab(folder: Path, addresses: list[str]) -> LabConfig:

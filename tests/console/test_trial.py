@@ -19,7 +19,7 @@ class Live:
     cpu_percent: tuple[tuple[str, float | None], ...] = (("app1", 6.0), ("app2", None))
 
 
-LOAD = experiment.demo().load
+LOAD = experiment.from_flags({"vusers": "100", "interval": "800ms", "hold": "15s"}).arms[0].load
 
 
 def test_users_over_time_come_first() -> None:
@@ -32,7 +32,11 @@ def test_users_over_time_come_first() -> None:
 
 
 def test_a_long_ramp_is_cut_in_the_middle() -> None:
-    load = experiment.from_flags({"vusers": "1000", "step": "10", "initial": "10", "interval": "1s"}).load
+    load = (
+        experiment.from_flags({"vusers": "1000", "step": "10", "initial": "10", "interval": "1s"})
+        .arms[0]
+        .load
+    )
     text = show.load_table(load)
     assert len(load.table) == 100 and "86 steps" in text and len(text.splitlines()) < 25
 

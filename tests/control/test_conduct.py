@@ -21,7 +21,7 @@ from loadproof.control.conduct import Hooks, Live
 from loadproof.control.faults import Faults
 from loadproof.control.remote import Finished
 from loadproof.errors import HostUnreachable, Interrupted, LoadproofError, LocalDisk, Refused, StepFailed
-from loadproof.plan.values import Host, Inventory, Limit, Load, TrialPlan
+from loadproof.plan.values import Host, Inventory, Limit, Load, Serving, TrialPlan
 
 LOAD = Load(
     processes=2,
@@ -49,7 +49,7 @@ INVENTORY = Inventory(
 TRIAL = TrialPlan(
     run="20260101T000000Z-made", id="01", arm="servers=2", factors=(("servers", 2),), block=1, because="block 1",
     apps=("app1", "app2"), idle_apps=(), proxy="proxy", loads=("load1",), watch=(), load=LOAD,
-    workers=(("load1", 1), ("load1", 2)), limit=Limit(), variant="plain", rows=100, seed=1, warm_requests=5,
+    workers=(("load1", 1), ("load1", 2)), limit=Limit(), serving=Serving(rows=100), seed=1, warm_requests=5,
     deploy_id="d" * 12, timeouts=(("client", 10.0),), planned_s=17.0, margin_s=30.0,
 )  # fmt: skip
 CLOSING = {"stop", "lift", "seal"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from loadproof.errors import BadInput
-from loadproof.plan import hosts
-from loadproof.plan.values import Inventory, Platform
+from loadproof.plan import hosts, trials
+from loadproof.plan.values import Desired, Experiment, Inventory, Platform, States
 
 FOUR = """\
 all:
@@ -47,3 +47,9 @@ def rejected(folder: Path, text: str, groups: dict[str, str] | None = None) -> l
 def platforms(known: Inventory) -> dict[str, Platform]:
     """The same platform for every host."""
     return {host.name: PLATFORM for host in known.hosts}
+
+
+def states(asked: Experiment, known: Inventory) -> States:
+    """Desired states that are told apart by the names of their servers, and hold nothing."""
+    placed = [*trials.placed(asked, known), *([trials.calibrating(asked, known)] if asked.calibrate else [])]
+    return {one.state: Desired("+".join(one.apps), (), one.arm.serving.variant, one.apps) for one in placed}

@@ -140,7 +140,7 @@ def test_a_server_that_could_not_be_measured_is_tried_again_and_not_for_ever() -
 
 
 def test_full_load() -> None:
-    asked = experiment.from_flags({"vusers": "100", "think": "150ms", "interval": "5s"}).load
+    asked = experiment.from_flags({"vusers": "100", "think": "150ms", "interval": "5s"}).arms[0].load
     load = calibration.load(asked, 2, 5)
     assert (load.processes, load.threads, load.users, load.table) == (3, 266, 798, ((0.0, 798),))
     assert (load.think_s, load.ramp_end_s, load.settle_s, load.hold_s, load.end_s) == (0, 0, 4, 15, 19)

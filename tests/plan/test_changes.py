@@ -12,7 +12,7 @@ import pytest
 from loadproof.plan import changes as room
 from loadproof.plan import desired
 from loadproof.plan.blockers import holder
-from loadproof.plan.values import FileSpec, HostDesired, TreeSpec
+from loadproof.plan.values import FileSpec, HostDesired, Serving, TreeSpec
 from tests.plan.inventories import ROOT, inventory, platforms
 
 Facts = dict[str, Any]
@@ -23,7 +23,7 @@ LIMIT, SAMPLE = "loadproof-limit.service", "loadproof-sample.service"
 @pytest.fixture
 def hosts(tmp_path: Path) -> Callable[[str], HostDesired]:
     known = inventory(tmp_path)
-    return desired.desired(known, 2, "plain", 100, 1, platforms(known), ROOT).host
+    return desired.desired(known, Serving(rows=100), ("app1", "app2"), 1, platforms(known), ROOT).host
 
 
 def unit(active: str = "inactive", **more: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jinja2 import UndefinedError
@@ -13,14 +14,16 @@ from jinja2 import UndefinedError
 from loadproof.errors import BadInput
 from loadproof.plan import desired as room
 from loadproof.plan.render import environment, render
-from loadproof.plan.values import Desired, Platform, Promise, UnitSpec
+from loadproof.plan.values import Desired, Platform, Promise, Serving, UnitSpec
 from tests.plan.inventories import FOUR, PLATFORM, ROOT, inventory, platforms
 
 
-def make(folder: Path, servers: int = 2, variant: str = "plain", rows: int = 100, seed: int = 1, text: str = FOUR,
-         platform: Platform = PLATFORM, root: Path = ROOT) -> Desired:  # fmt: skip
+def make(folder: Path, servers: int = 2, seed: int = 1, text: str = FOUR, platform: Platform = PLATFORM,
+         root: Path = ROOT, **serving: Any) -> Desired:  # fmt: skip
     hosts = inventory(folder, text)
-    return room.desired(hosts, servers, variant, rows, seed, dict.fromkeys(platforms(hosts), platform), root)
+    apps = [host.name for host in hosts.group("app")][:servers]
+    served = replace(Serving(rows=100), **serving)
+    return room.desired(hosts, served, apps, seed, dict.fromkeys(platforms(hosts), platform), root)
 
 
 @pytest.fixture
@@ -76,7 +79,7 @@ def test_app_hosts_outside_the_arm_are_desired_stopped(tmp_path: Path) -> None:
         "stopped",
         "stopped",
     ]
-    assert {app_unit(make(tmp_path, servers=0), host).state for host in ("app1", "app2", "app3")} == {
+    assert {app_unit(make(tmp_path, servers=3), host).state for host in ("app1", "app2", "app3")} == {
         "running"
     }
     everywhere = {
@@ -108,8 +111,6 @@ def test_the_app_depends_on_all_it_is_made_of(tmp_path: Path) -> None:
 
 def test_same_input_same_id(tmp_path: Path) -> None:
     assert make(tmp_path) == make(tmp_path)
-    # All of three is the same as three.
-    assert make(tmp_path, servers=0).deploy_id == make(tmp_path, servers=3).deploy_id
     # How bytecode is numbered changes what a tree's archive brings, not what the host is.
     assert make(tmp_path, platform=replace(PLATFORM, magic="00")).deploy_id == make(tmp_path).deploy_id
 
@@ -121,6 +122,10 @@ def test_everything_that_is_deployed_is_in_the_id(tmp_path: Path, clone: Path) -
         "servers": make(tmp_path, root=clone, servers=1).deploy_id,
         "variant": make(tmp_path, root=clone, variant="local").deploy_id,
         "rows": make(tmp_path, root=clone, rows=101).deploy_id,
+        "balance": make(tmp_path, root=clone, balance="least_conn").deploy_id,
+        "keepalive": make(tmp_path, root=clone, keepalive=True).deploy_id,
+        "failover": make(tmp_path, root=clone, failover=True).deploy_id,
+        "app": make(tmp_path, root=clone, app=(("SIZE", "3"),)).deploy_id,
         "seed": make(tmp_path, root=clone, seed=2).deploy_id,
         "python": make(tmp_path, root=clone, platform=replace(PLATFORM, python="3.13")).deploy_id,
         "machine": make(tmp_path, root=clone, platform=replace(PLATFORM, machine="aarch64")).deploy_id,
@@ -140,7 +145,7 @@ def test_everything_that_is_deployed_is_in_the_id(tmp_path: Path, clone: Path) -
 
 def test_trees_change_only_with_their_own_recipe(tmp_path: Path, clone: Path) -> None:
     def names(**change: int) -> dict[str, str]:
-        state = make(tmp_path, root=clone, **change)  # type: ignore[arg-type]
+        state = make(tmp_path, root=clone, **change)
         return {tree.kind: tree.name for host in state.hosts for tree in host.trees}
 
     before = names()
@@ -207,11 +212,16 @@ def test_a_host_with_two_roles_has_both(tmp_path: Path) -> None:
 
 def test_what_cannot_be_deployed(tmp_path: Path) -> None:
     with pytest.raises(BadInput) as caught:
-        make(tmp_path, servers=4, variant="globl")
+        make(tmp_path, variant="globl")
     assert [str(problem) for problem in caught.value.problems] == [
-        "--servers: 4 servers asked, group app has 3",
         "--variant: there is no variant 'globl'; did you mean global?",
     ]
+
+
+def test_settings_of_the_app_reach_its_environment(tmp_path: Path) -> None:
+    app = make(tmp_path, app=(("POOL", "3"), ("SIZE", "a,b"))).host("app1")
+    env = next(file.data.decode() for file in app.files if file.path.endswith("app.env"))
+    assert env.endswith("\nPOOL=3\nSIZE=a,b\n")
 
 
 @pytest.mark.parametrize("value", ["a;b", "a b{", "$x", "%h", "a\nb", "'", '"', "#", "\\", "`"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from loadproof.plan import desired, drift
-from loadproof.plan.values import Inventory, Platform
+from loadproof.plan.values import Inventory, Platform, Serving
 from tests.analysis import synthetic
 
 INVENTORY = Inventory("inventory/made.yml", synthetic.HOSTS)
@@ -17,7 +17,7 @@ def test_every_host_is_asked_for_all_that_was_deployed_there() -> None:
     trial = synthetic.plan(servers=2)
     platform = Platform("3.11", "x86_64", (2, 36), "a70d0d0a")
     state = desired.desired(
-        INVENTORY, 2, "plain", 100, 1, {host.name: platform for host in synthetic.HOSTS}, ROOT
+        INVENTORY, Serving(), trial.apps, 1, {host.name: platform for host in synthetic.HOSTS}, ROOT
     )
     for host in state.hosts:
         question = drift.question(trial, INVENTORY, host.host)

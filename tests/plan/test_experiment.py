@@ -6,7 +6,8 @@ import pytest
 
 from loadproof.errors import BadInput
 from loadproof.plan import experiment
-from loadproof.plan.values import Limit
+from loadproof.plan.settings import choices
+from loadproof.plan.values import Limit, Serving
 from tests.plan.inventories import ROOT
 
 
@@ -19,15 +20,13 @@ def problems(**flags: str) -> list[str]:
 
 def test_defaults() -> None:
     found = experiment.from_flags({"servers": None, "note": ""})
-    assert (found.name, found.note, found.servers, found.variant) == ("bench", "", (1,), "plain")
-    assert (found.rows, found.seed, found.warm_requests, found.limit) == (
-        10_000,
-        1,
-        200,
-        Limit("cpulimit", 5.0),
-    )
-    assert (found.load.processes, found.load.threads, found.load.scenario) == (3, 33, "items")
-    assert (found.load.think_s, found.load.timeout_s, found.calibrate) == (0.0, 10.0, False)
+    (arm,) = found.arms
+    assert (found.name, found.note, found.seed, found.warm_requests) == ("bench", "", 1, 200)
+    assert (found.question, found.primary, found.blocks, found.trials) == ("", "tps", 1, 1)
+    assert (arm.label, arm.factors, arm.servers) == ("servers=1", (("servers", 1),), 1)
+    assert (arm.serving, arm.limit) == (Serving(), Limit("cpulimit", 5.0))
+    assert (arm.load.processes, arm.load.threads, arm.load.scenario) == (3, 33, "items")
+    assert (arm.load.think_s, arm.load.timeout_s, found.calibrate) == (0.0, 10.0, False)
     assert set(dict(found.origins).values()) == {"default"}
 
 
@@ -36,34 +35,19 @@ def test_flags_win_and_say_so() -> None:
              "timeout": "2s", "cpu-limit": "7%", "variant": "global_async", "rows": "5", "seed": "7", "name": "thousand",
              "note": "after the change", "limiter": "quota", "duration": "10m", "warm": "0"}  # fmt: skip
     found = experiment.from_flags(flags)
-    assert (found.servers, found.load.users, found.load.hold_s) == ((2,), 1000, 600 - 45 - 5)
-    assert (found.load.think_s, found.load.timeout_s, found.limit) == (0.15, 2.0, Limit("quota", 7.0))
-    assert (found.variant, found.rows, found.seed, found.warm_requests) == ("global_async", 5, 7, 0)
+    (arm,) = found.arms
+    assert (arm.servers, arm.load.users, arm.load.hold_s) == (2, 1000, 600 - 45 - 5)
+    assert (arm.load.think_s, arm.load.timeout_s, arm.limit) == (0.15, 2.0, Limit("quota", 7.0))
+    assert (arm.serving, found.seed, found.warm_requests) == (Serving("global_async", 5), 7, 0)
     origins = dict(found.origins)
     assert {name: origins[name] for name in flags} == {name: f"flag --{name}" for name in flags}
     assert origins["hold"] == "--duration less ramp and settle"
     assert origins["settle"] == "default"
 
 
-def test_the_demo() -> None:
-    found = experiment.demo()
-    load = found.load
-    assert (found.name, found.servers) == ("demo", (1, 2))
-    assert (load.processes, load.threads, load.users) == (3, 33, 99)
-    assert (load.ramp_end_s, load.settle_s, load.hold_s) == (8.0, 5.0, 15.0)
-    assert (found.limit, load.said[0][:3]) == (Limit("cpulimit", 5.0), "100")
-    assert experiment.demo({"limiter": "none"}).limit == Limit("none", 0.0)
-    assert [
-        experiment.demo({"calibrate": "True", "limiter": one}).calibrate for one in ("cpulimit", "quota")
-    ] == [True, True]
-    # What a flag replaces does not linger from the demo's own values.
-    assert experiment.demo({"duration": "1m"}).load.hold_s == 47.0
-    assert experiment.demo({"processes": "2", "threads": "5"}).load.users == 10
-
-
 def test_a_deployment_takes_all_app_hosts() -> None:
-    assert experiment.deployment({}).servers == (0,)
-    assert experiment.deployment({"servers": "2", "variant": "local"}).servers == (2,)
+    assert experiment.deployment({}).arms[0].servers == 0
+    assert experiment.deployment({"servers": "2", "variant": "local"}).arms[0].servers == 2
     with pytest.raises(BadInput, match="no whole number"):
         experiment.deployment({"servers": "1,2"})
 
@@ -118,12 +102,12 @@ def test_one_problem(flags: dict[str, str], problem: str) -> None:
 
 
 def test_choices_are_file_names() -> None:
-    assert experiment.choices(ROOT / "app" / "variants") == (
+    assert choices(ROOT / "app" / "variants") == (
         "global",
         "global_async",
         "local",
         "local_async",
         "plain",
     )
-    for variant in experiment.choices(ROOT / "app" / "variants"):
-        assert experiment.from_flags({"variant": variant}).variant == variant
+    for variant in choices(ROOT / "app" / "variants"):
+        assert experiment.from_flags({"variant": variant}).arms[0].serving.variant == variant

@@ -13,10 +13,11 @@ from loadproof.errors import BadInput
 from loadproof.plan import actions, experiment, faults, trials
 from loadproof.plan.faults import _parts as parts
 from loadproof.plan.faults import damage_log, fill_disk, lose_lines, lose_rows
+from loadproof.plan.settings import choices
 from loadproof.plan.values import Action, Inventory, PlannedFault, Put, Run, Stage, TrialPlan
 from loadproof.runfolder import record
 from loadproof.runfolder.formats import CLIENT_ROW, HEADER, KIND_REQUEST
-from tests.plan.inventories import ROOT, inventory
+from tests.plan.inventories import ROOT, inventory, states
 
 CHECKS = {
     *("limit_held", "limiter_attached", "app_alive", "every_backend", "generator_cpu", "generator_lag"),
@@ -24,14 +25,13 @@ CHECKS = {
     *("drift", "hosts_up", "quiet_hosts", "disk_room", "tail_drained", "logs_readable"),
     *("failures", "short_window", "percentiles"),
 }
-IDS = {1: "one", 2: "two"}
 
 
 def planned(folder: Path, name: str) -> tuple[Inventory, TrialPlan]:
     """The trial of a rehearsal."""
     known = inventory(folder)
     asked = experiment.rehearsal(name, faults.load(name).trial)
-    (trial,) = trials.trials(asked, known, "RUN", IDS)
+    (trial,) = trials.trials(asked, known, "RUN", states(asked, known))
     return known, faults.into(trial, name)
 
 
@@ -107,7 +107,8 @@ def test_closing_undoes_first_and_restores_last(tmp_path: Path) -> None:
     known, trial = planned(tmp_path, "fill_disk")
     names = [stage.name for stage in actions.closing(known, trial)]
     assert names == ["undo fill_disk", "stop", "lift", "seal", "restore"]
-    (plain,) = trials.trials(experiment.rehearsal("clean", {}), known, "RUN", IDS)
+    clean = experiment.rehearsal("clean", {})
+    (plain,) = trials.trials(clean, known, "RUN", states(clean, known))
     assert [stage.name for stage in actions.closing(known, plain)] == ["stop", "lift", "seal"]
     assert faults.prepare(known, plain) == faults.undo(known, plain) == faults.restore(known, plain) == ()
 
@@ -184,6 +185,4 @@ def test_lines_and_rows_go_missing_without_a_trace(tmp_path: Path) -> None:
 
 
 def test_the_scenario_that_is_a_fault_is_one() -> None:
-    assert faults.load("heavy_scenario").trial["scenario"] in experiment.choices(
-        ROOT / "loadtests" / "scenarios"
-    )
+    assert faults.load("heavy_scenario").trial["scenario"] in choices(ROOT / "loadtests" / "scenarios")

@@ -25,7 +25,7 @@ from analysis.readers import accesslog, lines
 from loadproof.plan import rate
 from loadproof.plan.desired import nginx_conf
 from loadproof.plan.render import environment
-from loadproof.plan.values import STATUS_PORT, Host
+from loadproof.plan.values import STATUS_PORT, Host, Serving
 from loadproof.runfolder.formats import ACCESS_LOG, PROXY_FIELDS
 from tests.plan.inventories import ROOT
 
@@ -36,7 +36,7 @@ def host(name: str, role: Any, port: int, address: str = "127.0.0.1") -> Host:
 
 def conf(proxy: int, *backends: int) -> tuple[str, str]:
     servers = tuple(host(f"app{port}", "app", port) for port in backends)
-    text, digest = nginx_conf(environment(ROOT), host("proxy", "proxy", proxy), servers)
+    text, digest = nginx_conf(environment(ROOT), host("proxy", "proxy", proxy), servers, Serving())
     return text.decode(), digest
 
 

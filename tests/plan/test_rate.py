@@ -19,9 +19,9 @@ TWO = FOUR.replace(
 def planned(tmp_path: Path, text: str = FOUR, **flags: str) -> tuple[Inventory, TrialPlan, Desired]:
     hosts = inventory(tmp_path, text)
     asked = experiment.from_flags({"vusers": "100", **flags})
-    state = desired.desired(hosts, 1, "plain", 10_000, 1, platforms(hosts), ROOT)
-    (trial,) = trials.trials(asked, hosts, "RUN", {1: state.deploy_id})
-    return hosts, trial, state
+    states = desired.states(asked, hosts, platforms(hosts), ROOT)
+    (trial,) = trials.trials(asked, hosts, "RUN", states)
+    return hosts, trial, states[trial.state]
 
 
 def test_the_same_workers_without_think_time_against_nginx_itself(tmp_path: Path) -> None:

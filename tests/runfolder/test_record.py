@@ -10,7 +10,7 @@ import pytest
 
 from loadproof.control import provenance
 from loadproof.errors import RecordUnreadable
-from loadproof.plan.values import Experiment, Host, Inventory, Limit, Load, TrialPlan
+from loadproof.plan.values import Arm, Experiment, Host, Inventory, Limit, Load, Serving, TrialPlan
 from loadproof.runfolder import record
 from loadproof.runfolder.paths import RunFolder
 
@@ -18,11 +18,16 @@ LOAD = Load(3, 33, 99, "users", ((0.0, 9), (5.0, 18)), 5.0, 5.0, 30.0, 40.0, 0.0
 PLAN = TrialPlan(
     run="20261124T031500Z-bench", id="01", arm="servers=2", factors=(("servers", 2), ("x", ("a", 1))), block=1,
     because="asked for", apps=("app1", "app2"), idle_apps=(), proxy="proxy1", loads=("load1",), watch=(),
-    load=LOAD, workers=(("load1", 1), ("load1", 2)), limit=Limit(), variant="plain", rows=10_000, seed=1,
+    load=LOAD, workers=(("load1", 1), ("load1", 2)), limit=Limit(), serving=Serving(), seed=1,
     warm_requests=200, deploy_id="d", timeouts=(("client", 10.0),), planned_s=40.0, margin_s=30.0,
 )  # fmt: skip
 EXPERIMENT = Experiment(
-    "bench", "", (2,), LOAD, Limit("none", 5.0), "plain", 10, 1, 200, (("users", "--vusers"),)
+    "bench",
+    "",
+    (Arm("servers=2", (("servers", 2),), 2, LOAD, Limit("none", 5.0), Serving(rows=10, app=(("A", "1"),))),),
+    1,
+    200,
+    (("users", "--vusers"),),
 )
 INVENTORY = Inventory(
     "inventory/hosts.yml",
@@ -37,7 +42,7 @@ def test_a_plan_comes_back_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "t" / "plan.json"
     record.write_plan(path, PLAN)
     assert record.read_plan(path) == PLAN
-    assert json.loads(path.read_text())["format"] == 1
+    assert json.loads(path.read_text())["format"] == 2
 
 
 def test_a_run_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -53,8 +58,8 @@ def test_newer_formats_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
     record.write_plan(path, PLAN)
     data = json.loads(path.read_text())
-    path.write_text(json.dumps({**data, "format": 2}))
-    with pytest.raises(RecordUnreadable, match="has format 2; this loadproof reads up to 1"):
+    path.write_text(json.dumps({**data, "format": 3}))
+    with pytest.raises(RecordUnreadable, match="has format 3; this loadproof reads up to 2"):
         record.read_plan(path)
 
 
@@ -130,3 +135,35 @@ def test_facts_are_appended(tmp_path: Path) -> None:
     record.append_facts(path, [{"when": "before", "host": "a"}])
     record.append_facts(path, [{"when": "after", "host": "a"}])
     assert [line["when"] for line in record.read_facts(path).lines] == ["before", "after"]
+
+
+def test_format_1_had_no_arms(tmp_path: Path) -> None:
+    """One experiment per number of servers, alike in all else; the app and its data beside the other settings."""
+    folder = RunFolder(tmp_path / "20261124T031500Z-old")
+    folder.path.mkdir()
+    record.write_run(folder, EXPERIMENT, INVENTORY, {}, ("inv", "demo"), [PLAN])
+    data = json.loads(folder.run.read_text())
+    (arm,) = data["experiment"].pop("arms")
+    old = {
+        **data["experiment"],
+        "servers": [1, 2],
+        "load": arm["load"],
+        "limit": arm["limit"],
+        "variant": "local",
+        "rows": 7,
+    }
+    folder.run.write_text(json.dumps({**data, "format": 1, "experiment": old}))
+    one, two = record.read_run(folder).experiment.arms
+    assert (one.label, one.servers, two.label, two.factors) == (
+        "servers=1",
+        1,
+        "servers=2",
+        (("servers", 2),),
+    )
+    assert one.serving == two.serving == Serving("local", 7) and one.load == LOAD
+    path = tmp_path / "plan.json"
+    record.write_plan(path, PLAN)
+    planned = json.loads(path.read_text())
+    planned.pop("serving")
+    path.write_text(json.dumps({**planned, "format": 1, "variant": "global", "rows": 9}))
+    assert record.read_plan(path).serving == Serving("global", 9)

@@ -57,7 +57,7 @@ def interrupt(words: Words, number: signal.Signals, stage: str) -> tuple[Said, R
 
 
 # the others take as long and find less
-QUICK = ("apply", "warm", "load", "watch", "seal")
+QUICK = ("warm", "load", "watch", "seal")
 EACH_STAGE = [
     pytest.param(stage, marks=() if stage in QUICK else pytest.mark.long) for stage in dict.fromkeys(STAGES)
 ]

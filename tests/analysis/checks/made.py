@@ -201,7 +201,7 @@ def facts(plan: TrialPlan, host: str) -> Line:
     }  # fmt: skip
     if host in plan.apps:
         units[APP_UNIT] = {"active": "active", "pid": 700, "restarts": 0}
-        said["health"] = {"8000": {"deploy_id": plan.deploy_id, "variant": plan.variant}}
+        said["health"] = {"8000": {"deploy_id": plan.deploy_id, "variant": plan.serving.variant}}
     if host == plan.proxy:
         said["config"] = {"8079": "c0ffee"}
         said["files"] = said["files"] | {"/etc/loadproof/nginx.conf": {"sha256": "n"}}

@@ -1,0 +1,104 @@
+"""Two runs against each other: what came out differently, beside what was different about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from analysis import compare, joined, statistics
+from analysis.sentences import NAMES
+from loadproof.runfolder.record import RunRecord
+
+Results = Mapping[str, Any]
+FIGURES = ("tps", "mtt_ms", "p95_ms", "answer_or_give_up_ms", "efficiency")
+
+
+def runs(first: Results, second: Results, records: tuple[RunRecord, RunRecord]) -> dict[str, Any]:
+    """ "arms": per arm that both have, each figure of the second run over that of the first; "only": arms of one of them;
+    "differences": (what, in the first, in the second) of settings, hosts and software; "warnings"."""
+    arms = [{arm["label"]: arm for arm in one["arms"]} for one in (first, second)]
+    common = [label for label in arms[0] if label in arms[1]]
+    found = [*_settings(arms, common), *_around(*records)]
+    return {
+        "first": first["run"],
+        "second": second["run"],
+        "verdicts": [first["verdict"], second["verdict"]],
+        "arms": [one for label in common for one in _figures(label, arms[0][label], arms[1][label])],
+        "only": [[label for label in mine if label not in other] for mine, other in (arms, arms[::-1])],
+        "differences": found,
+        "warnings": list(_warnings(first, second, common, found)),
+    }
+
+
+def _figures(label: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for name in FIGURES:
+        values = [_values(arm, name) for arm in (first, second)]
+        if not all(values):
+            continue
+        ratio = statistics.apart(values[1], values[0])
+        yield {
+            "arm": label,
+            "figure": NAMES.get(name, name),
+            "first": statistics.geometric(values[0]),
+            "second": statistics.geometric(values[1]),
+            "ratio": ratio.ratio,
+            "low": ratio.low,
+            "high": ratio.high,
+            "n": [len(one) for one in values],
+            "words": ratio.words if ratio.low is not None else "no interval: that needs 3 trials in each run",
+        }
+
+
+def _values(arm: Mapping[str, Any], name: str) -> list[float]:
+    """Of every VALID trial that counts; those without a value above 0 have no ratio."""
+    found = [compare.figure(one, name) for one in joined.counted(arm["trials"]) if one["verdict"] == "VALID"]
+    return [value for value in found if value is not None and value > 0]
+
+
+def _settings(arms: Sequence[Mapping[str, Any]], common: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    """What the arms were made with, each difference once, with the arms that have it."""
+    seen: dict[tuple[str, str, str], list[str]] = {}
+    for label in common:
+        ours, theirs = (one[label]["setup"] for one in arms)
+        for name in dict.fromkeys((*ours, *theirs)):
+            pair = str(ours.get(name, "none")), str(theirs.get(name, "none"))
+            if pair[0] != pair[1]:
+                seen.setdefault((name, *pair), []).append(label)
+    for (name, one, other), labels in seen.items():
+        yield (name if len(labels) == len(common) else f"{name} ({', '.join(labels)})", one, other)
+
+
+def _around(first: RunRecord, second: RunRecord) -> Iterator[tuple[str, str, str]]:
+    """Commit, versions and hosts."""
+    for name in ("commit", "dirty", "python", "system"):
+        pair = str(first.provenance.get(name)), str(second.provenance.get(name))
+        if pair[0] != pair[1]:
+            yield name, *pair
+    ours, theirs = (dict(map(tuple, one.provenance.get("versions") or ())) for one in (first, second))
+    for name in sorted(ours.keys() | theirs.keys()):
+        if ours.get(name) != theirs.get(name):
+            yield name, str(ours.get(name, "none")), str(theirs.get(name, "none"))
+    hosts = [
+        {
+            host.name: f"{host.address or host.ssh_host} ({', '.join(host.roles)})"
+            for host in one.inventory.hosts
+        }
+        for one in (first, second)
+    ]
+    for name in dict.fromkeys((*hosts[0], *hosts[1])):
+        if hosts[0].get(name) != hosts[1].get(name):
+            yield f"host {name}", hosts[0].get(name, "none"), hosts[1].get(name, "none")
+
+
+def _warnings(
+    first: Results, second: Results, common: Sequence[str], differences: Sequence[tuple[str, str, str]]
+) -> Iterator[str]:
+    for one in (first, second):
+        if one["verdict"] != "VALID":
+            yield f"{one['run']} is {one['verdict']}: its figures are not to be trusted"
+    if not common:
+        yield "no arm is in both runs: there is nothing to compare"
+    if len(differences) > 1:
+        names = ", ".join(name for name, _, _ in differences)
+        yield f"more than one thing differs ({names}): none of them alone is the cause of a difference"
+    yield "they were not run in turn: what changed on the hosts between them is in the ratios too"

@@ -1,0 +1,186 @@
+"""Arms against each other: ratios over the blocks in which both have a VALID trial, as results.json has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from analysis import joined, statistics
+from analysis.statistics import Ratio
+
+Arm = Mapping[str, Any]
+
+# What is compared beside the primary figure. MTT and TPS of a closed load at equal users are one fact: N = X (R + Z).
+OTHERS = ("tps", "mtt_ms", "p95_ms", "answer_or_give_up_ms", "efficiency")
+OF_SUCCESSES = ("mtt_ms", "p50_ms", "p95_ms", "p99_ms")
+SHARE_POINTS = 1.0  # whoever fails more looks faster: beyond this, times of successes are not compared
+AS_RUN, EQUAL_CPU = "as run", "equal cpu"
+
+
+def comparisons(primary: str, arms: Sequence[Arm], why_not: str = "") -> list[dict[str, Any]]:
+    """Every pair of arms that differ in one factor, the first level of that factor below; first the primary figure, with
+    its own 95 % interval, then the others, whose intervals hold together. `why_not`: what forbids to compare at all."""
+    found = []
+    for numerator, denominator in pairs(arms):
+        for metric, basis, confidence in _asked(primary):
+            found.append(_one(numerator, denominator, metric, basis, confidence, metric == primary, why_not))
+    return [one for one in found if one is not None]
+
+
+def pairs(arms: Sequence[Arm]) -> Iterator[tuple[Arm, Arm]]:
+    """(numerator, denominator) of arms that differ in one factor, where the denominator has its first level."""
+    first = {name: value for arm in reversed(arms) for name, value in arm["factors"].items()}
+    for below in arms:
+        for above in arms:
+            names = set(above["factors"]) | set(below["factors"])
+            apart = [name for name in names if above["factors"].get(name) != below["factors"].get(name)]
+            if len(apart) == 1 and below["factors"].get(apart[0]) == first.get(apart[0]):
+                yield above, below
+
+
+def spikes(arms: Sequence[Arm], why_not: str = "") -> list[dict[str, Any]]:
+    """Of every pair of arms how much larger the share of spike seconds is, as paired differences with 95 % intervals."""
+    found = []
+    for above, below in pairs(arms) if not why_not else ():
+        for name in ("share", "common_share"):
+            values = [_shares(arm, name) for arm in (above, below)]
+            blocks = sorted(values[0].keys() & values[1].keys())
+            if not blocks:
+                continue
+            told = statistics.differing([values[0][at] for at in blocks], [values[1][at] for at in blocks])
+            found.append(
+                {"what": name, "numerator": above["label"], "denominator": below["label"], **asdict(told)}
+            )
+    return found
+
+
+def _shares(arm: Arm, name: str) -> dict[int, float]:
+    trials = [one for one in joined.counted(arm["trials"]) if one["verdict"] == "VALID" and one.get("spikes")]
+    return {one["block"]: one["spikes"][name] for one in trials}
+
+
+def one(above: Arm, below: Arm, metric: str) -> dict[str, Any]:
+    """One figure of two arms as run, with its own 95 % interval."""
+    found = _one(above, below, metric, AS_RUN, statistics.CONFIDENCE, False, "")
+    assert found is not None  # as run there is always an answer, or a reason
+    return found
+
+
+def _asked(primary: str) -> Iterator[tuple[str, str, float]]:
+    """(figure, basis, confidence of its interval)."""
+    others = [name for name in OTHERS if name != primary]
+    together = statistics.shared_out(statistics.CONFIDENCE, len(others))
+    yield primary, AS_RUN, statistics.CONFIDENCE
+    for name in dict.fromkeys([primary, "tps"]):
+        if name == "tps":
+            yield name, EQUAL_CPU, statistics.CONFIDENCE if name == primary else together
+    for name in others:
+        yield name, AS_RUN, together
+
+
+def _one(
+    above: Arm, below: Arm, metric: str, basis: str, confidence: float, is_primary: bool, why_not: str
+) -> dict[str, Any] | None:
+    if basis == EQUAL_CPU and not _limited(above, below):
+        return None
+    why_not = why_not or _unequal(above, below, metric)
+    valid = None if why_not else _ratio(above, below, metric, basis, confidence, every=False)
+    every = _ratio(above, below, metric, basis, confidence, every=True)
+    return {
+        "metric": metric,
+        "primary": is_primary and basis == AS_RUN,
+        "numerator": above["label"],
+        "denominator": below["label"],
+        "basis": basis,
+        **_as_json(valid, confidence, why_not or "no block in which both have it"),
+        # with the trials that were withheld
+        "all_trials": {key: _as_json(every, confidence, "")[key] for key in ("ratio", "low", "high", "n")},
+    }
+
+
+def _as_json(found: Ratio | None, confidence: float, why_not: str) -> dict[str, Any]:
+    if found is None:
+        said = {"ratio": None, "low": None, "high": None, "n": 0, "method": ""}
+        return {**said, "confidence": confidence, "words": f"not compared: {why_not}"}
+    return {
+        "ratio": found.ratio,
+        "low": found.low,
+        "high": found.high,
+        "n": found.n,
+        "method": found.method,
+        "confidence": confidence,
+        "words": found.words,
+    }
+
+
+def _limited(above: Arm, below: Arm) -> bool:
+    return all(
+        server["limit_percent"]
+        for arm in (above, below)
+        for one in arm["trials"]
+        for server in one["servers"]
+    )
+
+
+def _unequal(above: Arm, below: Arm, metric: str) -> str:
+    """Why times of successes may not be compared; empty: they may, or it is none."""
+    if metric not in OF_SUCCESSES:
+        return ""
+    shares = [_share(arm) for arm in (above, below)]
+    if None in shares:
+        return ""
+    apart = abs(shares[0] - shares[1])  # type: ignore[operator]
+    return (
+        f"the failed share differs by {apart:.1f} points, and whoever fails more looks faster"
+        if apart > SHARE_POINTS
+        else ""
+    )
+
+
+def _share(arm: Arm) -> float | None:
+    return 100 * arm["failures"] / arm["requests"] if arm["requests"] else None
+
+
+def _ratio(above: Arm, below: Arm, metric: str, basis: str, confidence: float, every: bool) -> Ratio | None:
+    """Over the blocks in which both arms have a value above 0, of VALID trials, or of `every` trial that counts."""
+    values = [_by_block(arm, metric, basis, every) for arm in (above, below)]
+    blocks = sorted(values[0].keys() & values[1].keys())
+    if not blocks:
+        return None
+    return statistics.paired(
+        [values[0][one] for one in blocks], [values[1][one] for one in blocks], confidence
+    )
+
+
+def _by_block(arm: Arm, metric: str, basis: str, every: bool) -> dict[int, float]:
+    listed = _first_of_each(arm["trials"]) if every else joined.counted(arm["trials"])
+    found = {}
+    for one in listed:
+        number = figure(one, metric, basis)
+        if (every or one["verdict"] == "VALID") and number is not None and number > 0:
+            found[one["block"]] = number
+    return found
+
+
+def _first_of_each(trials: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The trials that would count if none had been withheld: of each block the first."""
+    blocks: dict[int, Mapping[str, Any]] = {}
+    for one in trials:
+        blocks.setdefault(one["block"], one)
+    return list(blocks.values())
+
+
+def figure(trial: Mapping[str, Any], metric: str, basis: str = AS_RUN) -> float | None:
+    """One figure of a trial; at equal CPU: TPS as it would be had its servers got just what was asked (TPS x asked /
+    achieved CPU, of seconds in which requests waited where those are known)."""
+    if metric == "failed_share":
+        return trial["failures"] / trial["requests"] if trial["requests"] else None
+    number: float | None = trial[metric]
+    if basis == AS_RUN or number is None:
+        return number
+    got = [server.get("cpu_saturated_percent") or server["cpu_percent"] for server in trial["servers"]]
+    asked = [server["limit_percent"] for server in trial["servers"]]
+    if not got or None in got or None in asked or not sum(got) > 0:
+        return None
+    return number * float(sum(asked)) / float(sum(got))

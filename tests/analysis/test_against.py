@@ -1,0 +1,88 @@
+"""Two runs against each other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from analysis import against, statistics
+from loadproof.console.against import against as shown
+from loadproof.plan.values import Inventory
+from loadproof.runfolder.record import RunRecord
+from tests.analysis import synthetic
+from tests.analysis.test_compare import two
+from tests.runfolder.test_record import EXPERIMENT
+
+RECORD = RunRecord(
+    "A",
+    EXPERIMENT,
+    Inventory("inventory/made.yml", synthetic.HOSTS),
+    {"commit": "1", "versions": [["numpy", "2"]]},
+    (),
+    (),
+)
+
+
+def results(name: str, first: list[float], second: list[float], **setup: str) -> dict[str, Any]:
+    arms = two(first, second)
+    for arm in arms:
+        arm["setup"] = {"servers": "1", "think time": "0 s", **setup}
+    return {"run": name, "verdict": "VALID", "arms": arms}
+
+
+def test_welchs_interval_by_hand() -> None:
+    """Satterthwaite's degrees of freedom for logs with variances 0.01 and 0.04 and 4 trials each: 4.41; t is 2.678."""
+    one, other = (np.array([-1, -1, 1, 1]) * scale for scale in (0.1, 0.2))
+    found = statistics.apart(np.exp(one + np.log(3)), np.exp(other))
+    variances = [one.var(ddof=1), other.var(ddof=1)]
+    error = sum(variances) / 4
+    freedom = error**2 / sum((each / 4) ** 2 / 3 for each in variances)
+    assert freedom == pytest.approx(4.4117, abs=1e-3)
+    assert found.ratio == pytest.approx(3.0) and found.high is not None
+    assert np.log(found.high / 3) / np.sqrt(error) == pytest.approx(2.678, abs=0.003)
+    assert statistics.apart([1, 2], [1, 2, 3]).low is None
+    assert statistics.apart([2, 2, 2], [1, 1, 1]).high == pytest.approx(2.0)
+
+
+def test_every_figure_of_arms_that_both_have() -> None:
+    found = against.runs(
+        results("A", [10, 11, 12], [20, 21, 22]), results("B", [20, 22, 24], [20, 21, 22]), (RECORD, RECORD)
+    )
+    mine = {(one["arm"], one["figure"]): one for one in found["arms"]}
+    assert (
+        mine["one", "TPS"]["ratio"] == pytest.approx(2.0)
+        and mine["one", "TPS"]["words"] == "different by more than 5 %"
+    )
+    assert mine["two", "TPS"]["ratio"] == pytest.approx(1.0) and mine["two", "TPS"]["n"] == [3, 3]
+    assert found["differences"] == [] and found["only"] == [[], []]
+    assert "nothing that is recorded differs" in shown(found)
+
+
+def test_what_was_different_stands_beside_and_more_than_one_thing_is_warned_of() -> None:
+    moved = replace(synthetic.HOSTS[0], address="10.9.9.9")
+    other = replace(
+        RECORD, provenance={"commit": "2", "versions": [["numpy", "3"]]},
+        inventory=Inventory("x", (moved, *synthetic.HOSTS[1:])),
+    )  # fmt: skip
+    second = results("B", [10, 11, 12], [20, 21, 22], **{"think time": "1 s"})
+    second["arms"][1]["label"] = "three"
+    second["verdict"] = "INVALID"
+    found = against.runs(results("A", [10, 11, 12], [20, 21, 22]), second, (RECORD, other))
+    names = [name for name, _, _ in found["differences"]]
+    assert names == ["think time", "commit", "numpy", f"host {moved.name}"]
+    assert found["only"] == [["two"], ["three"]]
+    assert "B is INVALID" in found["warnings"][0] and "more than one thing differs" in found["warnings"][1]
+    text = shown(found)
+    assert "only in the first: two" in text and "10.9.9.9" in text
+
+
+def test_few_trials_have_a_ratio_and_no_interval() -> None:
+    found = against.runs(results("A", [10], [20]), results("B", [11], [20]), (RECORD, RECORD))
+    assert found["arms"][0]["low"] is None and "no interval" in found["arms"][0]["words"]
+    nothing = against.runs(
+        results("A", [10], [20]), {"run": "B", "verdict": "VALID", "arms": []}, (RECORD, RECORD)
+    )
+    assert "no arm is in both runs" in nothing["warnings"][0]

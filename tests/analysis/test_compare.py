@@ -1,0 +1,145 @@
+"""Arms against each other: which pairs, over which blocks, on which basis; and the verdict of a run of several blocks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from analysis import compare, joined, verdicts
+
+
+def trial(number: int, block: int, tps: float, verdict: str = "VALID", **more: Any) -> dict[str, Any]:
+    server = {
+        "host": "app1", "requests": 100, "cpu_percent": 5.0, "cpu_s": 0.5, "limit_percent": 5.0, "limit_set": 5.0,
+        "undelivered": 0, "wasted": 0, "broken_pipe": 0, "errors": {}, "attribution": {},
+    }  # fmt: skip
+    figures = dict.fromkeys((*joined.MEANS, *joined.SUMS), None) | {
+        "tps": tps, "mtt_ms": 1000 / tps, "p95_ms": 2000 / tps, "answer_or_give_up_ms": 1000 / tps, "efficiency": tps,
+        "requests": 1000, "failures": 0, "cut": 3, "errors": {}, "attribution": {},
+    }  # fmt: skip
+    window = {"kind": "hold", "users": 10, "from_s": 1.0, "to_s": 21.0, "short": False}
+    whole = {**figures, "peak_tps": tps}
+    return {
+        "id": f"{number:02d}", "block": block, "because": f"block {block}", "verdict": verdict, "checks": [],
+        "window": window, "servers": [server], "whole_run": whole, **figures, **more,
+    }  # fmt: skip
+
+
+def arm(label: str, trials: list[dict[str, Any]], **factors: Any) -> dict[str, Any]:
+    judged = verdicts.joined([(one["id"], one) for one in joined.counted(trials)])
+    return {
+        "label": label,
+        "factors": factors or {"servers": label},
+        **judged,
+        **joined.figures(trials),
+        "trials": trials,
+    }
+
+
+def two(first: list[float], second: list[float]) -> list[dict[str, Any]]:
+    return [
+        arm("one", [trial(2 * at, at, tps) for at, tps in enumerate(first, start=1)]),
+        arm("two", [trial(2 * at + 1, at, tps) for at, tps in enumerate(second, start=1)]),
+    ]
+
+
+def primary(arms: list[dict[str, Any]], basis: str = "as run") -> dict[str, Any]:
+    (found,) = (
+        one for one in compare.comparisons("tps", arms) if one["metric"] == "tps" and one["basis"] == basis
+    )
+    return found
+
+
+def test_the_later_level_over_the_first_in_the_same_blocks() -> None:
+    found = primary(two([10, 20, 30, 40], [20, 40, 60, 80]))
+    assert (found["numerator"], found["denominator"], found["n"]) == ("two", "one", 4)
+    assert found["ratio"] == pytest.approx(2.0) and found["low"] == pytest.approx(2.0)
+    assert found["words"] == "different by more than 5 %" and found["primary"]
+
+
+def test_at_equal_cpu_what_a_server_got_too_much_is_taken_off() -> None:
+    arms = two([10, 20, 30], [20, 40, 60])
+    for one in arms[1]["trials"]:
+        one["servers"][0]["cpu_percent"] = 10.0
+    assert primary(arms, "equal cpu")["ratio"] == pytest.approx(1.0)
+    for one in arms[1]["trials"]:  # while requests waited, where that is known
+        one["servers"][0]["cpu_saturated_percent"] = 5.0
+    assert primary(arms, "equal cpu")["ratio"] == pytest.approx(2.0)
+    for one in arms[1]["trials"]:
+        one["servers"][0]["limit_percent"] = None
+    assert not [one for one in compare.comparisons("tps", arms) if one["basis"] == "equal cpu"]
+
+
+def test_other_figures_have_intervals_that_hold_together() -> None:
+    found = compare.comparisons("tps", two([10, 20, 31], [20, 41, 60]))
+    assert [(one["metric"], one["basis"], round(one["confidence"], 4)) for one in found] == [
+        ("tps", "as run", 0.95), ("tps", "equal cpu", 0.95), ("mtt_ms", "as run", 0.9875), ("p95_ms", "as run", 0.9875),
+        ("answer_or_give_up_ms", "as run", 0.9875), ("efficiency", "as run", 0.9875),
+    ]  # fmt: skip
+    assert [one["primary"] for one in found] == [True, False, False, False, False, False]
+
+
+def test_pairs_differ_in_one_factor() -> None:
+    arms = [
+        arm(f"{servers}{think}", [trial(1, 1, 10)], servers=servers, think=think)
+        for servers in (1, 2, 3)
+        for think in ("0", "1s")
+    ]
+    assert [(above["label"], below["label"]) for above, below in compare.pairs(arms)] == [
+        ("11s", "10"), ("20", "10"), ("30", "10"), ("21s", "11s"), ("31s", "11s"), ("21s", "20"), ("31s", "30"),
+    ]  # fmt: skip
+
+
+def test_a_withheld_trial_counts_by_its_repeat_and_the_answer_with_it_is_there_too() -> None:
+    arms = two([10, 20, 30], [20, 40, 60])
+    bad = arms[1]["trials"]
+    bad[2] = {**bad[2], "verdict": "INVALID", "tps": 90.0}
+    missing = [arms[0], arm("two", bad)]
+    found = primary(missing)
+    assert (found["n"], found["all_trials"]["n"]) == (2, 3)
+    assert found["ratio"] == pytest.approx(2.0) and found["all_trials"]["ratio"] > 2.2
+    assert verdicts.of_run(missing)["verdict"] == "INVALID"
+    repeated = [arms[0], arm("two", [*bad, trial(9, 3, 60, because="repeat of 07: limit_held")])]
+    found = primary(repeated)
+    assert (found["n"], found["all_trials"]["n"]) == (3, 3)
+    assert found["ratio"] == pytest.approx(2.0) and found["all_trials"]["ratio"] > 2.2
+    assert verdicts.of_run(repeated)["verdict"] == "VALID"
+    assert repeated[1]["tps"] == pytest.approx((20 * 40 * 60) ** (1 / 3))
+
+
+def test_too_many_withheld_trials_withhold_the_run() -> None:
+    arms = two([10, 20, 30], [20, 40, 60])
+    for one in arms:
+        one["trials"] = [*({**old, "verdict": "INVALID"} for old in one["trials"][:1]), *one["trials"]]
+    assert verdicts.of_run(arms)["verdict"] == "INVALID"  # 2 of 8 are more than a fifth
+
+
+def test_what_is_unknown_in_one_block_is_unknown_of_the_run() -> None:
+    arms = two([10, 20, 30], [20, 40, 60])
+    arms[0]["trials"][1]["verdict"] = "UNKNOWN"
+    again = [arm("one", arms[0]["trials"]), arms[1]]
+    assert verdicts.of_run(again)["verdict"] == "UNKNOWN"
+
+
+def test_times_of_successes_are_not_compared_where_one_fails_more() -> None:
+    arms = two([10, 20, 30], [20, 40, 60])
+    arms[1]["failures"] = 100
+    found = {one["metric"]: one for one in compare.comparisons("tps", arms) if one["basis"] == "as run"}
+    assert found["mtt_ms"]["ratio"] is None and "fails more looks faster" in found["mtt_ms"]["words"]
+    assert found["answer_or_give_up_ms"]["ratio"] is not None
+
+
+def test_what_may_not_be_compared_has_no_ratio() -> None:
+    found = compare.comparisons("tps", two([10, 20, 30], [20, 40, 60]), "The window is short.")
+    assert all(one["ratio"] is None and one["words"] == "not compared: The window is short." for one in found)
+    assert all(one["all_trials"]["n"] == 3 for one in found)
+
+
+def test_an_arm_of_several_trials_has_means_and_sums() -> None:
+    (one, _) = two([10, 40], [20, 80])
+    assert one["tps"] == pytest.approx(20) and one["requests"] == 2000 and one["cut"] == 6
+    assert one["window"] == {"kind": "hold", "users": 10, "from_s": None, "to_s": None, "short": False}
+    assert one["servers"][0]["requests"] == 200 and one["servers"][0]["cpu_s"] == 1.0
+    nothing = joined.figures([trial(1, 1, 10, "INVALID"), trial(2, 2, 10, "INVALID")])
+    assert nothing["tps"] is None and nothing["servers"] == []
