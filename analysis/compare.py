@@ -60,9 +60,9 @@ def _shares(arm: Arm, name: str) -> dict[int, float]:
     return {one["block"]: one["spikes"][name] for one in trials}
 
 
-def one(above: Arm, below: Arm, metric: str) -> dict[str, Any]:
-    """One figure of two arms as run, with its own 95 % interval."""
-    found = _one(above, below, metric, AS_RUN, statistics.CONFIDENCE, False, "")
+def one(above: Arm, below: Arm, metric: str, why_not: str = "") -> dict[str, Any]:
+    """One figure of two arms as run, with its own 95 % interval; without one where `why_not` forbids it."""
+    found = _one(above, below, metric, AS_RUN, statistics.CONFIDENCE, False, why_not)
     assert found is not None  # as run there is always an answer, or a reason
     return found
 
@@ -70,7 +70,8 @@ def one(above: Arm, below: Arm, metric: str) -> dict[str, Any]:
 def _asked(primary: str) -> Iterator[tuple[str, str, float]]:
     """(figure, basis, confidence of its interval)."""
     others = [name for name in OTHERS if name != primary]
-    together = statistics.shared_out(statistics.CONFIDENCE, len(others))
+    beside = len(others) + (primary != "tps")  # TPS at equal CPU is one more
+    together = statistics.shared_out(statistics.CONFIDENCE, beside)
     yield primary, AS_RUN, statistics.CONFIDENCE
     for name in dict.fromkeys([primary, "tps"]):
         if name == "tps":

@@ -145,6 +145,12 @@ def build(
         arms.setdefault((member.run.id, member.label), []).append(member)
     several = len(sources) > 1
     short = _short_names([source.id for source in sources])
+    asked = _asked(sources)
+    # trials are run in an order drawn by chance; arms stand, and are divided by, in the order of the experiment
+    order = asked.pop("arms")
+    arms = dict(
+        sorted(arms.items(), key=lambda item: order.index(item[0][1]) if item[0][1] in order else len(order))
+    )
     seen = _spikes(_arms_of(members))
     made = [
         _arm(f"{label} ({short[name]})" if several else label, joined, seen)
@@ -156,7 +162,6 @@ def build(
     told = [sentence for one in calibrations for sentence in calibration.sentences(one)]
     results |= {"calibrations": calibrations} if calibrations else {}
     results |= verdicts.of_run(made)
-    asked = _asked(sources)
     forbidden = SEE_NOTES if sentences.against(made) else ""
     # arms of different runs were not run in blocks with each other
     compared = [] if several else compare.comparisons(asked["primary"], made, forbidden)
@@ -167,7 +172,7 @@ def build(
         **asked,
         "comparisons": compared,
         "spikes": jolts,
-        "thresholds": thresholds.judged(wanted, made),
+        "thresholds": thresholds.judged(wanted, made, forbidden),
         "arms": made,
     }
     return {**results, "sentences": [list(one) for one in told], "incomplete": list(said)}
@@ -178,10 +183,15 @@ def _asked(sources: Sequence[RunFolder]) -> dict[str, Any]:
     if len(sources) == 1:
         try:
             known = record.read_run(sources[0]).experiment
-            return {"question": known.question, "primary": known.primary, "thresholds": known.thresholds}
+            return {
+                "question": known.question,
+                "primary": known.primary,
+                "thresholds": known.thresholds,
+                "arms": [arm.label for arm in known.arms],
+            }
         except RecordUnreadable:
             pass
-    return {"question": "", "primary": "tps", "thresholds": ()}
+    return {"question": "", "primary": "tps", "thresholds": (), "arms": []}
 
 
 def _calibrations(members: Sequence[Member], sources: Sequence[RunFolder]) -> list[dict[str, Any]]:

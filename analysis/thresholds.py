@@ -14,15 +14,17 @@ from loadproof.runfolder import shown
 Results = Mapping[str, Any]
 
 
-def judged(texts: Sequence[str], arms: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def judged(
+    texts: Sequence[str], arms: Sequence[Mapping[str, Any]], why_not: str = ""
+) -> list[dict[str, Any]]:
     """One entry per threshold, and arm where it is about arms: {"threshold", "arm", "value", "passed", "said"}. What has
-    no value, because it is withheld or unknown, has not passed."""
-    return [one for text in texts for one in _judged(parse(text), arms)]
+    no value, because it is withheld or unknown, has not passed; no ratio has where `why_not` forbids to compare."""
+    return [one for text in texts for one in _judged(parse(text), arms, why_not)]
 
 
-def _judged(asked: Threshold, arms: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+def _judged(asked: Threshold, arms: Sequence[Mapping[str, Any]], why_not: str) -> Iterator[dict[str, Any]]:
     if asked.pair is not None:
-        yield _ratio(asked, arms)
+        yield _ratio(asked, arms, why_not)
         return
     for arm in arms:
         value, why = _value(asked, arm)
@@ -46,14 +48,14 @@ def _value(asked: Threshold, arm: Mapping[str, Any]) -> tuple[float | None, str]
     return (None, "unknown") if value is None else (float(value), "")
 
 
-def _ratio(asked: Threshold, arms: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _ratio(asked: Threshold, arms: Sequence[Mapping[str, Any]], why_not: str) -> dict[str, Any]:
     """A ratio passes when its whole interval does: what may as well be otherwise has not been shown."""
     assert asked.pair is not None
     above, below = (next((arm for arm in arms if arm["label"] == name), None) for name in asked.pair)
     label = f"{asked.pair[0]}/{asked.pair[1]}"
     if above is None or below is None:
         return _entry(asked, label, None, False, f"there are only {', '.join(arm['label'] for arm in arms)}")
-    found = compare.one(above, below, asked.figure)
+    found = compare.one(above, below, asked.figure, why_not)
     if found["ratio"] is None:
         return _entry(asked, label, None, False, found["words"])
     if found["low"] is None:

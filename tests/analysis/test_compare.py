@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from analysis import compare, joined, verdicts
+from analysis import compare, joined, results, verdicts
+from tests.analysis import synthetic
+from tests.analysis.synthetic import Raw
 
 
 def trial(number: int, block: int, tps: float, verdict: str = "VALID", **more: Any) -> dict[str, Any]:
@@ -143,3 +147,18 @@ def test_an_arm_of_several_trials_has_means_and_sums() -> None:
     assert one["servers"][0]["requests"] == 200 and one["servers"][0]["cpu_s"] == 1.0
     nothing = joined.figures([trial(1, 1, 10, "INVALID"), trial(2, 2, 10, "INVALID")])
     assert nothing["tps"] is None and nothing["servers"] == []
+
+
+def test_beside_another_primary_figure_equal_cpu_is_one_more() -> None:
+    found = compare.comparisons("mtt_ms", two([10, 20, 31], [20, 41, 60]))
+    assert sum(1 - one["confidence"] for one in found[1:]) == pytest.approx(0.05)
+
+
+def test_arms_are_divided_in_the_order_of_the_experiment_whichever_was_run_first(tmp_path: Path) -> None:
+    one, two = (Raw(replace(synthetic.plan(servers=count), id=id)) for count, id in ((1, "02"), (2, "01")))
+    folder = synthetic.write_run(tmp_path, [one, two])
+    assert [paths.name for paths in folder.trials] == ["01-servers-2", "02-servers-1"]
+    found = results.analyse(folder.path)
+    assert [arm["label"] for arm in found["arms"]] == ["servers=1", "servers=2"]
+    pairs = {(entry["numerator"], entry["denominator"]) for entry in found["comparisons"]}
+    assert pairs == {("servers=2", "servers=1")}

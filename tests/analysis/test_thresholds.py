@@ -36,6 +36,13 @@ def test_each_kind(text: str, passed: bool, said: str) -> None:
     assert not passed or found["value"] is not None
 
 
+def test_what_may_not_be_compared_has_no_ratio_that_passes() -> None:
+    (found,) = thresholds.judged(
+        ["ratio(two/one).tps > 1"], two([10, 20, 40], [20, 40, 75]), "a short window"
+    )
+    assert not found["passed"] and found["said"] == "not compared: a short window"
+
+
 def test_a_figure_is_asked_of_every_arm() -> None:
     found = thresholds.judged(["tps > 30"], two([10, 20, 40], [20, 40, 75]))
     assert [(entry["arm"], entry["passed"]) for entry in found] == [("one", False), ("two", True)]
