@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as compute
 import pyarrow.parquet as pq
 
+from analysis.checks import quiet_hosts
 from analysis.readers.faults import Stretch
 from loadproof.plan.faults import Fault
 from loadproof.runfolder.paths import RunFolder
@@ -33,6 +34,7 @@ class Finding:
     found: str
     said: str
     ok: bool
+    stolen: bool = False  # what turned the check is the machine below, which kept CPU for itself
 
 
 def findings(fault: Fault | None, results: Mapping[str, Any]) -> list[Finding]:
@@ -53,7 +55,8 @@ def findings(fault: Fault | None, results: Mapping[str, Any]) -> list[Finding]:
         if check in must or verdict in CALM or value.get("withholds") != "trial":
             continue
         allowed = fault is not None and check in fault.may_turn
-        found.append(Finding(name, check, "may turn" if allowed else "VALID", verdict, said, allowed))
+        word, stolen = "may turn" if allowed else "VALID", quiet_hosts.stolen(value)
+        found.append(Finding(name, check, word, verdict, said, allowed, stolen))
     if not checks:
         found.append(Finding(name, "all", "judged", "not judged", "results.json holds no checks", False))
     elif not must:
@@ -61,6 +64,12 @@ def findings(fault: Fault | None, results: Mapping[str, Any]) -> list[Finding]:
         verdict = "INVALID" if turned else "VALID"
         found.insert(0, Finding(name, "all", "VALID", verdict, f"{len(checks)} checks", not turned))
     return found
+
+
+def disturbed(found: Sequence[Finding]) -> bool:
+    """Whether the machine below the lab took so much CPU away that a check turned for it: what else turned, or did not,
+    says nothing of the fault then."""
+    return any(one.stolen and not one.ok for one in found)
 
 
 def _checks(arm: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:

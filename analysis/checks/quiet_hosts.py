@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from analysis.checks import Measured, invalid, together, unknown, valid
 from analysis.checks.evidence import Evidence
 from analysis.measures import shares
@@ -43,6 +46,11 @@ def judge(evidence: Evidence) -> Measured:
     used = together(found[: len(ours)])
     said = f"others used at most {used.value or 0:.1f} % of one CPU on any host"
     return valid(said, used.value, SUSTAINED, "%")
+
+
+def stolen(check: Mapping[str, Any]) -> bool:
+    """Of this check as results.json has it: whether it turned because the machine below kept CPU for itself."""
+    return (check["name"], check["verdict"], check.get("limit")) == ("quiet_hosts", "INVALID", STEAL)
 
 
 def _others(evidence: Evidence, host: str, hold: Window) -> Measured:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis import drawing, rehearsal, report, results, series
+from analysis.checks.quiet_hosts import STEAL
 from analysis.readers import faults as readers
 from analysis.readers.faults import Stretch
 from loadproof.plan import faults
@@ -80,6 +81,13 @@ def test_nothing_turns_in_a_clean_trial(verdicts: dict[str, str], withholds: Any
 
 
 Row = tuple[int | None, str | None, str | None, str | None]  # start, error, layer, reason
+
+
+@pytest.mark.parametrize(("limit", "disturbed"), [(STEAL, True), (10.0, False), (None, False)])
+def test_a_trial_from_which_cpu_was_stolen_says_nothing(limit: float | None, disturbed: bool) -> None:
+    results = made(TURNED | {"quiet_hosts": "INVALID"})
+    results["arms"][0]["trials"][0]["checks"][-1]["limit"] = limit
+    assert rehearsal.disturbed(rehearsal.findings(FAULT, results)) is disturbed
 
 
 def journeys(path: Path, rows: list[Row]) -> Path:

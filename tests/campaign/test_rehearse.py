@@ -119,6 +119,38 @@ def test_a_trial_that_fails_is_a_finding_and_the_next_one_is_made(
     ] * 2
 
 
+STOLEN = Finding("freeze_app", "quiet_hosts", "VALID", "INVALID", "load1: 3.1 % was stolen", False, True)
+FOUND = Finding("freeze_app", "app_alive", "INVALID", "INVALID", "app2: frozen", True)
+
+
+@pytest.mark.parametrize(
+    ("trials", "green", "told"),
+    [
+        ([[STOLEN, FOUND], [FOUND]], True, [[FOUND]]),
+        ([[STOLEN, FOUND], [STOLEN, FOUND]], False, [[STOLEN, FOUND]]),
+        ([[FOUND]], True, [[FOUND]]),
+    ],
+)
+def test_a_trial_from_which_the_machine_took_cpu_away_is_made_once_more(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    trials: list[list[Finding]],
+    green: bool,
+    told: list[list[Finding]],
+) -> None:
+    folder, left, heard, said = RunFolder(tmp_path / "RUN"), list(trials), [], []
+    monkeypatch.setattr(rehearse, "_one", lambda *words: (left.pop(0), folder))
+    watcher = bench.Watcher(said.append, lambda *trial: None, lambda live: None)
+    assert rehearse.rehearse(
+        ("freeze_app",), inventory(tmp_path), ROOT, ROOT, (), watcher, lambda some, _: heard.append(list(some))
+    ) is green  # fmt: skip
+    assert heard == told and not left
+    again = [one for one in said if one.endswith("once more (run RUN is kept)")]
+    assert again == (
+        ["freeze_app: load1: 3.1 % was stolen; once more (run RUN is kept)"] if len(trials) > 1 else []
+    )
+
+
 def test_ctrl_c_ends_a_rehearsal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Interrupted, match="Ctrl-C"):
         walk(monkeypatch, inventory(tmp_path), Interrupted("Ctrl-C"))
