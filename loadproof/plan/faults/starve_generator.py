@@ -12,8 +12,9 @@ from loadproof.plan.values import Action, Inventory, Run, TrialPlan
 LABEL = "the Locust workers are held to 2 % of a CPU"
 COLOUR = parts.BLUE
 TURNS: dict[str, Verdict] = {"generator_lag": "INVALID"}
-# quiet_hosts: the cpulimits are programs of somebody else's
-MAY_TURN = ("quiet_hosts", "ledger_time", "users_planned", "workers_kept")
+# quiet_hosts: the cpulimits are programs of somebody else's. limit_held: requests come in bursts then, and cpulimit lets an
+# app that was idle have more at each: 8.1 % over the seconds in which they waited, at 6.0 % over all, was seen.
+MAY_TURN = ("quiet_hosts", "limit_held", "ledger_time", "users_planned", "workers_kept")
 EXPECTS = ("client/own",)
 WHEN, AT_S, FOR_S = "load", 5.0, 6.0
 TRIAL: dict[str, str] = {}
