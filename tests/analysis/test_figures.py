@@ -27,7 +27,14 @@ def test_a_trial_counted_by_hand(tmp_path: Path) -> None:
     taken = [100.0, 200.0, 300.0, 999.999]
     mean = sum(taken) / 4
     assert arm["label"] == "servers=1" and arm["factors"] == {"servers": 1}
-    assert arm["window"] == {"kind": "hold", "users": 9, "from_s": 6.0, "to_s": 22.0, "short": False}
+    assert arm["window"] == {
+        "kind": "hold",
+        "users": 9,
+        "from_s": 6.0,
+        "to_s": 22.0,
+        "short": False,
+        "short_for_times": False,
+    }
     assert (arm["requests"], arm["failures"], arm["cut"]) == (8, 4, 0)
     assert arm["tps"] == 4 / 16
     assert arm["mtt_ms"] == pytest.approx(mean, rel=1e-12)
@@ -107,15 +114,16 @@ def test_a_load_that_never_reached_its_window_has_no_figures(tmp_path: Path) -> 
     assert any("before the window began" in text for text in made["incomplete"])
 
 
-def test_short_is_below_fifteen_seconds_or_twenty_mtt(tmp_path: Path) -> None:
+def test_short_is_below_fifteen_seconds_and_for_times_below_twenty_mtt(tmp_path: Path) -> None:
     brief = dataclasses.replace(synthetic.LOAD, hold_s=10, end_s=16)
     folder, _ = synthetic.one_arm(tmp_path / "a", synthetic.plan(load=brief))
-    assert results.analyse(folder.path)["arms"][0]["window"]["short"] is True
+    window = results.analyse(folder.path)["arms"][0]["window"]
+    assert (window["short"], window["short_for_times"]) == (True, True)
     slow = synthetic.simulate(synthetic.plan(load=dataclasses.replace(synthetic.LOAD, timeout_s=9)), 2, 0.2)
-    assert (
-        results.analyse(synthetic.write_run(tmp_path / "b", [slow]).path)["arms"][0]["window"]["short"]
-        is True
-    )
+    (arm,) = results.analyse(synthetic.write_run(tmp_path / "b", [slow]).path)["arms"]
+    assert arm["mtt_ms"] > 800  # 9 users, one after the other, 0.2 s each
+    assert (arm["window"]["short"], arm["window"]["short_for_times"]) == (False, True)
+    assert arm["tps"] == pytest.approx(5.0, rel=0.15)  # chance of service times; rightly counted all the same
 
 
 @pytest.mark.parametrize(
