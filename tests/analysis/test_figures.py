@@ -141,6 +141,29 @@ def test_percentiles_are_of_all_rows_not_of_hosts() -> None:
     assert figures.times(taken)["p99_ms"] == 200.0
 
 
+def test_percentiles_of_a_trial_are_of_its_rows_whichever_server_gave_them(tmp_path: Path) -> None:
+    """The same from raw files to results.json: the p99 of hosts, 10 and 200 ms, would have a mean of 105."""
+    raw = synthetic.Raw(synthetic.plan(servers=2))
+    workers = [number for _, number in raw.plan.workers]
+    for user in range(9):
+        raw.user(workers[user % 3], user, 0.004 * user)
+    taken_ms = [10] * 8920 + [20] * 80 + [200] * 1000
+    for index, taken in enumerate(taken_ms):
+        end, host = 6.3 + 15 * index / len(taken_ms), "app2" if taken == 200 else "app1"
+        begin = end - taken / 1000
+        number = raw.request(workers[index % 3], index // 3, begin, end)
+        raw.read(host, number, begin + 0.001, end - 0.001)
+        raw.logged(number, begin, end, host)
+    for worker in workers:
+        raw.second(worker, 22.5, 3)
+    synthetic.quiet_samples(raw, {"app1": 0.05, "app2": 0.05})
+    (arm,) = results.analyse(synthetic.write_run(tmp_path, [raw]).path)["arms"]
+    assert (arm["requests"], arm["failures"]) == (10_000, 0)
+    assert [server["requests"] for server in arm["servers"]] == [9000, 1000]
+    assert (arm["p50_ms"], arm["p95_ms"], arm["p99_ms"]) == (10.0, 200.0, 200.0)
+    assert arm["mtt_ms"] == pytest.approx((8920 * 10 + 80 * 20 + 1000 * 200) / 10_000, abs=0.001)
+
+
 def test_no_plan_no_results(tmp_path: Path) -> None:
     with pytest.raises(RecordUnreadable):
         results.analyse(tmp_path)

@@ -156,3 +156,29 @@ def test_nothing_was_fetched(run: RunFolder) -> None:
     run.results.unlink(missing_ok=True)
     with pytest.raises(RecordUnreadable, match="nothing was fetched yet"):
         collect.analyse([run], run.path.parent)
+
+
+def test_to_analyse_takes_nothing_from_an_earlier_analysis(run: RunFolder) -> None:
+    """Tables that look right and are not: report believes them, analyse makes them again, of raw files alone."""
+    found, path = collect.analyse([run], run.path.parent)
+    table = run.table("requests", run.trials[0].name)
+    kept, page = table.read_bytes(), path.read_text()
+    shutil.copy(run.table("requests", run.trials[1].name), table)
+    run.results.write_text("{}")
+    path.write_text("somebody else's")
+    again, _ = collect.analyse([run], run.path.parent, rebuild=True)
+    assert (
+        json.loads(json.dumps(again)) == json.loads(json.dumps(found)) == json.loads(run.results.read_text())
+    )
+    assert table.read_bytes() == kept and path.read_text() == page
+
+
+def test_spread_is_told_without_a_change_of_what_was_found(run: RunFolder) -> None:
+    run.results.write_text("{}")
+    told = collect.spread([run])
+    assert told["runs"] == [run.id] and run.results.read_text() == "{}"
+    assert told["figures"] == [] and told["missing"] == ["no VALID trial has figures"]
+    for paths in run.trials:
+        shutil.rmtree(paths.raw())
+    with pytest.raises(RecordUnreadable, match="raw files are gone"):
+        collect.spread([run])
