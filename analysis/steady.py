@@ -78,7 +78,7 @@ def slope(seconds: Floats) -> Slope | None:
     rise = float((means * at).sum()) / spread
     left = means - means.mean() - rise * at
     error = math.sqrt(float((left**2).sum()) / (count - 2) / spread)
-    whole = len(seconds) / float(means.mean())
+    whole = len(seconds) / float(seconds[known].mean())
     half = quantile(CERTAIN, count - 1) * error * whole  # a line takes two degrees of freedom, a mean one
     return Slope(rise * whole, rise * whole - half, rise * whole + half)
 

@@ -61,12 +61,12 @@ def test_one_run_of_30_blocks_gives_about_that() -> None:
     assert all(0.01 < rate < 0.12 for rate in rates) and 0.03 < np.mean(rates) < 0.07
 
 
-def test_the_same_seed_gives_the_same_and_names_of_arms_do_not_matter() -> None:
+def test_the_same_seed_gives_the_same_and_what_is_not_a_against_a_shows() -> None:
     listed = [null.recorded(found(3, 30))]
     assert null.claims(listed, 200) == null.claims(listed, 200)
-    # twice the TPS in one of them is noise of the trials to this question, and claims no more than that
+    # twice the TPS in one of the arms: an eighth of all draws names all four pairs the same way round
     apart = [null.recorded(found(3, 30, ratio=2.0))]
-    assert null.claims(apart, 500)[0].rate < 0.15
+    assert null.claims(apart, 500)[0].rate > null.HIGH
 
 
 def test_what_is_counted_is_what_the_product_calls_different() -> None:

@@ -99,18 +99,19 @@ def test_spread_within_a_hold_is_that_of_its_mean(carried: float, seconds: int) 
     told = [variance.within(one, np.ones(seconds)) for one in series]
     assert None not in told
     mean = math.sqrt(float(np.mean([one for one in told if one is not None])))
-    assert mean == pytest.approx(true, rel=0.05 if not carried else 0.2)
+    assert mean == pytest.approx(true, rel=0.05 if not carried else 0.25)
     if carried:
         assert series.std() / 100 / math.sqrt(seconds) < 0.6 * true
 
 
 def test_spread_of_a_mean_time_weighs_seconds_by_their_requests() -> None:
-    """Batches with 10 and 30 requests of 100 and 200 ms in turn, by hand: mean 175, and a batch lies 2250 beside it."""
-    began = np.tile([10.0] * 3 + [30.0] * 3, 3)
-    taken = began * np.tile([100.0] * 3 + [200.0] * 3, 3)
-    one = variance.within(taken, began)
-    beside = 3 * 10 * 75  # of each batch of 3 s
-    assert one == pytest.approx(6 / 5 * 6 * beside**2 / began.sum() ** 2 / 175**2)
+    """Batches of 3 s with 10 and 30 requests a second of 100 and 200 ms in turn, by hand."""
+    began = np.repeat([10.0, 30.0, 10.0, 30.0, 10.0], 3)
+    taken = began * np.repeat([100.0, 200.0, 100.0, 200.0, 100.0], 3)
+    mean = (9 * 1000 + 6 * 6000) / 270
+    beside = [30 * (100 - mean), 90 * (200 - mean), 30 * (100 - mean), 90 * (200 - mean), 30 * (100 - mean)]
+    expected = 5 / 4 * sum(one**2 for one in beside) / 270**2 / mean**2
+    assert variance.within(taken, began) == pytest.approx(expected)
     assert variance.within(taken[:14], began[:14]) is None
     assert variance.within(np.zeros(30), np.zeros(30)) is None
 

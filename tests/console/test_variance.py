@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from analysis import spread, variance
 from loadproof.console import variance as show
 from tests.analysis import test_variance as made
-
-from analysis import spread, variance
 
 
 def test_parts_arms_and_proposals_are_there() -> None:
