@@ -41,9 +41,9 @@ def repeated(words: list[str]) -> list[str]:
     flags = {"rehearse": "turn", "experiment": "name", "rerun": "run"}
     if words and words[0] in flags:
         return [words[0], *_as_flags(words[1:], flags[words[0]])]
-    if words[:1] != ["report"]:
+    if not words or words[0] not in ("report", "analyse", "variance"):
         return words
-    said, rest = ["report"], iter(words[1:])
+    said, rest = [words[0]], iter(words[1:])
     for word in rest:
         run = next(rest, None) if word == "--run" else word
         plain = run is not None and (word == "--run" or not run.startswith("-") or run[1:].isdigit())
@@ -603,6 +603,31 @@ def report(context: Context, run: Any = None, json: bool = False) -> None:
     finish(results, path, json)
 
 
+@word(iterable=["run"], help={**RUN_HELP, "run": RUN_HELP["run"] + "; give it again for runs side by side"})
+def analyse(context: Context, run: Any = None, json: bool = False) -> None:
+    """Rebuild tables, results.json and report from the raw files of a run's folder alone, whatever was made of them before."""
+    from loadproof.campaign import collect
+    from loadproof.runfolder.paths import RunFolder
+
+    folders = [RunFolder.open(RESULTS, name) for name in run or ["latest"]]
+    results, path = collect.analyse(folders, RESULTS, rebuild=True)
+    finish(results, path, json)
+
+
+@word(
+    iterable=["run"],
+    help={"run": RUN_HELP["run"] + "; give it again for several", "json": "print it as JSON"},
+)
+def variance(context: Context, run: Any = None, json: bool = False) -> None:
+    """Tell where the spread of trials comes from, and which hold and how many pairs would see 5, 10 and 20 %."""
+    from loadproof.campaign import collect
+    from loadproof.console import variance as show
+    from loadproof.runfolder.paths import RunFolder
+
+    found = collect.spread([RunFolder.open(RESULTS, name) for name in run or ["latest"]])
+    give(dumped(found) if json else show.variance(found))
+
+
 @word(
     positional=["first", "second"],
     help={"first": "a run", "second": "another one", "json": "print it as JSON"},
@@ -953,6 +978,8 @@ ns = Collection(
     rehearse,
     fetch_results,
     report,
+    analyse,
+    variance,
     journey,
     runs,
     status,

@@ -14,6 +14,7 @@ Arm = Mapping[str, Any]
 # What is compared beside the primary figure. MTT and TPS of a closed load at equal users are one fact: N = X (R + Z).
 OTHERS = ("tps", "mtt_ms", "p95_ms", "answer_or_give_up_ms", "efficiency")
 OF_SUCCESSES = ("mtt_ms", "p50_ms", "p95_ms", "p99_ms")
+TIMES = (*OF_SUCCESSES, "answer_or_give_up_ms")
 SHARE_POINTS = 1.0  # whoever fails more looks faster: beyond this, times of successes are not compared
 AS_RUN, EQUAL_CPU = "as run", "equal cpu"
 
@@ -85,7 +86,7 @@ def _one(
 ) -> dict[str, Any] | None:
     if basis == EQUAL_CPU and not _limited(above, below):
         return None
-    why_not = why_not or _unequal(above, below, metric)
+    why_not = why_not or _brief(above, below, metric) or _unequal(above, below, metric)
     valid = None if why_not else _ratio(above, below, metric, basis, confidence, every=False)
     every = _ratio(above, below, metric, basis, confidence, every=True)
     return {
@@ -122,6 +123,14 @@ def _limited(above: Arm, below: Arm) -> bool:
         for one in arm["trials"]
         for server in one["servers"]
     )
+
+
+def _brief(above: Arm, below: Arm, metric: str) -> str:
+    """Why times may not be compared though counts may; empty: they may, or it is none."""
+    if metric not in TIMES:
+        return ""
+    brief = [arm["label"] for arm in (above, below) if (arm["window"] or {}).get("short_for_times")]
+    return f"the window of {', '.join(brief)} is below 20 times its MTT" if brief else ""
 
 
 def _unequal(above: Arm, below: Arm, metric: str) -> str:

@@ -9,6 +9,7 @@ from analysis import checks
 from analysis.checks import Check
 from analysis.checks.evidence import Evidence
 from analysis.load import Tables
+from analysis.measures import spikes
 from analysis.measures import window as windows
 from analysis.readers.clock import Clocks
 from analysis.tally import Sure, Tally
@@ -44,5 +45,6 @@ def judged(
         malformed=tables.counts,
         requests=requests,
         time=time,
+        seconds=spikes.seconds(tally.timeline, tally.hold) if tally.hold else None,
     )
     return checks.judge_all(evidence)

@@ -90,6 +90,7 @@ def _window(found: Sequence[Figures]) -> dict[str, Any] | None:
         "from_s": None,
         "to_s": None,
         "short": any(one["short"] for one in windows),
+        "short_for_times": any(one["short_for_times"] for one in windows),
     }
 
 

@@ -167,11 +167,10 @@ def window(arm: Arm) -> str:
     frame = arm["window"]
     if frame is None:
         return NONE
+    short = shown.short(frame)
     if frame["from_s"] is None:
-        return f"hold of each of {len(arm['trials'])} trials" + (" (short)" if frame["short"] else "")
-    return f"{frame['from_s']:.1f}{THIN}–{THIN}{frame['to_s']:.1f}{THIN}s" + (
-        ", short" if frame["short"] else ""
-    )
+        return f"hold of each of {len(arm['trials'])} trials" + (f" ({short})" if short else "")
+    return f"{frame['from_s']:.1f}{THIN}–{THIN}{frame['to_s']:.1f}{THIN}s" + (f", {short}" if short else "")
 
 
 def failed(arm: Arm) -> str:

@@ -49,6 +49,13 @@ def analyse(run: Path, rebuild: bool = False) -> dict[str, Any]:
 
 def judge(folder: RunFolder, rebuild: bool = False) -> Judgement:
     """The same, with the tables at hand."""
+    judgement = look(folder, rebuild)
+    atomic.write_json(folder.results, judgement.results)
+    return judgement
+
+
+def look(folder: RunFolder, rebuild: bool = False) -> Judgement:
+    """The same, and results.json stays as it is."""
     sources = sources_of(folder)
     members: list[Member] = []
     said: list[str] = []
@@ -64,7 +71,6 @@ def judge(folder: RunFolder, rebuild: bool = False) -> Judgement:
             next="inv runs",
         )
     results = build(folder.id, members, sources, said)
-    atomic.write_json(folder.results, results)
     return Judgement(folder, sources, tuple(_arms_of(members)), results)
 
 

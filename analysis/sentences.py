@@ -76,6 +76,7 @@ def sentences(
                 f"The failed share differs by {apart:.1f} points between arms: whoever fails more looks faster, so MTT and percentiles of successes are not to be compared; the time to an answer or to giving up is.",
             )
         )
+    said += [("warn", text) for text in _brief(arms)]
     said += [("note", text) for text in _uneven(arms)]
     if len(arms) == 2 and not forbidden and all(len(arm["trials"]) == 1 for arm in arms):
         said.append(("note", ratio(*arms)))
@@ -160,7 +161,7 @@ def _unlike(arms: Sequence[Arm]) -> list[str]:
     framed = [arm for arm in arms if arm["window"]]
     if short := [arm["label"] for arm in framed if arm["window"]["short"]]:
         said.append(
-            f"The window of {', '.join(short)} is short (below 15 s or 20 times its MTT): its figures are shown and not compared."
+            f"The window of {', '.join(short)} is short (below 15 s): its figures are shown and not compared."
         )
     fewer = [
         f"{arm['label']}: {arm['window']['users']} of {arm['setup']['users']}"
@@ -175,6 +176,21 @@ def _unlike(arms: Sequence[Arm]) -> list[str]:
     if len(set(settle)) > 1:
         said.append(f"The time to settle differs between arms ({' / '.join(settle)}): they are not compared.")
     return said
+
+
+def _brief(arms: Sequence[Arm]) -> list[str]:
+    """A sentence on windows that are long enough to count answers in them, and not for their times."""
+    brief = [
+        arm["label"]
+        for arm in arms
+        if (frame := arm["window"]) and frame["short_for_times"] and not frame["short"]
+    ]
+    if not brief:
+        return []
+    return [
+        f"The window of {', '.join(brief)} is below 20 times its MTT: MTT, percentiles and the time to an answer or to"
+        " giving up are shown and not compared; TPS is."
+    ]
 
 
 def _uneven(arms: Sequence[Arm]) -> list[str]:

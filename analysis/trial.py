@@ -173,8 +173,14 @@ def efficiency(figures: dict[str, Any], cpu_s: list[float | None]) -> float | No
 def _window(hold: Window | None, mtt_ms: float | None) -> dict[str, Any] | None:
     if hold is None:
         return None
-    short = windows.is_short(hold, mtt_ms)
-    return {"kind": "hold", "users": hold.users, "from_s": hold.from_s, "to_s": hold.to_s, "short": short}
+    return {
+        "kind": "hold",
+        "users": hold.users,
+        "from_s": hold.from_s,
+        "to_s": hold.to_s,
+        "short": windows.is_short(hold),
+        "short_for_times": windows.is_short_for_times(hold, mtt_ms),
+    }
 
 
 def _delivered(tally: Tally, sure: Sure, inside: bool, host: int | None = None) -> dict[str, int | None]:

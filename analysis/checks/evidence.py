@@ -16,6 +16,7 @@ from analysis.measures.window import Window
 from analysis.readers import facts
 from analysis.readers.clock import Clocks
 from analysis.readers.facts import Facts
+from analysis.steady import Seconds
 from loadproof.errors import RecordUnreadable
 from loadproof.plan.values import TrialPlan
 from loadproof.runfolder import journal
@@ -32,6 +33,7 @@ class Evidence:
     figures     of the trial, as in results.json
     busy        per app host stretches [from, to), shape (n, 2), in which at least one request waited at that server
     attempts    per app host how often nginx sent it a request in the window
+    seconds     of the hold: answers and times by whole seconds
     malformed   per log ("requests", "proxy", "app") lines or rows that could not be read, and all there are
     None stands for what is not known.
     """
@@ -48,6 +50,7 @@ class Evidence:
     malformed: Mapping[str, tuple[int, int]]
     requests: RequestLedger | None
     time: TimeLedger | None
+    seconds: Seconds | None
 
     @cached_property
     def facts(self) -> Facts:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from analysis.measures.timeline import Timeline
 from analysis.measures.window import Window
+from analysis.steady import Seconds
 
 AROUND_S, TIMES = 30, 2.0
 LEAST_S = 10  # seconds with a mean; with fewer there is nothing to tell
@@ -30,6 +31,12 @@ class Spikes:
     excess_ms: float
     threshold_ms: float | None = None
     common_share: float | None = None
+
+
+def seconds(timeline: Timeline, hold: Window) -> Seconds:
+    """Answers and mean times of each whole second of a hold."""
+    begin, end = int(np.ceil(hold.from_s)), int(hold.to_s)
+    return Seconds(timeline.ended[begin:end].astype(np.float64), means(timeline, hold))
 
 
 def means(timeline: Timeline, hold: Window) -> NDArray[np.float64]:

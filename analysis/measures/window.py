@@ -14,7 +14,9 @@ from analysis.measures.scan import Scan
 from loadproof.plan.values import TrialPlan
 
 SHORT_S = 15.0
-SHORT_MTT = 20
+SHORT_MTT = (
+    20  # times the MTT: what is in flight at an edge is at most a twentieth of what is counted (Little's law)
+)
 EARLY_S = 0.5  # a window that ends so much before its plan is named
 
 
@@ -153,6 +155,17 @@ def _last_rows(tables: Tables, plan: TrialPlan, began: int, seen: Scan) -> list[
     return list(last.values())
 
 
-def is_short(window: Window, mtt_ms: float | None) -> bool:
-    """Below max(15 s, 20 x MTT) a window says too little to be compared; a stop a blink early does not count."""
-    return round(window.length_s, 1) < max(SHORT_S, SHORT_MTT * (mtt_ms or 0.0) / 1000)
+def is_short(window: Window) -> bool:
+    """Below 15 s a window says too little to be compared; a stop a blink early does not count."""
+    return round(window.length_s, 1) < SHORT_S
+
+
+def is_short_for_times(window: Window, mtt_ms: float | None) -> bool:
+    """Below max(15 s, 20 x MTT) its times are not compared: too many of them are of requests that began before it, under
+    another load, and those that it leaves out are the long ones. What ends in it is counted rightly all the same."""
+    return round(window.length_s, 1) < needed_s(mtt_ms)
+
+
+def needed_s(mtt_ms: float | None) -> float:
+    """How long a window has to be for its times to be compared, in seconds."""
+    return max(SHORT_S, SHORT_MTT * (mtt_ms or 0.0) / 1000)

@@ -9,6 +9,7 @@ from typing import Any
 from analysis import against as comparing
 from analysis import report as reports
 from analysis import results as analysis_results
+from analysis import spread as spreading
 from loadproof.control import fetch
 from loadproof.control.fleet import Fleet
 from loadproof.errors import HostUnreachable, LinkLost, LoadproofError, LocalDisk, RecordUnreadable
@@ -73,16 +74,29 @@ def _failed(
     return failed
 
 
-def analyse(folders: Sequence[RunFolder], results: Path) -> tuple[Mapping[str, Any], Path]:
-    """results.json and report.html of one run, or of several in a new folder that names its sources."""
+def analyse(
+    folders: Sequence[RunFolder], results: Path, rebuild: bool = False
+) -> tuple[Mapping[str, Any], Path]:
+    """results.json and report.html of one run, or of several in a new folder that names its sources. `rebuild`: of raw
+    files alone, whatever an earlier analysis left."""
+    _need_raw(folders)
+    if len(folders) == 1:
+        judged = analysis_results.judge(folders[0], rebuild)
+        return judged.results, reports.write(judged)
+    return reports.together([folder.path for folder in folders], results)
+
+
+def spread(folders: Sequence[RunFolder]) -> dict[str, Any]:
+    """Where the spread of the trials of these runs comes from; nothing of theirs is changed but tables that were missing."""
+    _need_raw(folders)
+    return spreading.told([analysis_results.look(folder) for folder in folders])
+
+
+def _need_raw(folders: Sequence[RunFolder]) -> None:
     for folder in folders:
         sources = analysis_results.sources_of(folder)
         if not any(paths.hosts for source in sources for paths in source.trials):
             raise _nothing_raw(folder, sources)
-    if len(folders) == 1:
-        judged = analysis_results.judge(folders[0])
-        return judged.results, reports.write(judged)
-    return reports.together([folder.path for folder in folders], results)
 
 
 def against(first: RunFolder, second: RunFolder) -> dict[str, Any]:

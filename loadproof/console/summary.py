@@ -99,7 +99,7 @@ def _figures(arms: Sequence[Mapping[str, Any]]) -> str:
         if frame.get("from_s") is None:
             return "-"
         ends = (f"{round(frame[end], 1):g}" for end in ("from_s", "to_s"))
-        return f"{'-'.join(ends)} s" + (" (short)" if frame.get("short") else "")
+        return f"{'-'.join(ends)} s" + (f" ({short})" if (short := shown.short(frame)) else "")
 
     def spikes(arm: Mapping[str, Any]) -> str:
         return f"{100 * arm['spikes']['share']:.1f} % of seconds" if arm.get("spikes") else "-"

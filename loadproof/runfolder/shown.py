@@ -46,6 +46,13 @@ def share(part: int | None, whole: int | None) -> str:
     return f"{percent:.1f} %"
 
 
+def short(window: Mapping[str, Any]) -> str:
+    """What a window of results.json is too short for, in a word or three; empty for nothing."""
+    if window.get("short"):
+        return "short"
+    return "short for times" if window.get("short_for_times") else ""
+
+
 def most_errors(arm: Mapping[str, Any]) -> Mapping[str, int]:
     """Failures by class as far as they are known: of the whole run, else of the window."""
     whole: Mapping[str, int] | None = arm["whole_run"]["errors"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from analysis import compare, joined, results, verdicts
+from analysis import compare, joined, results, sentences, verdicts
 from tests.analysis import synthetic
 from tests.analysis.synthetic import Raw
 
@@ -22,7 +22,14 @@ def trial(number: int, block: int, tps: float, verdict: str = "VALID", **more: A
         "tps": tps, "mtt_ms": 1000 / tps, "p95_ms": 2000 / tps, "answer_or_give_up_ms": 1000 / tps, "efficiency": tps,
         "requests": 1000, "failures": 0, "cut": 3, "errors": {}, "attribution": {},
     }  # fmt: skip
-    window = {"kind": "hold", "users": 10, "from_s": 1.0, "to_s": 21.0, "short": False}
+    window = {
+        "kind": "hold",
+        "users": 10,
+        "from_s": 1.0,
+        "to_s": 21.0,
+        "short": False,
+        "short_for_times": False,
+    }
     whole = {**figures, "peak_tps": tps}
     return {
         "id": f"{number:02d}", "block": block, "because": f"block {block}", "verdict": verdict, "checks": [],
@@ -35,6 +42,7 @@ def arm(label: str, trials: list[dict[str, Any]], **factors: Any) -> dict[str, A
     return {
         "label": label,
         "factors": factors or {"servers": label},
+        "setup": {"users": "10", "settle": "5 s"},
         **judged,
         **joined.figures(trials),
         "trials": trials,
@@ -134,6 +142,21 @@ def test_times_of_successes_are_not_compared_where_one_fails_more() -> None:
     assert found["answer_or_give_up_ms"]["ratio"] is not None
 
 
+def test_a_window_below_20_mtt_forbids_to_compare_times_and_nothing_else() -> None:
+    arms = two([10, 20, 30], [20, 40, 60])
+    last = arms[1]["trials"][2]
+    last["window"] = {**last["window"], "short_for_times": True}
+    arms = [arms[0], arm("two", arms[1]["trials"])]
+    assert sentences.against(arms) == []
+    found = {one["metric"]: one for one in compare.comparisons("tps", arms)}
+    withheld = {name for name, one in found.items() if one["ratio"] is None}
+    assert withheld == {"mtt_ms", "p95_ms", "answer_or_give_up_ms"}
+    assert found["mtt_ms"]["words"] == "not compared: the window of two is below 20 times its MTT"
+    assert found["mtt_ms"]["all_trials"]["n"] == 3
+    (said,) = (text for kind, text in sentences.sentences(arms) if kind == "warn")
+    assert said.startswith("The window of two is below 20 times its MTT: MTT,") and said.endswith("; TPS is.")
+
+
 def test_what_may_not_be_compared_has_no_ratio() -> None:
     found = compare.comparisons("tps", two([10, 20, 30], [20, 40, 60]), "The window is short.")
     assert all(one["ratio"] is None and one["words"] == "not compared: The window is short." for one in found)
@@ -143,7 +166,8 @@ def test_what_may_not_be_compared_has_no_ratio() -> None:
 def test_an_arm_of_several_trials_has_means_and_sums() -> None:
     (one, _) = two([10, 40], [20, 80])
     assert one["tps"] == pytest.approx(20) and one["requests"] == 2000 and one["cut"] == 6
-    assert one["window"] == {"kind": "hold", "users": 10, "from_s": None, "to_s": None, "short": False}
+    brief = {"short": False, "short_for_times": False}
+    assert one["window"] == {"kind": "hold", "users": 10, "from_s": None, "to_s": None, **brief}
     assert one["servers"][0]["requests"] == 200 and one["servers"][0]["cpu_s"] == 1.0
     nothing = joined.figures([trial(1, 1, 10, "INVALID"), trial(2, 2, 10, "INVALID")])
     assert nothing["tps"] is None and nothing["servers"] == []

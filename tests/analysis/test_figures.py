@@ -27,7 +27,14 @@ def test_a_trial_counted_by_hand(tmp_path: Path) -> None:
     taken = [100.0, 200.0, 300.0, 999.999]
     mean = sum(taken) / 4
     assert arm["label"] == "servers=1" and arm["factors"] == {"servers": 1}
-    assert arm["window"] == {"kind": "hold", "users": 9, "from_s": 6.0, "to_s": 22.0, "short": False}
+    assert arm["window"] == {
+        "kind": "hold",
+        "users": 9,
+        "from_s": 6.0,
+        "to_s": 22.0,
+        "short": False,
+        "short_for_times": False,
+    }
     assert (arm["requests"], arm["failures"], arm["cut"]) == (8, 4, 0)
     assert arm["tps"] == 4 / 16
     assert arm["mtt_ms"] == pytest.approx(mean, rel=1e-12)
@@ -107,15 +114,16 @@ def test_a_load_that_never_reached_its_window_has_no_figures(tmp_path: Path) -> 
     assert any("before the window began" in text for text in made["incomplete"])
 
 
-def test_short_is_below_fifteen_seconds_or_twenty_mtt(tmp_path: Path) -> None:
+def test_short_is_below_fifteen_seconds_and_for_times_below_twenty_mtt(tmp_path: Path) -> None:
     brief = dataclasses.replace(synthetic.LOAD, hold_s=10, end_s=16)
     folder, _ = synthetic.one_arm(tmp_path / "a", synthetic.plan(load=brief))
-    assert results.analyse(folder.path)["arms"][0]["window"]["short"] is True
+    window = results.analyse(folder.path)["arms"][0]["window"]
+    assert (window["short"], window["short_for_times"]) == (True, True)
     slow = synthetic.simulate(synthetic.plan(load=dataclasses.replace(synthetic.LOAD, timeout_s=9)), 2, 0.2)
-    assert (
-        results.analyse(synthetic.write_run(tmp_path / "b", [slow]).path)["arms"][0]["window"]["short"]
-        is True
-    )
+    (arm,) = results.analyse(synthetic.write_run(tmp_path / "b", [slow]).path)["arms"]
+    assert arm["mtt_ms"] > 800  # 9 users, one after the other, 0.2 s each
+    assert (arm["window"]["short"], arm["window"]["short_for_times"]) == (False, True)
+    assert arm["tps"] == pytest.approx(5.0, rel=0.15)  # chance of service times; rightly counted all the same
 
 
 @pytest.mark.parametrize(
@@ -131,6 +139,29 @@ def test_percentiles_are_of_all_rows_not_of_hosts() -> None:
     """reliability.md, row E: 9000 rows of host A (80 at 20, rest 10 ms), 1000 of host B at 200 ms: p99 is 200."""
     taken = np.array([10_000] * 8920 + [20_000] * 80 + [200_000] * 1000, np.int64)
     assert figures.times(taken)["p99_ms"] == 200.0
+
+
+def test_percentiles_of_a_trial_are_of_its_rows_whichever_server_gave_them(tmp_path: Path) -> None:
+    """The same from raw files to results.json: the p99 of hosts, 10 and 200 ms, would have a mean of 105."""
+    raw = synthetic.Raw(synthetic.plan(servers=2))
+    workers = [number for _, number in raw.plan.workers]
+    for user in range(9):
+        raw.user(workers[user % 3], user, 0.004 * user)
+    taken_ms = [10] * 8920 + [20] * 80 + [200] * 1000
+    for index, taken in enumerate(taken_ms):
+        end, host = 6.3 + 15 * index / len(taken_ms), "app2" if taken == 200 else "app1"
+        begin = end - taken / 1000
+        number = raw.request(workers[index % 3], index // 3, begin, end)
+        raw.read(host, number, begin + 0.001, end - 0.001)
+        raw.logged(number, begin, end, host)
+    for worker in workers:
+        raw.second(worker, 22.5, 3)
+    synthetic.quiet_samples(raw, {"app1": 0.05, "app2": 0.05})
+    (arm,) = results.analyse(synthetic.write_run(tmp_path, [raw]).path)["arms"]
+    assert (arm["requests"], arm["failures"]) == (10_000, 0)
+    assert [server["requests"] for server in arm["servers"]] == [9000, 1000]
+    assert (arm["p50_ms"], arm["p95_ms"], arm["p99_ms"]) == (10.0, 200.0, 200.0)
+    assert arm["mtt_ms"] == pytest.approx((8920 * 10 + 80 * 20 + 1000 * 200) / 10_000, abs=0.001)
 
 
 def test_no_plan_no_results(tmp_path: Path) -> None:

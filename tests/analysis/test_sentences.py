@@ -20,7 +20,10 @@ from tests.analysis import synthetic
 def calm(two_arms: RunFolder) -> list[dict[str, Any]]:
     """Two arms that nothing speaks against comparing."""
     arms = json.loads(two_arms.results.read_text())["arms"]
-    return [{**arm, "window": {**arm["window"], "short": False}, "failures": 0} for arm in arms]
+    return [
+        {**arm, "window": {**arm["window"], "short": False, "short_for_times": False}, "failures": 0}
+        for arm in arms
+    ]
 
 
 def said(arms: list[dict[str, Any]]) -> str:
@@ -45,8 +48,11 @@ def test_a_ratio_of_arms_whose_conditions_are_not_known_is_no_plain_one(calm: li
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"window": {"from_s": 1, "to_s": 2, "short": True, "users": 9}}, "short"),
-        ({"window": {"from_s": 6, "to_s": 22, "short": False, "users": 8}}, "(servers=2: 8 of 9)"),
+        ({"window": {"from_s": 1, "short_for_times": True, "to_s": 2, "short": True, "users": 9}}, "short"),
+        (
+            {"window": {"from_s": 6, "short_for_times": False, "to_s": 22, "short": False, "users": 8}},
+            "(servers=2: 8 of 9)",
+        ),
         ({"tps": None, "window": None}, "No figures for servers=2; what is incomplete"),
     ],
 )

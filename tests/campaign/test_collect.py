@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from analysis import report
@@ -156,3 +158,35 @@ def test_nothing_was_fetched(run: RunFolder) -> None:
     run.results.unlink(missing_ok=True)
     with pytest.raises(RecordUnreadable, match="nothing was fetched yet"):
         collect.analyse([run], run.path.parent)
+
+
+def test_to_analyse_takes_nothing_from_an_earlier_analysis(run: RunFolder) -> None:
+    """A table that says of itself that it was made of these raw files, and was altered: report believes it."""
+    found = read_back(collect.analyse([run], run.path.parent)[0])
+    place = run.table("cpu", run.trials[0].name)
+    made = pq.read_table(place)
+    nothing = pa.array([0] * made.num_rows, made.schema.field("app_ns").type)
+    altered = made.set_column(made.schema.get_field_index("app_ns"), made.schema.field("app_ns"), nothing)
+    pq.write_table(altered.replace_schema_metadata(made.schema.metadata), place)
+    believed = read_back(collect.analyse([run], run.path.parent)[0])
+    assert believed["arms"][0]["servers"][0]["cpu_s"] != found["arms"][0]["servers"][0]["cpu_s"]
+    run.report.write_text("somebody else's")
+    again, page = collect.analyse([run], run.path.parent, rebuild=True)
+    assert read_back(again) == found == json.loads(run.results.read_text())
+    assert pq.read_table(place).equals(made) and page.read_text().startswith("<!doctype html>")
+
+
+def read_back(results: Any) -> Any:
+    """As it is in the file."""
+    return json.loads(json.dumps(results))
+
+
+def test_spread_is_told_without_a_change_of_what_was_found(run: RunFolder) -> None:
+    run.results.write_text("{}")
+    told = collect.spread([run])
+    assert told["runs"] == [run.id] and run.results.read_text() == "{}"
+    assert told["figures"] == [] and told["missing"] == ["no VALID trial has figures"]
+    for paths in run.trials:
+        shutil.rmtree(paths.raw())
+    with pytest.raises(RecordUnreadable, match="raw files are gone"):
+        collect.spread([run])

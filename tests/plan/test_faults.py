@@ -23,7 +23,7 @@ CHECKS = {
     *("limit_held", "limiter_attached", "app_alive", "every_backend", "generator_cpu", "generator_lag"),
     *("generator_rate", "users_planned", "workers_kept", "rows_complete", "ledger_requests", "ledger_time"),
     *("drift", "hosts_up", "quiet_hosts", "disk_room", "tail_drained", "logs_readable"),
-    *("failures", "short_window", "percentiles"),
+    *("failures", "short_window", "percentiles", "steady"),
 }
 
 
@@ -79,7 +79,7 @@ def test_every_check_has_a_fault_or_a_reason() -> None:
 @pytest.mark.parametrize(
     ("words", "found"),
     [
-        (["limiter_attached"], ("loosen_limiter", "stop_limiter")),
+        (["limiter_attached"], ("loosen_limiter", "lower_limiter", "stop_limiter")),
         (["drift", "edit_nginx"], ("edit_nginx", "forget_backend")),
         (["steal_cpu"], ("steal_cpu",)),
         ([], faults.names()),

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from invoke.context import Context
 from invoke.exceptions import Exit
 
 import tasks
@@ -27,6 +28,8 @@ A, B = "20261124T031500Z-a", "20261124T041500Z-b"
         (["report", "--json", A, f"--run={B}"], ["report", "--json", f"--run={A}", f"--run={B}"]),
         (["report", "--help"], ["report", "--help"]),
         (["report", "--run"], ["report", "--run"]),
+        (["analyse", A], ["analyse", f"--run={A}"]),
+        (["variance", "-1", B, "--json"], ["variance", "--run=-1", f"--run={B}", "--json"]),
         (["bench", "--name", "report", A], ["bench", "--name", "report", A]),
         ([], []),
     ],
@@ -65,6 +68,25 @@ def test_a_report_that_is_not_valid_is_printed_all_the_same_and_exits_2(tmp_path
     first, *rest = done.stdout.split("\n")
     assert first.startswith("UNKNOWN: ") and "generator_rate" in first
     assert any(line.startswith("TPS ") for line in rest) and "report: " in done.stderr
+
+
+def test_to_analyse_asks_no_host_and_ends_as_report_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The newest run by default; its hosts are not there, and nobody looks for them."""
+    shutil.copytree(STORED, tmp_path / STORED.name)
+    monkeypatch.setattr(tasks, "RESULTS", tmp_path)
+
+    def refuse(*args: object) -> None:
+        raise AssertionError("a connection")
+
+    monkeypatch.setattr("socket.socket.connect", refuse)
+    with pytest.raises(Exit) as ended:
+        tasks.analyse.body(Context(), run=[], json=False)
+    told = capsys.readouterr()
+    assert ended.value.code == 2 and told.out.startswith("UNKNOWN: ") and "report: " in told.err
+    tasks.variance.body(Context(), run=[STORED.name], json=True)
+    assert '"missing"' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("verdict", "code"), [("VALID", None), ("INVALID", 2), ("UNKNOWN", 2)])

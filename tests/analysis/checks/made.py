@@ -19,6 +19,7 @@ from analysis.load import SCHEMAS, Tables
 from analysis.measures.columns import Ints
 from analysis.measures.window import Window
 from analysis.readers.clock import Clocks
+from analysis.steady import Seconds
 from loadproof.plan.actions import hosts_of
 from loadproof.plan.places import APP_UNIT, load_unit
 from loadproof.plan.values import TrialPlan
@@ -75,6 +76,7 @@ class Made:
     zero: int | None = T0
     requests: RequestLedger | None = RequestLedger(0, 5000)
     time: TimeLedger | None = TimeLedger(144.0, 143.4)
+    seconds: Seconds | None = None
 
     @staticmethod
     def sound(folder: Path, plan: TrialPlan | None = None) -> Made:
@@ -105,6 +107,7 @@ class Made:
         made.present = {"requests": workers, "workers": workers, "users": workers, "proxy": (one.proxy,), "app": one.apps, "cpu": hosts}  # fmt: skip
         made.placed = frozenset(hosts)
         made.hold = Window("hold", 9, T0, us(6), us(22))
+        made.seconds = Seconds(np.tile([48.0, 52.0], 8), np.tile([179.0, 181.0], 8))
         return made
 
     def evidence(self) -> Evidence:
@@ -132,7 +135,7 @@ class Made:
         clock = Clocks({}, (), self.placed)
         return Evidence(
             paths, self.plan, self._tables(), clock, self.hold, self.zero, self.figures, self.busy, self.attempts,
-            self.malformed, self.requests, self.time,
+            self.malformed, self.requests, self.time, self.seconds,
         )  # fmt: skip
 
     def judge(self, name: str) -> Check:

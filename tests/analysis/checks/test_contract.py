@@ -14,7 +14,7 @@ from loadproof.plan.values import Limit
 from tests.analysis import synthetic
 from tests.analysis.checks.made import Made
 
-FIGURES = ("failures", "short_window", "percentiles", "tail_drained")
+FIGURES = ("failures", "short_window", "percentiles", "steady", "tail_drained")
 CONDITIONS = (
     "app_alive", "disk_room", "drift", "every_backend", "generator_cpu", "generator_lag", "generator_rate", "hosts_up",
     "ledger_requests", "ledger_time", "limit_held", "limiter_attached", "logs_readable", "quiet_hosts", "rows_complete",
@@ -52,7 +52,7 @@ def synthetic_names() -> tuple[str, ...]:
 @pytest.mark.parametrize("name", checks.names())
 def test_without_any_evidence_what_was_asked_is_unknown(name: str, tmp_path: Path) -> None:
     made = Made(tmp_path, present=dict.fromkeys(SCHEMAS, ()), journal=None, lost=None, zero=None)
-    made.requests = made.time = None
+    made.requests = made.time = made.seconds = None
     one = made.judge(name)
     assert one.verdict == "UNKNOWN" and one.withholds != "", one.said
     assert one.remedy == checks.MISSING

@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from analysis import checks
+from analysis.steady import Floats, Seconds
 from loadproof.plan.places import APP_UNIT
 from tests.analysis import synthetic
 from tests.analysis.checks.made import Made
@@ -194,3 +197,27 @@ def test_percentiles_need_samples(made: Made, successes: int, withheld: object) 
     made.figures |= {"requests": successes + 7, "failures": 7}
     one = made.judge("percentiles")
     assert one.withholds == withheld and one.value == successes
+
+
+@pytest.mark.parametrize(
+    ("ended", "mean_ms", "verdict", "value", "said"),
+    [
+        (np.tile([48.0, 52.0], 8), np.tile([179.0, 181.0], 8), "VALID", None, "times over the hold:"),
+        (np.linspace(60, 40, 16), np.full(16, 180.0), "INVALID", 42.7, "TPS over the hold: -43 %"),
+        (np.full(16, 50.0), np.linspace(90, 270, 16), "INVALID", 106.7, "times over the hold: +107 %"),
+        (np.linspace(60, 40, 300), np.full(300, 180.0), "INVALID", 50.0, "MSER-5 cuts off the first 50 % of the hold"),
+        (np.full(300, 50.0), np.full(300, 180.0), "VALID", 0.0, "cuts off the first 0 %"),
+        (np.full(14, 50.0), np.full(14, 180.0), "UNKNOWN", None, "of 14 whole seconds too few"),
+        (np.zeros(16), np.full(16, np.nan), "UNKNOWN", None, "of 16 whole seconds too few"),
+    ],
+)  # fmt: skip
+def test_a_level_that_moves_withholds_percentiles_and_no_trial(
+    made: Made, ended: Floats, mean_ms: Floats, verdict: str, value: float | None, said: str
+) -> None:
+    made.seconds = Seconds(ended, mean_ms)
+    one = made.judge("steady")
+    assert one.verdict == verdict and said in one.said, one.said
+    assert value is None or one.value == pytest.approx(value, rel=0.01)
+    assert one.withholds == ("" if verdict == "VALID" else ("p50_ms", "p95_ms", "p99_ms"))
+    assert checks.verdict([one]) == "VALID"
+    assert ("--hold" in one.remedy) == (verdict == "UNKNOWN")
