@@ -63,6 +63,10 @@ EACH_STAGE = [
 ]
 
 
+# SIGHUP and SIGTERM take one way through the program, SIGKILL takes none
+GOING = [signal.SIGHUP, signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.long)]
+
+
 @pytest.mark.parametrize("stage", EACH_STAGE)
 def test_ctrl_c_stops_lifts_seals_and_lets_go(words: Words, shell: Shell, stage: str) -> None:
     said, run = interrupt(words, signal.SIGINT, stage)
@@ -136,7 +140,7 @@ def assert_complete(words: Words, shell: Shell, run: Run) -> None:
     assert facts.count("before") == facts.count("after") == len(HOSTS)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL], ids=lambda one: one.name)
+@pytest.mark.parametrize("number", GOING, ids=lambda one: one.name)
 def test_the_load_goes_on_and_attach_comes_back(words: Words, shell: Shell, number: signal.Signals) -> None:
     with going(words, *SHORT, "--hold", "10s") as begun:
         begun.live(1)
@@ -191,7 +195,7 @@ def test_hosts_end_by_themselves_when_nobody_comes_back(words: Words, shell: She
     assert_complete(words, shell, begun.run)
 
 
-@pytest.mark.parametrize("stage", ["apply", "warm"])
+@pytest.mark.parametrize("stage", ["apply", pytest.param("warm", marks=pytest.mark.long)])
 def test_a_bench_that_is_killed_before_its_load_is_run_again(words: Words, shell: Shell, stage: str) -> None:
     with going(words, *SHORT, *LOAD) as begun:
         begun.reached(stage)

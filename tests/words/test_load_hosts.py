@@ -81,12 +81,14 @@ def test_workers_of_two_hosts_make_one_load_and_nobody_else_reaches_the_master(
     assert arm["window"]["users"] == 6 and arm["requests"] > 0
 
 
+@pytest.mark.long
 def test_fewer_processes_than_load_hosts(ours: Words) -> None:
     said = inv(ours, "bench", *SHORT, "--processes", "1", "--threads", "2")
     assert said.code == 0, said
     assert fetched(ours).results["arms"][0]["window"]["users"] == 2
 
 
+@pytest.mark.long
 def test_one_load_host_after_two(ours: Words, tmp_path: Path) -> None:
     """What kept others from the master must not keep the only load host from its own."""
     data = YAML(typ="safe").load(ours.inventory.read_text())

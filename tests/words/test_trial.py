@@ -190,10 +190,8 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize(
-    "variant",
-    [one if one == "local_async" else pytest.param(one, marks=pytest.mark.long) for one in CASES],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("variant", CASES)
 def test_every_variant_is_deployed_and_measured(words: Words, shell: Shell, variant: str) -> None:
     said = inv(words, "bench", *SHORT, "--hold", "2s", "--variant", variant, *CASES[variant])
     assert said.code == 0, said
