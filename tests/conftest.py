@@ -16,10 +16,12 @@ from lab.owner import refuse_foreign
 from lab.record import read_record
 from lab.up import up
 
-# What a shell starts in the background ignores Ctrl-C, and so does everything it starts: the programs under test are
-# interrupted as from a terminal, whoever started pytest.
+# What a shell starts in the background ignores Ctrl-C, and below nohup the end of the terminal, and so does everything it
+# starts: the programs under test are interrupted as from a terminal, whoever started pytest.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
