@@ -66,7 +66,7 @@ def law(count: Sequence[float], tps: Sequence[float]) -> Law:
     jacobian = _slopes(n, fitted)
     if one_way(left, jacobian, float(x.max())):
         return Law(few, why="its residuals run one way: it is not the law of these levels")
-    return Law(few, *fitted, spread, _peak(n, fitted, jacobian, spread, free))
+    return Law(few, *fitted, spread, _peak(n, x, fitted, jacobian, spread))
 
 
 def fit(n: Floats, x: Floats) -> tuple[float, float, float]:
@@ -116,10 +116,11 @@ def _steps(left: Floats) -> Floats:
 
 
 def _peak(
-    n: Floats, at: tuple[float, float, float], jacobian: Floats, spread: float, free: int
+    n: Floats, x: Floats, at: tuple[float, float, float], jacobian: Floats, spread: float
 ) -> tuple[float, float] | None:
     """N = sqrt((1 - sigma) / kappa) and X there, if the law falls from there to the last level by more than its error (95 %,
-    one-sided, errors of the parameters taken as linear). None: not observed; nothing is told of what lies beyond the levels."""
+    one-sided, errors of the parameters taken as linear), and the levels themselves do: the law has no flat top, and falls
+    behind one. None: not observed; nothing is told of what lies beyond the levels."""
     _, sigma, kappa = at
     if kappa <= 0 or sigma >= 1:
         return None
@@ -130,6 +131,21 @@ def _peak(
     fall = float(throughput(top, *at)[0] - throughput(last, *at)[0])
     slope = (_slopes(top, at) - _slopes(last, at))[0]
     error = spread * math.sqrt(float(slope @ np.linalg.pinv(jacobian.T @ jacobian) @ slope))
-    if not fall > float(stdtrit(free, 1 - LEVEL)) * error:
+    if not fall > float(stdtrit(len(n) - len(at), 1 - LEVEL)) * error:
+        return None
+    behind = n >= n[n <= top[0]].max() if (n <= top[0]).any() else n > 0
+    if not _falls(n[behind], x[behind]):
         return None
     return float(top[0]), float(throughput(top, *at)[0])
+
+
+def _falls(n: Floats, x: Floats) -> bool:
+    """Whether a straight line through some levels surely falls (95 %, one-sided); at least 3 are needed."""
+    if len(np.unique(n)) < 3:
+        return False
+    away = n - n.mean()
+    square = float(np.square(away).sum())
+    slope = float(away @ x) / square
+    left = x - x.mean() - slope * away
+    error = math.sqrt(float(np.square(left).sum()) / (len(n) - 2) / square)
+    return slope + float(stdtrit(len(n) - 2, 1 - LEVEL)) * error < 0
