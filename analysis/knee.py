@@ -26,6 +26,7 @@ Kind = Literal["knee", "below", "none", "unclear", "short", "few"]
 LEAST_LEVELS = 5  # a broken stick has four parameters
 SIMULATED, SEED, LEVEL = 999, 20261126, 0.05
 BENDS = 0.5  # a knee: a user more brings less than so much of what one brought before it
+BESIDE = 1.1  # a break so near to the first level is at it
 GRID, FINE = 20, 50  # places of a break tried between two levels, and then around the best of them
 EXACT = 1e-9  # residuals below this share of the values are those of arithmetic
 
@@ -47,6 +48,11 @@ class Bend:
     tps: float
     before: float
     after: float
+
+    @property
+    def bends(self) -> bool:
+        """Whether it is a knee."""
+        return self.after < BENDS * self.before
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,10 @@ class Knee:
         over = f"{self.trials} {'trial' if self.trials == 1 else 'trials'}"
         if self.kind == "knee" and self.users is not None:
             if self.low is None or self.high is None:
-                few = "" if self.trials >= LEAST_PAIRS else f": an interval needs {LEAST_PAIRS}"
+                bent = sum(one.bends for one in self.each)
+                few = (
+                    f": an interval needs {LEAST_PAIRS}" if bent == self.trials else f", {bent} of them bend"
+                )
                 return f"knee at {self.users:.0f} users ({over}{few})"
             return f"knee at {self.users:.0f} users ({self.low:.0f} to {self.high:.0f}, {over})"
         if self.kind == "none":
@@ -100,7 +109,7 @@ def knee(trials: Sequence[Trial]) -> Knee:
     if _surely_flat(sticks, bends if bent else None):
         return Knee("below", len(sticks), most, p=p, each=bends)
     if bent:
-        users = [one.users for one in bends if one.after < BENDS * one.before]
+        users = [one.users for one in bends if one.bends]
         low, high = _interval(users) if len(users) == len(bends) else (None, None)
         return Knee("knee", len(sticks), most, float(np.mean(users)), low, high, p, bends)
     hides = _hides_from(sticks)
@@ -128,7 +137,7 @@ class _Stick:
         order = np.argsort(users, kind="stable")
         self.users, self.tps = users[order], tps[order]
         levels = np.unique(self.users)
-        self.second = float(levels[1])
+        self.second, self.third = float(levels[1]), float(levels[2])
         steps = [
             np.linspace(a, b, GRID, endpoint=False) for a, b in zip(levels[1:-2], levels[2:-1], strict=True)
         ]
@@ -167,10 +176,11 @@ class _Stick:
         """A break found just behind the second level may lie before it, where no two levels show the first slope: then
         throughput grows until there as from no users to the first level."""
         first, ray = float(self.users[0]), self.ray
-        if not ray > bend.after or bend.users > self.second and not bend.before < BENDS * ray:
+        found = bend.users <= self.second or bend.users <= self.third and bend.before < BENDS * ray
+        if not found or not ray > bend.after:
             return bend
         at = (bend.tps - bend.after * bend.users) / (ray - bend.after)
-        return Bend(at, ray * at, ray, bend.after) if first < at < self.second else bend
+        return Bend(at, ray * at, ray, bend.after) if BESIDE * first < at < self.second else bend
 
     @property
     def ray(self) -> float:
@@ -228,10 +238,8 @@ def _surely_flat(sticks: Sequence[_Stick], bends: Sequence[Bend] | None) -> bool
     the first one; by 95 %."""
     if bends and any(bend.before == one.ray for one, bend in zip(sticks, bends, strict=True)):
         return False
-    designs = [
-        _design(one, bend.users if bend else None)
-        for one, bend in zip(sticks, bends or [None] * len(sticks), strict=True)
-    ]
+    breaks = [bend.users for bend in bends] if bends else [None] * len(sticks)
+    designs = [_design(one, at) for one, at in zip(sticks, breaks, strict=True)]
     weights = [np.array([-BENDS / one.users[0], 1 - BENDS, 0.0][: 3 if bends else 2]) for one in sticks]
     value, error, free = _contrast(sticks, designs, weights)
     return value + float(stdtrit(free, 1 - LEVEL)) * error < 0

@@ -35,7 +35,7 @@ def context(judgement: Judgement) -> dict[str, Any]:
         "arms": [arm["label"] for arm in arms],
         "answers": answers(judgement.results["comparisons"]),
         "figures": figures(arms),
-        "bends": [(arm["label"], said) for arm in arms if (said := bending.sentences(arm))],
+        "bends": [(arm["label"], texts) for arm in arms if (texts := bending.sentences(arm))],
         "sentences": judgement.results["sentences"],
         "verdict": judgement.results["verdict"],
         "verdict_said": shown.broken(judgement.results),

@@ -134,18 +134,19 @@ def _peak(
     if not fall > float(stdtrit(len(n) - len(at), 1 - LEVEL)) * error:
         return None
     behind = n >= n[n <= top[0]].max() if (n <= top[0]).any() else n > 0
-    if not _falls(n[behind], x[behind]):
+    if not _falls(n[behind], x[behind], spread, len(n) - len(at)):
         return None
     return float(top[0]), float(throughput(top, *at)[0])
 
 
-def _falls(n: Floats, x: Floats) -> bool:
-    """Whether a straight line through some levels surely falls (95 %, one-sided); at least 3 are needed."""
+def _falls(n: Floats, x: Floats, spread: float, free: int) -> bool:
+    """Whether a straight line through some levels (at least 3) surely falls (95 %, one-sided): by the spread of all residuals
+    of the law, or by these levels' own, where the law lies off elsewhere."""
     if len(np.unique(n)) < 3:
         return False
     away = n - n.mean()
     square = float(np.square(away).sum())
     slope = float(away @ x) / square
-    left = x - x.mean() - slope * away
-    error = math.sqrt(float(np.square(left).sum()) / (len(n) - 2) / square)
-    return slope + float(stdtrit(len(n) - 2, 1 - LEVEL)) * error < 0
+    own = math.sqrt(float(np.square(x - x.mean() - slope * away).sum()) / (len(n) - 2))
+    errors = ((spread, free), (own, len(n) - 2))
+    return any(slope + float(stdtrit(of, 1 - LEVEL)) * one / math.sqrt(square) < 0 for one, of in errors)

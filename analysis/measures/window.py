@@ -114,7 +114,7 @@ def reach(tables: Tables, plan: TrialPlan, began: int, seen: Scan, from_us: int)
     kind, labels = coded(tables.users, "kind")
     at = ints(tables.users, "at_us")
     stopped = at[kind == labels.index("user_stopped")] if "user_stopped" in labels else at[:0]
-    ends = [
+    ends: list[int] = [
         began + round(plan.load.end_s * 1e6),
         *_last_rows(tables, plan, began, seen),
         *stopped[stopped >= from_us].tolist(),

@@ -10,7 +10,7 @@ from tests.analysis import synthetic
 STEPS = tuple((index * 10.0, 2 * (index + 1)) for index in range(10))
 LOAD = Load(3, 7, 20, "users", STEPS, 90.0, 5.0, 15.0, 110.0, 0.09, 2.0, "items")
 SERVICE_S = 0.01
-KNEE = (SERVICE_S + 0.0025 + LOAD.think_s) / SERVICE_S  # 2 ms on the way, 0.5 ms before the next request
+ELSEWHERE_S = LOAD.think_s + 0.0025  # 2 ms on the way, 0.5 ms before the next request
 
 
 def ramp(
@@ -18,6 +18,17 @@ def ramp(
 ) -> synthetic.Raw:
     """Its raw files."""
     return synthetic.simulate(synthetic.plan(run, id, load=load), seed, SERVICE_S, fail=0.0)
+
+
+def exact(users: int, service_s: float = SERVICE_S, elsewhere_s: float = ELSEWHERE_S) -> tuple[float, float]:
+    """Requests per second, and the seconds that one takes at the server, of that closed load (exponential times, one queue):
+    exact mean value analysis."""
+    waiting = rate = taken = 0.0
+    for count in range(1, users + 1):
+        taken = service_s * (1 + waiting)
+        rate = count / (taken + elsewhere_s)
+        waiting = rate * taken
+    return rate, taken
 
 
 def shorter(length_s: float) -> Load:

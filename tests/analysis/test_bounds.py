@@ -6,6 +6,7 @@ import pytest
 
 from analysis.bounds import bounds
 from analysis.measures.levels import Level
+from tests.analysis import ramps
 
 SERVICE_S, THINK_S, LIMIT = 0.05, 1.0, 5.0
 # users: (X per second, R in ms, utilisation)
@@ -20,13 +21,8 @@ KNOWN = {
 
 
 def closed(users: int) -> tuple[float, float]:
-    """X per second and R in seconds of a closed M/M/1, by exact mean value analysis."""
-    waiting = rate = answer = 0.0
-    for count in range(1, users + 1):
-        answer = SERVICE_S * (1 + waiting)
-        rate = count / (answer + THINK_S)
-        waiting = rate * answer
-    return rate, answer
+    """X per second and R in seconds."""
+    return ramps.exact(users, SERVICE_S, THINK_S)
 
 
 def level(users: int, **changes: float | None) -> Level:
