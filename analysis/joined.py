@@ -30,6 +30,11 @@ def counted(listed: Sequence[Figures]) -> list[Figures]:
     return list(blocks.values())
 
 
+def trusted(listed: Sequence[Figures]) -> list[Figures]:
+    """The VALID trials that count, or the only trial whatever its verdict."""
+    return [one for one in counted(listed) if one["verdict"] == "VALID" or len(listed) == 1]
+
+
 def figures(listed: Sequence[Figures]) -> dict[str, Any]:
     """Times and rates are geometric means over the VALID trials that count (of percentiles too: each is its trial's own),
     counts their sums. None where one of them has none, and everywhere without a VALID trial."""
@@ -51,7 +56,7 @@ def figures(listed: Sequence[Figures]) -> dict[str, Any]:
 
 def spikes(listed: Sequence[Figures]) -> dict[str, Any] | None:
     """Spikes of an arm: means over its VALID trials that count (of its only one, whatever its verdict)."""
-    found = [one["spikes"] for one in counted(listed) if one["verdict"] == "VALID" or len(listed) == 1]
+    found = [one["spikes"] for one in trusted(listed)]
     if not found or None in found:
         return None
     names = ("share", "excess_ms", "common_share")

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from analysis import about, why
+from analysis import about, bending, why
 from analysis.results import Judgement
 from analysis.sentences import NAMES
 from analysis.words import NONE, THIN, number
@@ -35,6 +35,7 @@ def context(judgement: Judgement) -> dict[str, Any]:
         "arms": [arm["label"] for arm in arms],
         "answers": answers(judgement.results["comparisons"]),
         "figures": figures(arms),
+        "bends": [(arm["label"], texts) for arm in arms if (texts := bending.sentences(arm))],
         "sentences": judgement.results["sentences"],
         "verdict": judgement.results["verdict"],
         "verdict_said": shown.broken(judgement.results),

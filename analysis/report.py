@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from analysis import drawing, page, results, thresholds
+from analysis import curves, drawing, page, results, thresholds
 from analysis.bands import by_arm
 from analysis.readers import faults
 from analysis.results import Judgement
@@ -94,7 +95,8 @@ def write(judgement: Judgement) -> Path:
         for (label, judged), (_, run, id) in zip(shown, trials, strict=True)
     }
     found = series(shown, broken)
-    drawn = drawing.draw(by_arm(found, arms_of) if several else found)
+    found = by_arm(found, arms_of) if several else found
+    drawn = drawing.draw(replace(found, levels=curves.frame(judgement.results)))
     _pictures(judgement.folder, drawn)
     atomic.write_text(judgement.folder.path / "junit.xml", thresholds.junit(judgement.results))
     atomic.write_text(judgement.folder.path / "summary.md", thresholds.markdown(judgement.results))

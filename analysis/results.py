@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis import calibration, compare, joined, sentences, thresholds, verdicts
+from analysis import bending, calibration, compare, joined, sentences, thresholds, verdicts
 from analysis import trial as trials
 from analysis.measures import spikes as spiking
 from analysis.rows import Damaged
@@ -252,6 +252,7 @@ def _arm(
             "run": one.run.id,
             **verdicts.of_trial(one.judged.checks),
             **one.judged.figures,
+            **bending.of_trial(one.judged.ramp),
             "spikes": spikes.get((one.run.id, one.judged.plan.id)),
             "incomplete": list(one.judged.incomplete),
         }
@@ -260,7 +261,9 @@ def _arm(
     figures = members[0].judged.figures if len(members) == 1 else joined.figures(listed)
     plan = members[0].judged.plan
     made_with = {"factors": dict(plan.factors), "setup": sentences.setup(plan)}
+    ramps = {one.judged.plan.id: one.judged.ramp for one in members}
+    bent = bending.of_arm([ramps[one["id"]] for one in joined.trusted(listed)])
     judged = verdicts.joined([(one["id"], one) for one in joined.counted(listed)])
     return {
-        "label": label, **judged, **made_with, **figures, "spikes": joined.spikes(listed), "trials": listed,
+        "label": label, **judged, **made_with, **figures, "spikes": joined.spikes(listed), **bent, "trials": listed,
     }  # fmt: skip

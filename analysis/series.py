@@ -25,6 +25,7 @@ from loadproof.plan import faults as plans
 MOST_BINS = 600
 WIDTHS = (1, 2, 5, 10, 20, 30, 60)
 MOST_POINTS = 400  # of the users' staircase
+LEVELS = ["arm", "kind", "users", "users_to", "tps", "mtt_ms", "in_flight"]
 BANDS = ["arm", "second", "tps_low", "tps_high", "mtt_ms_low", "mtt_ms_high"]
 FAULT_COLOUR = "#8b93a1"  # of a fault that is not described here
 
@@ -48,6 +49,8 @@ class Series:
     faults: pd.DataFrame  # arm, fault, label, colour, from_s, to_s: what a rehearsal broke
     # arm, second, tps_low, tps_high, mtt_ms_low, mtt_ms_high: of arms with several trials
     bands: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=BANDS))
+    # of ramps: arm, kind ("level", "line", "knee", "interval", "bound"), users, users_to, tps, mtt_ms, in_flight
+    levels: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=LEVELS))
 
 
 def series(

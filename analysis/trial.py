@@ -19,6 +19,7 @@ from analysis.load import Tables
 from analysis.measures import cpu
 from analysis.measures import figures as measured
 from analysis.measures import window as windows
+from analysis.measures.levels import Ramp, ramp
 from analysis.measures.scan import scan
 from analysis.measures.timeline import Timeline
 from analysis.measures.window import Window
@@ -73,6 +74,7 @@ class Judged:
     placed: frozenset[str]  # app hosts whose clocks are known against those of the load hosts
     journeys: Path  # the table of its joined requests
     checks: tuple[Check, ...]
+    ramp: Ramp | None = None  # None: a steady load, or rows are missing
 
 
 def judge(
@@ -101,8 +103,19 @@ def judge(
     figures = _figures(tally, sure, tables, mine, cpu_s)
     checked = conditions.judged(paths, plan, tables, clock, figures, tally, sure)
     notes = (*tables.notes, *notes)
+    steps = ramp(tables, plan, tally.timeline, ends, tally.run, placed)
     return Judged(
-        plan, tables, tally.run, hold, tally.timeline, figures, notes, placed, where("journeys"), checked
+        plan,
+        tables,
+        tally.run,
+        hold,
+        tally.timeline,
+        figures,
+        notes,
+        placed,
+        where("journeys"),
+        checked,
+        steps,
     )
 
 

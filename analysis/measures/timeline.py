@@ -8,17 +8,20 @@ from numpy.typing import NDArray
 from analysis.attribution import KEYS, Codes
 from analysis.journeys import Block, Texts
 from analysis.measures.columns import Ints, Mask
+from analysis.measures.flight import Flight
 
 
 class Timeline:
     """Successes by end and by start, with their time; what was cut by start; failures by end, by class and by reason;
-    successes and failures by end and by server."""
+    successes and failures by end and by server; requests in flight."""
 
     def __init__(self, zero_us: int, last_us: int, texts: Texts) -> None:
-        self._zero, self.seconds = zero_us, max(0, (last_us - zero_us) // 1_000_000) + 1
+        self.zero_us, self.seconds = zero_us, max(0, (last_us - zero_us) // 1_000_000) + 1
         self.texts = texts
         self.ended, self.began, self.cut = (np.zeros(self.seconds, np.int64) for _ in range(3))
         self.taken_us = np.zeros(self.seconds, np.float64)  # of the successes that began
+        self.done_us = np.zeros(self.seconds, np.float64)  # of the successes that ended
+        self.flight = Flight(zero_us, self.seconds)
         self.errors = np.zeros((len(texts.errors), self.seconds), np.int64)
         self.reasons = np.zeros((len(KEYS) + 1, self.seconds), np.int64)
         self.answered, self.failed = (np.zeros((len(texts.apps), self.seconds), np.int64) for _ in range(2))
@@ -26,10 +29,13 @@ class Timeline:
     def add(self, block: Block, codes: Codes) -> None:
         """Count a block."""
         end, start = self._second(block.end), self._second(block.start)
+        self.flight.add(block.start, block.end, start, end)
         good = self.texts.ok[block.error]
-        self.ended += self._counts(end[good])
-        self.began += self._counts(start[good])
-        self.taken_us += self._sums(start[good], (block.end - block.start)[good])
+        done, begun, taken = end[good], start[good], (block.end - block.start)[good]
+        self.ended += self._counts(done)
+        self.began += self._counts(begun)
+        self.taken_us += self._sums(begun, taken)
+        self.done_us += self._sums(done, taken)
         self.cut += self._counts(start[self.texts.is_error(block.error, "cut")])
         bad = np.flatnonzero(self.texts.flags(lambda name: name not in ("", "cut"))[block.error] & (end >= 0))
         self.errors += self._table(block.error[bad], end[bad], len(self.errors))
@@ -42,7 +48,7 @@ class Timeline:
 
     def _second(self, at: Ints) -> Ints:
         """The second of each moment; -1 before the first one and behind the last one."""
-        second = (at - self._zero) // 1_000_000
+        second = (at - self.zero_us) // 1_000_000
         return np.where((second < 0) | (second >= self.seconds), -1, second)
 
     def _counts(self, second: Ints) -> Ints:

@@ -94,21 +94,11 @@ def hold(tables: Tables, plan: TrialPlan, seen: Scan) -> tuple[Window | None, tu
         return None, () if began is not None else ("no user started: there is no second 0 and no window",)
     from_us = began + round((plan.load.ramp_end_s + plan.load.settle_s) * 1e6)
     planned_us = began + round(plan.load.end_s * 1e6)
-    kind, labels = coded(tables.users, "kind")
-    at = ints(tables.users, "at_us")
-    stopped = at[kind == labels.index("user_stopped")] if "user_stopped" in labels else at[:0]
-    started = at[kind == labels.index("user_started")]
-    ends = [
-        planned_us,
-        *_last_rows(tables, plan, began, seen),
-        *stopped[stopped >= from_us].tolist(),
-        *(at for at in seen.cut if at >= from_us),
-    ]
-    to_us = min(ends)
+    to_us = reach(tables, plan, began, seen, from_us)
     if to_us <= from_us:
         said = f"the load, or the rows of a Locust worker, ended at second {(to_us - began) / 1e6:.1f}, before the window began ({(from_us - began) / 1e6:g})"
         return None, (said,)
-    users = int(np.count_nonzero(started <= from_us) - np.count_nonzero(stopped < from_us))
+    users = users_at(tables)(from_us)
     found = Window("hold", users, began, from_us, to_us)
     notes = []
     if planned_us - to_us > EARLY_S * 1e6:
@@ -118,6 +108,21 @@ def hold(tables: Tables, plan: TrialPlan, seen: Scan) -> tuple[Window | None, tu
     if users != plan.load.users:
         notes.append(f"{users} users were alive when the window began, {plan.load.users} were planned")
     return found, tuple(notes)
+
+
+def reach(tables: Tables, plan: TrialPlan, began: int, seen: Scan, from_us: int) -> int:
+    """How far the load can be relied on, in µs: to its planned end, or the first moment from `from_us` on at which a user
+    stopped, a request was cut by our own stop, or the rows of a Locust worker end."""
+    kind, labels = coded(tables.users, "kind")
+    at = ints(tables.users, "at_us")
+    stopped = at[kind == labels.index("user_stopped")] if "user_stopped" in labels else at[:0]
+    ends: list[int] = [
+        began + round(plan.load.end_s * 1e6),
+        *_last_rows(tables, plan, began, seen),
+        *stopped[stopped >= from_us].tolist(),
+        *(one for one in seen.cut if one >= from_us),
+    ]
+    return min(ends)
 
 
 def heard(tables: Tables, plan: TrialPlan) -> bool:

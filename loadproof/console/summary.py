@@ -36,6 +36,7 @@ def summary(results: Mapping[str, Any]) -> str:
             for one in asked
         ]
         lines += ["", table(("threshold", "arm", "found", ""), rows)]
+    lines += _ramps(arms)
     lines += _checks(results)
     lines += [f"incomplete: {escape(text)}" for text in results.get("incomplete", ())]
     lines += ["", *(escape(text) for _, text in results["sentences"])]
@@ -68,6 +69,16 @@ def _checks(results: Mapping[str, Any]) -> list[str]:
         what = "" if withheld == "trial" else f", withholds {', '.join(withheld)}"
         found.append(f"check {check['name']}: {check['verdict']}{what}: {check['said']}")
         found.append(f"  remedy: {check['remedy']}")
+    return ["", *(escape(line) for line in found)] if found else []
+
+
+def _ramps(arms: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Where the arms with a ramp bend, one line each."""
+    found = [
+        f"ramp of {arm['label']}: {arm['knee']['answer']}; errors {arm['errors_begin']['answer']}"
+        for arm in arms
+        if arm.get("knee")
+    ]
     return ["", *(escape(line) for line in found)] if found else []
 
 

@@ -1,0 +1,183 @@
+"""Levels of a ramp, counted again from the raw rows; when errors begin; what results.json, summary and page say of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from analysis import charts, report, results
+from analysis.attribution import KEYS
+from analysis.knee import Trial, knee
+from analysis.measures.flight import Flight
+from analysis.measures.levels import onsets, planned
+from loadproof.console.summary import summary
+from loadproof.runfolder import formats
+from loadproof.runfolder.paths import RunFolder
+from tests.analysis import ramps, synthetic
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, synthetic.Raw, dict[str, Any]]:
+    """A run of one ramp, analysed; not to be changed."""
+    raw = ramps.ramp()
+    folder = synthetic.write_run(tmp_path_factory.mktemp("ramp"), [raw])
+    return folder, raw, results.analyse(folder.path)
+
+
+def requests(raw: synthetic.Raw) -> list[tuple[float, float, str]]:
+    """(start, end, error class) of every request, in seconds since second 0."""
+    found = []
+    for worker, rows in raw.client.items():
+        shift = synthetic.T0 + synthetic.OFFSETS[raw.host_of(worker)]
+        for row in rows:
+            if row[0] == formats.KIND_REQUEST:
+                found.append(
+                    ((row[10] - shift) / 1e6, (row[12] - shift) / 1e6, formats.ERROR_CLASSES[row[1]])
+                )
+    return found
+
+
+def test_every_level_counted_again(made: tuple[RunFolder, synthetic.Raw, dict[str, Any]]) -> None:
+    _, raw, found = made
+    every = requests(raw)
+    levels = found["arms"][0]["trials"][0]["levels"]
+    assert [one["users"] for one in levels] == [users for _, users in ramps.STEPS]
+    for one, (begin, _) in zip(levels, ramps.STEPS, strict=True):
+        since, to = one["from_s"], one["to_s"]
+        assert since == begin + 5  # half of ten seconds; of the hold, what settles
+        assert to == (begin + 20 if begin == 90 else begin + 10)
+        done = [(end - start) for start, end, error in every if since <= end < to and error == ""]
+        bad = [1 for _, end, error in every if since <= end < to and error not in ("", "cut")]
+        flight = sum(max(0.0, min(end, to) - max(start, since)) for start, end, _ in every) / (to - since)
+        assert one["tps"] == pytest.approx(len(done) / (to - since))
+        # clocks of the two load hosts are known to a microsecond or two
+        assert one["mtt_ms"] == pytest.approx(1000 * sum(done) / len(done), abs=0.02)
+        assert one["in_flight"] == pytest.approx(flight, abs=1e-3)
+        assert one["failed_share"] == pytest.approx(len(bad) / (len(bad) + len(done)))
+        assert one["cpu_percent"] == pytest.approx(5.2, rel=0.02)
+        assert one["why"] == ""
+    hold = found["arms"][0]
+    assert levels[-1]["tps"] == pytest.approx(hold["tps"], rel=1e-3)
+    assert levels[-1]["mtt_ms"] == pytest.approx(hold["mtt_ms"], rel=1e-3)
+
+
+def test_its_knee_is_that_of_its_server(made: tuple[RunFolder, synthetic.Raw, dict[str, Any]]) -> None:
+    folder, _, found = made
+    (arm,) = found["arms"]
+    users = [users for _, users in ramps.STEPS]
+    known = knee([Trial(users, [ramps.exact(one)[0] for one in users])])
+    assert known.kind == "knee" and known.users == pytest.approx(
+        10.25 + 1, abs=1
+    )  # it bends softly around N* = 10.25
+    assert arm["knee"]["kind"] == "knee" and arm["knee"]["users"] == pytest.approx(known.users, abs=1.5)
+    assert (arm["knee"]["low"], arm["knee"]["trials"]) == (None, 1)
+    assert arm["errors_begin"]["answer"] == "never more than 1 % in 5 s up to 20 users"
+    assert arm["errors_begin"]["users"] == [None]
+    assert arm["bounds"]["alone_s"] == pytest.approx(0.09 + arm["trials"][0]["levels"][0]["mtt_ms"] / 1000)
+    assert arm["usl"]["answer"]
+    line = f"ramp of servers=1: {arm['knee']['answer']}; errors {arm['errors_begin']['answer']}"
+    assert line in summary(found).splitlines()
+    page = report.render(folder.path).read_text()
+    assert "Where does it bend?" in page and arm["knee"]["answer"] in page
+    assert {"levels_tps", "levels_mtt"} <= {path.stem for path in (folder.path / "charts").glob("*.svg")}
+    assert {"levels_tps", "levels_mtt"} <= set(charts.charts())
+
+
+def test_short_levels_have_no_knee(tmp_path: Path) -> None:
+    found = results.analyse(synthetic.write_run(tmp_path, [ramps.ramp(load=ramps.shorter(4.0))]).path)
+    (arm,) = found["arms"]
+    why = [one["why"] for one in arm["trials"][0]["levels"]]
+    assert why == ["too short: 4 s of 10.0 s"] * 9 + [""]
+    assert arm["knee"]["answer"] == "levels too short (fewer than 5 settled)"
+    assert arm["usl"]["why"] == "1 levels, at least 6 are needed"
+
+
+def test_users_that_never_came_keep_a_level_from_counting(tmp_path: Path) -> None:
+    raw = ramps.ramp()
+    for worker, rows in raw.client.items():  # the last of the 14 users of the seventh level
+        raw.client[worker] = [row for row in rows if row[0] != formats.KIND_USER_STARTED or row[6] != 13]
+    (arm,) = results.analyse(synthetic.write_run(tmp_path, [raw]).path)["arms"]
+    why = [one["why"] for one in arm["trials"][0]["levels"]]
+    assert why[:6] == [""] * 6 and why[6] == "13 users were alive in it, 14 were planned"
+
+
+def test_a_steady_load_has_no_levels(tmp_path: Path) -> None:
+    load = dataclasses.replace(
+        synthetic.LOAD, table=((0.0, 9),), ramp_end_s=0.0, settle_s=2.0, hold_s=16.0, end_s=18.0
+    )
+    folder = synthetic.write_run(tmp_path, [synthetic.simulate(synthetic.plan(load=load), 2, 0.05)])
+    found = results.analyse(folder.path)
+    (arm,) = found["arms"]
+    assert {arm[name] for name in ("knee", "bounds", "usl", "errors_begin")} == {None}
+    assert arm["trials"][0]["levels"] is None
+    assert (
+        "ramp of" not in summary(found)
+        and "Where does it bend?" not in report.render(folder.path).read_text()
+    )
+
+
+def test_without_the_rows_of_a_worker_there_are_no_levels(tmp_path: Path) -> None:
+    folder = synthetic.write_run(tmp_path, [ramps.ramp()])
+    (folder.trials[0].raw("load1") / "requests-1.rows").unlink()
+    (arm,) = results.analyse(folder.path)["arms"]
+    assert arm["knee"] is None and arm["trials"][0]["levels"] is None
+
+
+def test_requests_in_flight() -> None:
+    """Seconds 0 to 3; (start, end) in µs since second 0, the first one a blink before it."""
+    zero, million = 5_000_000_000, 1_000_000
+    times = np.array([(-2000, million // 2), (million // 4, 3 * million), (2 * million, 2 * million + 1000)])
+    start, end = (times + zero).T
+    seconds = (times // million).T
+    flight = Flight(zero, 4)
+    flight.add(start[:2], end[:2], *(one[:2] for one in seconds))
+    # one that no client ever sent stands at 0, and counts nowhere
+    flight.add(np.append(start[2:], 0), np.append(end[2:], 0), *(np.append(one[2:], -1) for one in seconds))
+    assert flight.in_flight() == pytest.approx([0.5 + 0.75, 1, 1 + 0.001, 0])
+
+
+def timeline(failed: dict[int, tuple[str, int]], each: int = 100) -> Any:
+    """Counts of 30 seconds: `each` successes a second, and failures by second."""
+    seconds = 30
+    keys = [*KEYS, "unexplained"]
+    reasons = np.zeros((len(keys), seconds), np.int64)
+    for second, (key, count) in failed.items():
+        reasons[keys.index(key), second] = count
+    return SimpleNamespace(ended=np.full(seconds, each), errors=reasons.sum(axis=0)[None, :], reasons=reasons)
+
+
+STRETCHES = [(10, 0.0, 10.0), (20, 10.0, 20.0), (30, 20.0, 30.0)]
+APP, CLIENT = (next(key for key in KEYS if key.startswith(layer)) for layer in ("app/", "client/"))
+
+
+@pytest.mark.parametrize(
+    ("failed", "begins", "layers"),
+    [
+        ({}, None, {}),
+        ({12: (APP, 5)}, None, {}),  # 5 of 505: just below 1 %
+        ({12: (APP, 6)}, (20, 10, 6, 506), {"app": 20}),
+        ({9: (APP, 3), 10: (APP, 3)}, None, {}),  # never 1 % within one level
+        ({18: (APP, 4), 19: (CLIENT, 4), 25: (CLIENT, 9)}, (20, 15, 8, 508), {"client": 30}),
+        ({3: ("unexplained", 50)}, (10, 0, 50, 550), {"unexplained": 10}),
+    ],
+)
+def test_when_errors_begin(
+    failed: dict[int, tuple[str, int]], begins: tuple[int, ...] | None, layers: dict[str, int]
+) -> None:
+    found, by_layer = onsets(timeline(failed), STRETCHES)
+    assert (None if found is None else dataclasses.astuple(found)) == begins
+    assert {layer: one.users for layer, one in by_layer.items()} == layers
+
+
+def test_a_level_shorter_than_five_seconds_is_one_stretch() -> None:
+    found, _ = onsets(timeline({4: (APP, 3)}), [(10, 0.0, 3.0), (20, 3.0, 5.5), (30, 5.5, 30.0)])
+    assert found is not None and dataclasses.astuple(found) == (20, 3, 3, 203)
+
+
+def test_planned_levels() -> None:
+    assert planned(synthetic.LOAD) == [(3, 0.0, 2.0), (6, 2.0, 4.0), (9, 4.0, 22.0)]
