@@ -38,7 +38,7 @@ sys.dont_write_bytecode = False
 def repeated(words: list[str]) -> list[str]:
     """`report A -1 --run B` as `report --run=A --run=-1 --run=B`, `rehearse A` as `rehearse --turn=A`, `experiment A` as
     `experiment --name=A`: Invoke has no words that repeat or may be missing, only flags."""
-    flags = {"rehearse": "turn", "experiment": "name", "rerun": "run"}
+    flags = {"rehearse": "turn", "experiment": "name", "rerun": "run", "share": "run"}
     if words and words[0] in flags:
         return [words[0], *_as_flags(words[1:], flags[words[0]])]
     if words[:1] != ["report"]:
@@ -603,6 +603,17 @@ def report(context: Context, run: Any = None, json: bool = False) -> None:
     finish(results, path, json)
 
 
+@word(help={"run": RUN_HELP["run"]})
+def share(context: Context, run: str = "") -> None:
+    """One picture and one paragraph of a run that was analysed: question, answer, interval, verdict, hosts, commit."""
+    from loadproof.campaign import collect
+    from loadproof.runfolder.paths import RunFolder
+
+    picture, text = collect.share(RunFolder.open(RESULTS, run or "latest"))
+    give(text.rstrip())
+    say(f"\npicture: {picture}\ntext:    {picture.with_name('share.md')}")
+
+
 @word(
     positional=["first", "second"],
     help={"first": "a run", "second": "another one", "json": "print it as JSON"},
@@ -953,6 +964,7 @@ ns = Collection(
     rehearse,
     fetch_results,
     report,
+    share,
     journey,
     runs,
     status,

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import altair
 import vl_convert
 
-from analysis.charts import HEADLINE, charts
+from analysis.charts import charts
 from analysis.series import Series
 
 VEGA_LITE = "6.4"
@@ -44,7 +43,7 @@ class Drawn:
     name: str
     title: str
     caption: str
-    headline: bool
+    place: str  # the section of the page that it belongs to; "": one of its own
     spec: dict[str, Any]
     vega: dict[str, Any]
     svg: str
@@ -75,7 +74,7 @@ def _one(name: str, module: Any, label: str, chart: Any, at: int) -> Drawn:
     vega = mended(vl_convert.vegalite_to_vega(page, vl_version=VEGA_LITE))
     svg = vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE)
     name, title = (f"{name}-{at + 1}", f"{module.TITLE} {label}") if label else (name, module.TITLE)
-    return Drawn(name, title, module.CAPTION, module.ORDER < HEADLINE, spec, vega, svg)
+    return Drawn(name, title, module.CAPTION, getattr(module, "PLACE", ""), spec, vega, svg)
 
 
 def mended(vega: Any) -> Any:
@@ -92,9 +91,9 @@ def mended(vega: Any) -> Any:
     return made
 
 
-def png(spec: Mapping[str, Any]) -> bytes:
-    """A chart as PNG, at twice its size."""
-    data: bytes = vl_convert.vegalite_to_png(dict(spec), vl_version=VEGA_LITE, scale=PNG_SCALE)
+def png(svg: str, scale: float = PNG_SCALE) -> bytes:
+    """A drawing as PNG, at so many times its size."""
+    data: bytes = vl_convert.svg_to_png(svg, scale=scale)
     return data
 
 

@@ -16,6 +16,7 @@ from analysis.attribution import KEYS
 from analysis.measures import cpu
 from analysis.measures import window as windows
 from analysis.measures.columns import Ints, coded, ints
+from analysis.measures.figures import EDGES
 from analysis.readers.faults import Stretch
 from analysis.trial import Judged
 from analysis.words import visible
@@ -25,6 +26,8 @@ from loadproof.plan import faults as plans
 MOST_BINS = 600
 WIDTHS = (1, 2, 5, 10, 20, 30, 60)
 MOST_POINTS = 400  # of the users' staircase
+TIMES = ["arm", "ms", "within", "requests"]
+TRIALS = ["order", "trial", "arm", "block", "began", "verdict", "value"]
 BANDS = ["arm", "second", "tps_low", "tps_high", "mtt_ms_low", "mtt_ms_high"]
 FAULT_COLOUR = "#8b93a1"  # of a fault that is not described here
 
@@ -48,6 +51,11 @@ class Series:
     faults: pd.DataFrame  # arm, fault, label, colour, from_s, to_s: what a rehearsal broke
     # arm, second, tps_low, tps_high, mtt_ms_low, mtt_ms_high: of arms with several trials
     bands: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=BANDS))
+    # arm, ms, within: successes of the hold that took at most so long, of how many requests
+    times: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=TIMES))
+    # in order of execution: order (from 1), trial, arm, block, began, verdict, value of the primary figure
+    trials: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=TRIALS))
+    primary: str = "TPS"
 
 
 def series(
@@ -85,7 +93,25 @@ def series(
         pd.DataFrame({"percent": sorted(limits)}),
         frame(_holds, "arm", "from_s", "to_s"),
         pd.DataFrame(shades, columns=["arm", "fault", "label", "colour", "from_s", "to_s"]),
+        times=_times([(label, judged) for label, judged, _ in known]),
     )
+
+
+def _times(members: Sequence[tuple[str, Judged]]) -> pd.DataFrame:
+    """How many successes of each hold took at most so long, at times 2 % apart."""
+    found = [
+        pd.DataFrame(
+            {
+                "arm": label,
+                "ms": EDGES / 1000,
+                "within": judged.within,
+                "requests": judged.figures["requests"],
+            }
+        )
+        for label, judged in members
+        if judged.figures["requests"]
+    ]
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=TIMES)
 
 
 def _stretch(judged: Judged) -> tuple[int, int] | None:

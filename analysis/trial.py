@@ -19,6 +19,7 @@ from analysis.load import Tables
 from analysis.measures import cpu
 from analysis.measures import figures as measured
 from analysis.measures import window as windows
+from analysis.measures.columns import Ints
 from analysis.measures.scan import scan
 from analysis.measures.timeline import Timeline
 from analysis.measures.window import Window
@@ -73,6 +74,7 @@ class Judged:
     placed: frozenset[str]  # app hosts whose clocks are known against those of the load hosts
     journeys: Path  # the table of its joined requests
     checks: tuple[Check, ...]
+    within: Ints  # successes of the hold that took at most figures.EDGES
 
 
 def judge(
@@ -102,8 +104,9 @@ def judge(
     checked = conditions.judged(paths, plan, tables, clock, figures, tally, sure)
     notes = (*tables.notes, *notes)
     return Judged(
-        plan, tables, tally.run, hold, tally.timeline, figures, notes, placed, where("journeys"), checked
-    )
+        plan, tables, tally.run, hold, tally.timeline, figures, notes, placed, where("journeys"), checked,
+        tally.figures.within,
+    )  # fmt: skip
 
 
 def _journeys(

@@ -175,7 +175,7 @@ def beside(series: Series, drawn: Any, other: Any) -> Any:
     """A whole chart: windows shaded, lines, and what belongs to the second axis; the wheel with shift zooms, dragging
     moves. Every chart has one size; the page stretches it to its column."""
     # the zoom belongs to the layer of the second axis: in the nested one its signals would be made twice
-    zoom = alt.selection_interval(bind="scales", encodings=["x"], zoom="wheel![event.shiftKey]")
+    zoom = alt.selection_interval(name="zoom", bind="scales", encodings=["x"], zoom="wheel![event.shiftKey]")
     shaded = holds(series)
     for shade in faults(series):
         shaded = shaded + shade
