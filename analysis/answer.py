@@ -15,7 +15,7 @@ from loadproof.runfolder import shown
 
 Arm = Mapping[str, Any]
 BASES = {"as run": "as run", "equal cpu": "at equal CPU"}
-UNITS = {"tps": "/s", "failed_share": "", "efficiency": "/CPU-s"}  # all others are ms
+UNITS = {"tps": "per second", "failed_share": "of all", "efficiency": "per CPU-second"}  # all others are ms
 DIGITS = {"tps": 2, "failed_share": 4, "efficiency": 2}
 LEFT, RIGHT, MIDDLE = 4.0, 156.0, 8.0  # of the drawing of an interval, 160 x 16
 
@@ -26,7 +26,18 @@ def leads(results: Mapping[str, Any]) -> list[dict[str, str]]:
     arms = results["arms"]
     if len(arms) == 1:
         return [_figure(arms[0], results["primary"])]
-    return [_lead(one) for one in results["comparisons"] if one["primary"]]
+    by_label = {arm["label"]: arm for arm in arms}
+    return [_lead(one) | {"arms": _both(one, by_label)} for one in results["comparisons"] if one["primary"]]
+
+
+def _both(one: Mapping[str, Any], arms: Mapping[str, Arm]) -> str:
+    """The figure of both arms; empty where one of them has none."""
+    labels = (one["numerator"], one["denominator"])
+    values = [value(arms[label], one["metric"]) for label in labels if label in arms]
+    if len(values) < 2 or any(text.startswith(NONE) for text in values):
+        return ""
+    said = " · ".join(f"{label} {text}" for label, text in zip(labels, values, strict=True))
+    return f"{name(one['metric'])}, {UNITS.get(one['metric'], 'ms')}: {said}"
 
 
 def _figure(arm: Arm, metric: str) -> dict[str, str]:
@@ -34,11 +45,18 @@ def _figure(arm: Arm, metric: str) -> dict[str, str]:
     what, trials = f"{name(metric)} of {arm['label']}", len(arm["trials"])
     if arm["verdict"] != "VALID":
         said = "did not hold" if arm["verdict"] == "INVALID" else "are not known to have held"
-        return {"ratio": "", "what": what, "interval": "", "words": f"no answer: its conditions {said}"}
+        return {
+            "ratio": "",
+            "what": what,
+            "interval": "",
+            "words": f"no answer: its conditions {said}",
+            "arms": "",
+        }
     return {
         "ratio": value(arm, metric),
-        "what": what,
+        "what": f"{what}, {UNITS.get(metric, 'ms')}",
         "interval": "",
+        "arms": "",
         "words": "one trial, nothing to compare it with: an anecdote"
         if trials == 1
         else f"over {trials} trials, nothing to compare it with",
@@ -91,6 +109,7 @@ def _row(one: Mapping[str, Any], above: Arm, below: Arm, scale: float) -> dict[s
     return {
         "primary": one["primary"],
         "name": name(one["metric"]),
+        "unit": UNITS.get(one["metric"], "ms"),
         "basis": BASES.get(one["basis"], one["basis"]),
         "values": [value(arm, one["metric"], one["basis"]) for arm in (above, below)],
         "ratio": number(one["ratio"], 3),
@@ -110,8 +129,7 @@ def name(metric: str) -> str:
 
 
 def value(arm: Arm, metric: str, basis: str = compare.AS_RUN) -> str:
-    """A figure of an arm with its unit; of several trials the geometric mean of those that count, as `figures` has it."""
-    unit = THIN + UNITS.get(metric, "ms") if UNITS.get(metric, "ms") else ""
+    """A figure of an arm; of several trials the geometric mean of those that count, as `figures` has it."""
     if metric != "failed_share" and (why := shown.withheld(arm, metric)):
         return f"{NONE} ({why})"
     found: float | None
@@ -127,7 +145,7 @@ def value(arm: Arm, metric: str, basis: str = compare.AS_RUN) -> str:
         )
     else:
         found = compare.figure(arm, metric)
-    return NONE if found is None else number(found, DIGITS.get(metric, 1)) + unit
+    return number(found, DIGITS.get(metric, 1))
 
 
 def interval(one: Mapping[str, Any], digits: int = 2) -> str:

@@ -11,7 +11,7 @@ from analysis import about, answer, order
 from analysis.order import Drift, Ran
 from analysis.results import Judgement
 from analysis.series import TRIALS
-from analysis.words import NONE, THIN, number, visible
+from analysis.words import NONE, number, visible
 
 
 def listed(judgement: Judgement) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def listed(judgement: Judgement) -> dict[str, Any]:
                 "because": one.because,
                 "verdict": one.verdict,
                 "value": _value(one, judgement.results["primary"]),
-                "of_arm": NONE if one.of_arm is None else f"{100 * (one.of_arm - 1):+.1f}{THIN}%",
+                "of_arm": NONE if one.of_arm is None else f"{100 * (one.of_arm - 1):+.1f}",
                 "broken": "; ".join(one.broken),
                 "made": about.trial(plans[one.run, one.id]),
             }

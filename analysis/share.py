@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,8 @@ WIDTH, HEIGHT, MARGIN = 1200, 630, 64
 INNER = WIDTH - 2 * MARGIN
 MOST_LEADS = 3
 # widths of letters in thousandths of their size, of a face as wide as Arial
-NARROW, WIDE = "fijltrI.,:;!'|()[]/ -\u202f", "mwMW@%—×"
-LETTER_NARROW, LETTER, LETTER_UPPER, LETTER_WIDE, LETTER_OTHER = 340, 575, 740, 960, 1050
+NARROW, WIDE = "fijltrI.,:;!'|()[]/ -\u202f", "mwMW@%—"
+LETTER_NARROW, LETTER, LETTER_UPPER, LETTER_WIDE, LETTER_OTHER = 340, 580, 740, 960, 1050
 
 
 def write(folder: RunFolder) -> tuple[Path, str]:
@@ -37,7 +38,7 @@ def write(folder: RunFolder) -> tuple[Path, str]:
     found = record.read_json(folder.results)
     runs = [about.run(source) for source in results.sources_of(folder)]
     picture, text = folder.path / "share.png", paragraph(found, runs)
-    atomic.write_bytes(picture, drawing.png(card(found, runs), 1.0))
+    atomic.write_bytes(picture, drawing.packed(drawing.png(card(found, runs), 1.0)))
     atomic.write_text(folder.path / "share.md", text)
     return picture, text
 
@@ -115,7 +116,10 @@ def _placed(
     for at, one in enumerate(leads):
         beside = MARGIN + (width(one["ratio"], size) + 36 if one["ratio"] else 0)
         room = WIDTH - MARGIN - beside
-        whole = ": ".join(text for text in (one["interval"], one["words"]) if text)
+        told = [one["interval"], one["words"]]
+        alone = len(leads) == 1
+        if not alone:
+            told = [": ".join(text for text in told if text)]
         made.append(
             {
                 "ratio": one["ratio"],
@@ -123,10 +127,11 @@ def _placed(
                 "y": top + 70 + at * step,
                 "x": round(beside),
                 "what": lines(one["what"], 28, room, 1),
-                "said": lines(whole, 24, room, 2 if len(leads) == 1 else 1),
+                "said": [line for text in told for line in lines(text, 24, room, 2 if alone else 1)][:3],
                 "drawn": answer.drawn(compared[at], most, MARGIN, WIDTH - MARGIN)
-                if len(leads) == 1 and compared
+                if alone and compared
                 else None,
+                "arms": lines(one["arms"], 24, INNER, 1) if alone else [],
             }
         )
     return made
@@ -142,7 +147,7 @@ def _letter(one: str) -> int:
         return LETTER_NARROW
     if one in WIDE:
         return LETTER_WIDE
-    if ord(one) > 0x24F:
+    if ord(one) > 0x24F and one not in "–…":
         return LETTER_OTHER
     return LETTER_UPPER if one.isupper() else LETTER
 
@@ -150,7 +155,7 @@ def _letter(one: str) -> int:
 def lines(text: str, size: float, room: float, most: int) -> list[str]:
     """A text in at most so many lines of a width; what is left over ends in an ellipsis."""
     found, line = [], ""
-    for word in str(visible(text)).split():
+    for word in re.split(r"[ \n\t]+", str(visible(text)).strip()):  # no-break spaces stay
         longer = f"{line} {word}".strip()
         if line and width(longer, size) > room:
             found.append(line)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from analysis.words import NONE, THIN, number
+from analysis.words import NONE, number
 
 LEVELS = {"share": "twice the median around them", "common_share": "the level common to all arms"}
 
@@ -23,21 +23,21 @@ def _cells(one: Mapping[str, Any] | None) -> tuple[str, ...]:
     common = one["common_share"]
     return (
         number(one["seconds"]),
-        f"{100 * one['share']:.2f}{THIN}%",
-        f"{number(one['excess_ms'], 2)}{THIN}ms",
-        NONE if common is None else f"{100 * common:.2f}{THIN}%",
-        NONE if one["threshold_ms"] is None else f"{number(one['threshold_ms'])}{THIN}ms",
+        f"{100 * one['share']:.2f}",
+        number(one["excess_ms"], 2),
+        NONE if common is None else f"{100 * common:.2f}",
+        number(one["threshold_ms"]),
     )
 
 
 def pairs(found: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
-    """(pair, above what, difference in points of the seconds, its interval, pairs of trials)."""
+    """(pair, above what, difference in points of the seconds, both ends of its interval, pairs of trials)."""
     return [
         (
             f"{one['numerator']} − {one['denominator']}",
             LEVELS.get(one["what"], one["what"]),
             f"{100 * one['difference']:+.2f}",
-            NONE if one["low"] is None else f"{100 * one['low']:+.2f}{THIN}–{THIN}{100 * one['high']:+.2f}",
+            *(NONE if one[end] is None else f"{100 * one[end]:+.2f}" for end in ("low", "high")),
             number(one["n"]),
         )
         for one in found

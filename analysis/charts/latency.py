@@ -46,9 +46,12 @@ def draw(series: Series) -> Any:
         .encode(opacity=alt.condition(near, alt.value(1), alt.value(0)), tooltip=tips)
         .add_params(near)
     )
-    levels = alt.Chart(pd.DataFrame({"share": [50, 95, 99]}))
+    levels = alt.Chart(pd.DataFrame({"share": [50, 95, 99], "name": ["p50", "p95", "p99"]}))
     rules = levels.mark_rule(strokeDash=[2, 3], color=parts.GREY, opacity=0.8).encode(y="share:Q")
-    drawn = rules + base.mark_line(interpolate="step-after", strokeWidth=2, clip=True) + points
+    rules = rules + levels.mark_text(align="left", dx=4, fontSize=11, color=parts.GREY).encode(
+        x=alt.value(parts.WIDTH), y="share:Q", text="name:N"
+    )
+    drawn = rules + base.mark_line(strokeWidth=2, clip=True) + points
     zoom = alt.selection_interval(name="zoom", bind="scales", encodings=["x"], zoom="wheel![event.shiftKey]")
     return alt.layer(drawn.add_params(zoom)).properties(width=parts.WIDTH, height=parts.HEIGHT)
 

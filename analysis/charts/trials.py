@@ -14,6 +14,8 @@ CAPTION = "Primary figure of each trial, in the order in which they were run; th
 ORDER = 14
 PLACE = "trials"
 
+MOST_TICKS = 30
+
 
 def draw(series: Series) -> Any:
     """One mark per trial, in the colour of its arm; None for fewer than two trials."""
@@ -25,7 +27,7 @@ def draw(series: Series) -> Any:
         "order:Q",
         title="trial, in order of execution",
         scale=alt.Scale(domain=[0.5, most + 0.5], nice=False),
-        axis=alt.Axis(grid=False, tickMinStep=1, tickCount=min(most, 20), format="d"),
+        axis=alt.Axis(grid=False, values=list(range(1, most + 1, -(-most // MOST_TICKS))), format="d"),
     )
     y = alt.Y(
         "value:Q",
@@ -45,9 +47,7 @@ def draw(series: Series) -> Any:
         legend=None,
     )
     held = alt.datum.verdict == "VALID"
-    marks = base.mark_point(filled=True, size=110, opacity=1).encode(
-        shape=shape, tooltip=tips, opacity=alt.condition(held, alt.value(1), alt.value(0.55))
-    )
+    marks = base.mark_point(filled=True, size=110, opacity=1).encode(shape=shape, tooltip=tips)
     line = base.transform_filter(held).mark_line(strokeWidth=1, opacity=0.45)
     drawn = line + marks
     edges = _edges(series)

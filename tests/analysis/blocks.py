@@ -28,6 +28,9 @@ def run(base: Path, blocks: int = 4, spoiled: tuple[str, ...] = (), name: str = 
                 f"20261124T031500Z-{name}", f"{number:02d}", servers, block=block, because=f"block {block}"
             )
             raws.append(synthetic.simulate(plan, 2 * number, 0.06 * (1 + 0.01 * number), 0.002))
+    for one in [raw.plan for raw in raws if raw.plan.id in spoiled]:
+        again = dataclasses.replace(one, id=f"{len(raws) + 1:02d}", because=f"repeat of {one.id}: drift")
+        raws.append(synthetic.simulate(again, 2 * len(raws) + 2, 0.07, 0.002))
     folder = synthetic.write_run(base, raws)
     for raw in raws:
         sound(folder.trial(raw.plan.folder), raw.plan, raw.plan.id in spoiled)

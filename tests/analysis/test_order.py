@@ -108,7 +108,7 @@ def test_trials_of_a_run_in_order(tmp_path: Path) -> None:
     folder = blocks.run(tmp_path, 4, spoiled=("03",))
     judgement = results.judge(folder)
     found = order.ran(judgement)
-    assert [one.id for one in found] == [f"{at:02d}" for at in range(1, 9)]
+    assert [one.id for one in found] == [f"{at:02d}" for at in range(1, 10)]
     assert [one.arm for one in found[:4]] == ["servers=1", "servers=2", "servers=2", "servers=1"]
     assert all(one.began for one in found)
     (spoiled,) = [one for one in found if not one.counts]
@@ -122,6 +122,6 @@ def test_trials_of_a_run_in_order(tmp_path: Path) -> None:
     rows = executed.listed(judgement)["trials"]
     assert [row["verdict"] for row in rows] == [one.verdict for one in found]
     assert ("servers=2", folder.id, "03") not in executed.that_count(judgement)
-    assert len(executed.that_count(judgement)) == 7
+    assert len(executed.that_count(judgement)) == 8
     frame = executed.frame(judgement)
-    assert frame["order"].tolist() == list(range(1, 9)) and frame["value"].notna().all()
+    assert frame["order"].tolist() == list(range(1, 10)) and frame["value"].notna().all()

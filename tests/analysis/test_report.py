@@ -250,7 +250,10 @@ def test_every_chart_is_a_file_too(written: Path, shape: Shape) -> None:
 
 def test_every_table_is_a_file_too(written: Path, shape: Shape) -> None:
     tables = [tag for tag, _ in shape.elements if tag == "table"]
-    files = {path.stem: list(csv.reader(path.open())) for path in (written.parent / "csv").glob("*.csv")}
+    files = {
+        path.stem: list(csv.reader(path.read_text().splitlines()))
+        for path in (written.parent / "csv").glob("*.csv")
+    }
     assert (
         len(files) == len(tables)
         and {"comparison", "figures", "trials", "settings", "errors"} <= files.keys()
