@@ -88,7 +88,7 @@ def _of_all(asked: Experiment) -> dict[str, str]:
         "calibrate": _yes(asked.calibrate),
         "name": asked.name,
         "note": asked.note,
-        "thresholds": "; ".join(asked.thresholds),
+        **({"thresholds": "; ".join(asked.thresholds)} if asked.thresholds else {}),
     }
     return {name: str(value) if value not in ("", None) else NONE for name, value in found.items()}
 

@@ -144,7 +144,7 @@ def _chart(one: drawing.Drawn) -> dict[str, Any]:
         "name": one.name,
         "title": one.title,
         "caption": one.caption,
-        "vega": one.vega,
+        "vega": drawing.columns(one.vega),
         "picture": f"data:image/svg+xml;base64,{picture}",
         "place": one.place,
     }

@@ -34,9 +34,24 @@
     tip.style.top = Math.min(event.clientY + 16, innerHeight - tip.offsetHeight - 4) + "px";
   }
 
+  // data stand in the page as columns, texts as numbers of a list: that takes a third of the room
+  function rows(columns) {
+    const names = Object.keys(columns);
+    const all = names.map((name) => {
+      const one = columns[name];
+      return Array.isArray(one) ? one : one.at.map((index) => one.texts[index]);
+    });
+    return all[0].map((_, at) => Object.fromEntries(names.map((name, index) => [name, all[index][at]])));
+  }
+
   async function draw(figure) {
     const name = figure.dataset.chart, place = figure.querySelector(".live");
     const spec = JSON.parse(document.getElementById("spec-" + name).textContent);
+    for (const data of spec.data || []) {
+      if (!data.columns) continue;
+      data.values = rows(data.columns);
+      delete data.columns;
+    }
     figure.classList.add("drawn");
     if (place.clientWidth < 520) {
       for (const legend of spec.legends || []) legend.columns = Math.min(2, Math.max(1, Math.floor((legend.columns || 4) / 2)));

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import altair as alt
+import pandas as pd
 
 from analysis.charts import _parts as parts
 from analysis.series import Series
@@ -52,7 +53,7 @@ def draw(series: Series) -> Any:
     drawn = line + marks
     edges = _edges(series)
     if edges:
-        rules = alt.Chart(alt.Data(values=[{"at": at} for at in edges]))
+        rules = alt.Chart(pd.DataFrame({"at": edges}))
         drawn = rules.mark_rule(color=parts.GREY, opacity=0.35).encode(x="at:Q") + drawn
     return alt.layer(drawn).properties(width=parts.WIDTH, height=parts.HEIGHT)
 

@@ -432,6 +432,36 @@ def test_a_phone_needs_no_sideways_scrolling(written: Path, tmp_path: Path) -> N
     assert found and int(found[1]) <= 390, dom[:300]
 
 
+def test_columns_are_the_rows() -> None:
+    rows = [
+        {"arm": "a", "second": 0.5, "tps": None},
+        {"arm": "b", "second": 1.5, "tps": 1 / 3},
+        {"arm": "a", "second": 2.5, "tps": 7},
+    ]
+    uneven, url = {"name": "u", "values": [{"a": 1}, {"b": 2}]}, {"name": "s", "source": "r"}
+    made = drawing.columns(
+        {"data": [{"name": "r", "values": rows, "format": {}}, uneven, url, {"name": "e", "values": []}]}
+    )
+    assert made["data"][0] == {
+        "name": "r",
+        "format": {},
+        "columns": {
+            "arm": {"texts": ["a", "b"], "at": [0, 1, 0]},
+            "second": [0.5, 1.5, 2.5],
+            "tps": [None, 0.33333, 7],
+        },
+    }
+    assert made["data"][1:] == [uneven, url, {"name": "e", "values": []}]
+
+
+def test_a_slim_picture_lacks_only_what_nobody_sees() -> None:
+    seen = '<path d="M1.23456,2L10.5,3.25" opacity="1"/><text transform="translate(1.25,2)">1.2345</text>'
+    hidden = '<path aria-label="TPS: 1" d="M0,0" fill="#fff" opacity="0"/><path transform="translate(0,0)" d="M0,0" stroke-width="0.35"/>'
+    assert drawing.slim(f"<svg>{hidden}{seen}</svg>") == (
+        '<svg><path d="M1.2,2L10.5,3.2" opacity="1"/><text transform="translate(1.2,2)">1.2345</text></svg>'
+    )
+
+
 def test_the_library_is_safe_in_a_page() -> None:
     text = report.library()
     assert not re.search(r"</script|<!--", text, re.IGNORECASE) and "\x00" not in text
