@@ -23,7 +23,7 @@ from analysis.words import visible
 from loadproof.errors import BadInput
 from loadproof.plan import faults as plans
 
-MOST_BINS = 600
+MOST_BINS = 300  # more are narrower than two points of a page, and make it heavy
 WIDTHS = (1, 2, 5, 10, 20, 30, 60)
 MOST_POINTS = 400  # of the users' staircase
 TIMES = ["arm", "ms", "within", "requests"]

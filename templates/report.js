@@ -61,7 +61,7 @@
       views.set(name, await loadproofEmbed(place, spec, {
         mode: "vega", ast: true, actions: false, renderer: "canvas", defaultStyle: false, tooltip: show, config: colours(),
       }));
-      reach(figure, views.get(name).view);
+      reach(figure, spec, views.get(name).view);
     } catch (error) {
       figure.classList.remove("drawn");
       console.error(name + ": " + error);
@@ -69,8 +69,9 @@
   }
 
   // what the wheel and dragging do, with the keyboard: the signal of the zoom holds both ends of the axis
-  function reach(figure, view) {
-    const signal = Object.keys(view.getState({ data: () => false }).signals).find((one) => /^zoom_(?!x$|y$|tuple)/.test(one));
+  function reach(figure, spec, view) {
+    const signals = (spec.signals || []).map((one) => one.name);
+    const signal = signals.find((one) => /^zoom_(?!x$|y$|tuple|translate_|zoom_|modify$)/.test(one));
     if (!signal) return;
     const place = figure.querySelector(".live");
     place.tabIndex = 0;
