@@ -38,7 +38,7 @@ sys.dont_write_bytecode = False
 def repeated(words: list[str]) -> list[str]:
     """`report A -1 --run B` as `report --run=A --run=-1 --run=B`, `rehearse A` as `rehearse --turn=A`, `experiment A` as
     `experiment --name=A`: Invoke has no words that repeat or may be missing, only flags."""
-    flags = {"rehearse": "turn", "experiment": "name", "rerun": "run"}
+    flags = {"rehearse": "turn", "experiment": "name", "rerun": "run", "share": "run"}
     if words and words[0] in flags:
         return [words[0], *_as_flags(words[1:], flags[words[0]])]
     if not words or words[0] not in ("report", "analyse", "variance"):
@@ -628,6 +628,17 @@ def variance(context: Context, run: Any = None, json: bool = False) -> None:
     give(dumped(found) if json else show.variance(found))
 
 
+@word(help={"run": RUN_HELP["run"]})
+def share(context: Context, run: str = "") -> None:
+    """One picture and one paragraph of a run that was analysed: question, answer, interval, verdict, hosts, commit."""
+    from loadproof.campaign import collect
+    from loadproof.runfolder.paths import RunFolder
+
+    picture, text = collect.share(RunFolder.open(RESULTS, run or "latest"))
+    give(text.rstrip())
+    say(f"\npicture: {picture}\ntext:    {picture.with_name('share.md')}")
+
+
 @word(
     positional=["first", "second"],
     help={"first": "a run", "second": "another one", "json": "print it as JSON"},
@@ -980,6 +991,7 @@ ns = Collection(
     report,
     analyse,
     variance,
+    share,
     journey,
     runs,
     status,

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from analysis.results import Judgement
+from analysis import asked
 from analysis.words import NONE, number
 from loadproof.errors import RecordUnreadable
 from loadproof.plan import timeouts
 from loadproof.plan.values import TrialPlan
 from loadproof.runfolder import record
+from loadproof.runfolder.paths import RunFolder
 from loadproof.runfolder.record import RunRecord
 
 
@@ -54,43 +55,35 @@ def ruled_out(plan: TrialPlan) -> tuple[str, ...]:
         return ()
 
 
-def trial(label: str, plan: TrialPlan, verdict: str) -> tuple[str, ...]:
-    """One line per trial."""
+def trial(plan: TrialPlan) -> tuple[str, ...]:
+    """What served in a trial: servers, limiter, variant, deploy id."""
     held = "none" if plan.limit.kind == "none" else f"{plan.limit.kind} {plan.limit.percent:g} %"
-    return (
-        plan.id,
-        label,
-        verdict,
-        f"{plan.block}: {plan.because}",
-        ", ".join(plan.apps),
-        held,
-        plan.serving.variant,
-        plan.deploy_id,
-    )
+    return (", ".join(plan.apps), held, plan.serving.variant, plan.deploy_id)
 
 
-def run(name: str, judgement: Judgement) -> dict[str, Any]:
-    """What is known of one source run: question, command, provenance, hosts."""
-    source = next(one for one in judgement.sources if one.id == name)
+def run(source: RunFolder) -> dict[str, Any]:
+    """What is known of one run: note, settings, command, provenance, hosts."""
     try:
         known: RunRecord | None = record.read_run(source)
     except RecordUnreadable:
         known = None
     found: dict[str, Any] = {
-        "id": name,
-        "began": moment(name),
+        "id": source.id,
+        "began": moment(source.id),
         "note": "",
         "command": "",
         "commit": NONE,
         "rows": [],
         "hosts": [],
         "kernel": "",
+        "settings": [],
     }
     if known is not None:
         made = known.provenance
         dirty = ", with uncommitted changes" if made.get("dirty") else ""
         found |= {
             "note": known.experiment.note,
+            "settings": asked.settings(known.experiment),
             "command": " ".join(known.command),
             "commit": f"{str(made.get('commit') or 'no git')[:12]}{dirty}",
             "rows": [
@@ -99,7 +92,7 @@ def run(name: str, judgement: Judgement) -> dict[str, Any]:
                 *_pairs(made.get("versions")),
             ],
         }
-    seen = _facts(judgement, name)
+    seen = _facts(source)
     if _one_kernel(list(seen.values())):
         found["kernel"] = (
             "These hosts share one kernel: they are containers of one machine, not machines of their own."
@@ -134,10 +127,10 @@ def _pairs(value: Any) -> list[tuple[str, str]]:
     return [(str(one[0]), str(one[1])) for one in pairs if isinstance(one, (list, tuple)) and len(one) == 2]
 
 
-def _facts(judgement: Judgement, name: str) -> dict[str, Mapping[str, Any]]:
+def _facts(source: RunFolder) -> dict[str, Mapping[str, Any]]:
     """The last facts of each host of a run."""
     found: dict[str, Mapping[str, Any]] = {}
-    for paths in next(one for one in judgement.sources if one.id == name).trials:
+    for paths in source.trials:
         try:
             lines = record.read_facts(paths.facts).lines
         except RecordUnreadable:

@@ -54,7 +54,14 @@ def by_arm(series: Series, arms: Mapping[str, str]) -> Series:
         servers=mean(series.servers, ("server",), ("answered", "failed")),
         cpu=mean(series.cpu, ("server",), ("percent",)),
         holds=only(series.holds),
+        times=_summed(series.times, arms),
     )
+
+
+def _summed(times: pd.DataFrame, arms: Mapping[str, str]) -> pd.DataFrame:
+    """Counts of all trials of an arm together; shape of `Series.times`."""
+    found = times.assign(arm=times["arm"].map(arms)).groupby(["arm", "ms"], sort=False, as_index=False)
+    return pd.DataFrame(found[["within", "requests"]].sum())
 
 
 def _bands(rates: pd.DataFrame, arms: Mapping[str, str]) -> pd.DataFrame:

@@ -6,24 +6,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from analysis import about, bending, why
+from analysis import about, answer, bending, executed, spiky, why
 from analysis.results import Judgement
-from analysis.sentences import NAMES
 from analysis.words import NONE, THIN, number
 from loadproof.runfolder import shown
 
 Arm = Mapping[str, Any]
 HELD = ("VALID", "NOT ASKED")
-BASES = {"as run": "as run", "equal cpu": "at equal CPU"}
 
 
 def context(judgement: Judgement) -> dict[str, Any]:
     """Everything the template needs but the charts."""
     arms: list[Arm] = list(judgement.results["arms"])
-    runs = [about.run(source.id, judgement) for source in judgement.sources]
+    runs = [about.run(source) for source in judgement.sources]
     labels = {(one["run"], one["id"]): arm["label"] for arm in arms for one in arm["trials"]}
-    said = {(one["run"], one["id"]): one["verdict"] for arm in arms for one in arm["trials"]}
-    verdicts = [said[one.run.id, one.judged.plan.id] for one in judgement.members]
     plans = [(labels[one.run.id, one.judged.plan.id], one.judged.plan) for one in judgement.members]
     return {
         "title": judgement.results["question"]
@@ -33,7 +29,8 @@ def context(judgement: Judgement) -> dict[str, Any]:
         "sources": judgement.results.get("sources", []),
         "runs": runs,
         "arms": [arm["label"] for arm in arms],
-        "answers": answers(judgement.results["comparisons"]),
+        "leads": answer.leads(judgement.results),
+        "pairs": answer.pairs(judgement.results),
         "figures": figures(arms),
         "bends": [(arm["label"], texts) for arm in arms if (texts := bending.sentences(arm))],
         "sentences": judgement.results["sentences"],
@@ -55,30 +52,11 @@ def context(judgement: Judgement) -> dict[str, Any]:
         "timeouts": about.distinct(
             plans, lambda plan: {"chain": plan.timeouts, "said": about.ruled_out(plan)}
         ),
-        "trials": [
-            about.trial(label, plan, verdict) for (label, plan), verdict in zip(plans, verdicts, strict=True)
-        ],
+        **executed.listed(judgement),
+        "spikes": spiky.arms(arms),
+        "spike_pairs": spiky.pairs(judgement.results["spikes"]),
         "incomplete": judgement.results["incomplete"],
     }
-
-
-def answers(compared: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One row per ratio over several blocks: what is compared, the ratio, its interval, over how many pairs, in words."""
-    return [
-        {
-            "primary": one["primary"],
-            "what": f"{NAMES.get(one['metric'], one['metric'])} {BASES[one['basis']]}",
-            "pair": f"{one['numerator']} / {one['denominator']}",
-            "ratio": number(one["ratio"], 3),
-            "interval": NONE
-            if one["low"] is None
-            else f"{one['low']:.3f}{THIN}–{THIN}{one['high']:.3f} ({100 * one['confidence']:.4g}{THIN}%)",
-            "n": number(one["n"]),
-            "words": one["words"],
-        }
-        for one in compared
-        if max(one["n"], one["all_trials"]["n"]) > 1
-    ]
 
 
 def figures(arms: Sequence[Arm]) -> list[tuple[str, str, list[str]]]:

@@ -13,12 +13,12 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from analysis import curves, drawing, page, results, thresholds
+from analysis import csvs, curves, drawing, executed, page, pictures, results, thresholds
 from analysis.bands import by_arm
 from analysis.readers import faults
 from analysis.results import Judgement
 from analysis.rows import Damaged
-from analysis.series import series
+from analysis.series import Series, series
 from analysis.words import GLOSSARY, visible
 from loadproof.errors import BadInput, Problem, RecordUnreadable
 from loadproof.runfolder import atomic, record
@@ -30,8 +30,8 @@ TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 
 
 def render(run: Path) -> Path:
-    """Writes report.html, and SVG and PNG of the headline charts in charts/, of a run folder; gives the path of the
-    report. Raises RecordUnreadable as results.analyse does."""
+    """Writes report.html of a run folder, every chart as SVG and PNG in charts/, and every table in csv/; gives the path
+    of the report. Raises RecordUnreadable as results.analyse does."""
     return write(results.judge(RunFolder(Path(run))))
 
 
@@ -81,27 +81,33 @@ def write(judgement: Judgement) -> Path:
     except Damaged:
         judgement = results.again(judgement)
         context = page.context(judgement)
-    labels = [arm["label"] for arm in judgement.results["arms"] for _ in arm["trials"]]
-    trials = [
-        (arm["label"], one["run"], one["id"]) for arm in judgement.results["arms"] for one in arm["trials"]
-    ]
-    by_key = {(member.run.id, member.judged.plan.id): member.judged for member in judgement.members}
-    several = len(labels) != len(set(labels))
-    shown = [(f"{label} · {id}" if several else label, by_key[run, id]) for label, run, id in trials]
-    arms_of = {visible(f"{label} · {id}"): visible(label) for label, _, id in trials}
-    by_run = {(member.run.id, member.judged.plan.id): member.run for member in judgement.members}
-    broken = {
-        label: faults.stretches(by_run[run, id].trial(judged.plan.folder))
-        for (label, judged), (_, run, id) in zip(shown, trials, strict=True)
-    }
-    found = series(shown, broken)
-    found = by_arm(found, arms_of) if several else found
-    drawn = drawing.draw(replace(found, levels=curves.frame(judgement.results)))
-    _pictures(judgement.folder, drawn)
+    drawn = drawing.draw(lines(judgement))
+    text = html(context, drawn)
+    pictures.write(judgement.folder.path / "charts", drawn)
+    csvs.write(judgement.folder.path / "csv", text)
     atomic.write_text(judgement.folder.path / "junit.xml", thresholds.junit(judgement.results))
     atomic.write_text(judgement.folder.path / "summary.md", thresholds.markdown(judgement.results))
-    atomic.write_text(judgement.folder.report, html(context, drawn))
+    atomic.write_text(judgement.folder.report, text)
     return judgement.folder.report
+
+
+def lines(judgement: Judgement) -> Series:
+    """What the charts draw: of an arm with several trials one line, of those that count."""
+    labels = [arm["label"] for arm in judgement.results["arms"] for _ in arm["trials"]]
+    trials = executed.that_count(judgement)
+    by_key = {(member.run.id, member.judged.plan.id): member for member in judgement.members}
+    several = len(labels) != len(set(labels))
+    shown = [(f"{label} · {id}" if several else label, by_key[run, id]) for label, run, id in trials]
+    broken = {label: faults.stretches(member.run.trial(member.judged.plan.folder)) for label, member in shown}
+    found = series([(label, member.judged) for label, member in shown], broken)
+    if several:
+        found = by_arm(found, {visible(f"{label} · {id}"): visible(label) for label, _, id in trials})
+    return replace(
+        found,
+        trials=executed.frame(judgement),
+        primary=executed.named(judgement),
+        levels=curves.frame(judgement.results),
+    )
 
 
 def html(context: dict[str, Any], drawn: Sequence[drawing.Drawn]) -> str:
@@ -111,8 +117,10 @@ def html(context: dict[str, Any], drawn: Sequence[drawing.Drawn]) -> str:
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, finalize=visible,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    style, script = ((TEMPLATES / f"report.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
-    scripts = [library(), script] if drawn else []
+    style, script, tables = (
+        (TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "report.js", "tables.js")
+    )
+    scripts = [library(), script, tables] if drawn else [tables]
     policy = (
         f"default-src 'none'; script-src {_hashes(scripts)}; style-src {_hashes([style])}; img-src data:; "
         "base-uri 'none'; form-action 'none'"
@@ -141,18 +149,7 @@ def _chart(one: drawing.Drawn) -> dict[str, Any]:
         "name": one.name,
         "title": one.title,
         "caption": one.caption,
-        "vega": one.vega,
+        "vega": drawing.columns(one.vega),
         "picture": f"data:image/svg+xml;base64,{picture}",
+        "place": one.place,
     }
-
-
-def _pictures(folder: RunFolder, drawn: Sequence[drawing.Drawn]) -> None:
-    place = folder.path / "charts"
-    place.mkdir(exist_ok=True)
-    headlines = {one.name: one for one in drawn if one.headline}
-    for path in (*place.glob("*.svg"), *place.glob("*.png")):
-        if path.stem not in headlines:  # of an earlier analysis, which had something to draw
-            path.unlink()
-    for name, one in headlines.items():
-        atomic.write_text(place / f"{name}.svg", one.svg)
-        atomic.write_bytes(place / f"{name}.png", drawing.png(one.spec))

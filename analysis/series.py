@@ -16,16 +16,19 @@ from analysis.attribution import KEYS
 from analysis.measures import cpu
 from analysis.measures import window as windows
 from analysis.measures.columns import Ints, coded, ints
+from analysis.measures.figures import EDGES
 from analysis.readers.faults import Stretch
 from analysis.trial import Judged
 from analysis.words import visible
 from loadproof.errors import BadInput
 from loadproof.plan import faults as plans
 
-MOST_BINS = 600
+MOST_BINS = 300  # more are narrower than two points of a page, and make it heavy
 WIDTHS = (1, 2, 5, 10, 20, 30, 60)
 MOST_POINTS = 400  # of the users' staircase
 LEVELS = ["arm", "kind", "users", "users_to", "tps", "mtt_ms", "in_flight"]
+TIMES = ["arm", "ms", "within", "requests"]
+TRIALS = ["order", "trial", "arm", "block", "began", "verdict", "value"]
 BANDS = ["arm", "second", "tps_low", "tps_high", "mtt_ms_low", "mtt_ms_high"]
 FAULT_COLOUR = "#8b93a1"  # of a fault that is not described here
 
@@ -51,6 +54,11 @@ class Series:
     bands: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=BANDS))
     # of ramps: arm, kind ("level", "line", "knee", "interval", "bound"), users, users_to, tps, mtt_ms, in_flight
     levels: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=LEVELS))
+    # arm, ms, within: successes of the hold that took at most so long, of how many requests
+    times: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=TIMES))
+    # in order of execution: order (from 1), trial, arm, block, began, verdict, value of the primary figure
+    trials: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=TRIALS))
+    primary: str = "TPS"
 
 
 def series(
@@ -88,7 +96,25 @@ def series(
         pd.DataFrame({"percent": sorted(limits)}),
         frame(_holds, "arm", "from_s", "to_s"),
         pd.DataFrame(shades, columns=["arm", "fault", "label", "colour", "from_s", "to_s"]),
+        times=_times([(label, judged) for label, judged, _ in known]),
     )
+
+
+def _times(members: Sequence[tuple[str, Judged]]) -> pd.DataFrame:
+    """How many successes of each hold took at most so long, at times 2 % apart."""
+    found = [
+        pd.DataFrame(
+            {
+                "arm": label,
+                "ms": EDGES / 1000,
+                "within": judged.within,
+                "requests": judged.figures["requests"],
+            }
+        )
+        for label, judged in members
+        if judged.figures["requests"]
+    ]
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=TIMES)
 
 
 def _stretch(judged: Judged) -> tuple[int, int] | None:

@@ -93,22 +93,22 @@ def junit(results: Results) -> str:
 def markdown(results: Results) -> str:
     """A summary for a comment of CI: question, verdict, answer, thresholds."""
     lines = [
-        f"### {_plain(results['question'] or results['run'])}",
+        f"### {plain(results['question'] or results['run'])}",
         "",
-        f"**{_plain(shown.verdict(results))}**",
+        f"**{plain(shown.verdict(results))}**",
         "",
     ]
-    lines += [f"- {_plain(text)}" for _, text in results["sentences"]]
+    lines += [f"- {plain(text)}" for _, text in results["sentences"]]
     if results["thresholds"]:
         lines += ["", "| threshold | arm | found | |", "|---|---|---|---|"]
         lines += [
-            f"| `{_plain(one['threshold'])}` | {_plain(one['arm'])} | {_plain(one['said'])} | {'passed' if one['passed'] else '**failed**'} |"
+            f"| `{plain(one['threshold'])}` | {plain(one['arm'])} | {plain(one['said'])} | {'passed' if one['passed'] else '**failed**'} |"
             for one in results["thresholds"]
         ]
-    return "\n".join([*lines, "", f"run `{_plain(results['run'])}`", ""])
+    return "\n".join([*lines, "", f"run `{plain(results['run'])}`", ""])
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text that is no markup of Markdown's, in one line."""
     for mark in "\\`*_[]<>|#":
         text = text.replace(mark, f"\\{mark}")

@@ -19,6 +19,7 @@ from analysis.load import Tables
 from analysis.measures import cpu
 from analysis.measures import figures as measured
 from analysis.measures import window as windows
+from analysis.measures.columns import Ints
 from analysis.measures.levels import Ramp, ramp
 from analysis.measures.scan import scan
 from analysis.measures.timeline import Timeline
@@ -74,6 +75,7 @@ class Judged:
     placed: frozenset[str]  # app hosts whose clocks are known against those of the load hosts
     journeys: Path  # the table of its joined requests
     checks: tuple[Check, ...]
+    within: Ints  # successes of the hold that took at most figures.EDGES
     ramp: Ramp | None = None  # None: a steady load, or rows are missing
 
 
@@ -105,18 +107,9 @@ def judge(
     notes = (*tables.notes, *notes)
     steps = ramp(tables, plan, tally.timeline, ends, tally.run, placed)
     return Judged(
-        plan,
-        tables,
-        tally.run,
-        hold,
-        tally.timeline,
-        figures,
-        notes,
-        placed,
-        where("journeys"),
-        checked,
-        steps,
-    )
+        plan, tables, tally.run, hold, tally.timeline, figures, notes, placed, where("journeys"), checked,
+        tally.figures.within, steps,
+    )  # fmt: skip
 
 
 def _journeys(

@@ -26,6 +26,35 @@ GLOSSARY = (
     ("BrokenPipeError", "an app wrote an answer to a connection that was gone"),
     ("cut", "in flight when the load ended: neither a success nor a failure"),
     ("efficiency", "successes per second of CPU that the app hosts really got"),
+    ("window", "the stretch of time a figure speaks of: the hold, or the whole run"),
+    (
+        "block",
+        "one trial of every arm, in an order that is balanced over blocks: what drifts speaks for no arm",
+    ),
+    (
+        "ratio",
+        "a figure of one arm over that of another, of trials in the same block; several by their geometric mean",
+    ),
+    (
+        "interval",
+        "where the true ratio lies, in 95 of 100 experiments like this one; without 1 in it the arms differ",
+    ),
+    ("pair", "two trials of one block, one of each arm"),
+    (
+        "VALID, INVALID, UNKNOWN",
+        "the conditions of a trial held; one of them broke; one of them cannot be told",
+    ),
+    ("check", "one condition of a trial, with what was measured, its limit and what to do"),
+    ("withheld", "not shown or not counted, because a check broke that it depends on; the record keeps it"),
+    ("spike", "a second whose mean time is above twice the median of the 30 s around it"),
+    ("drift", "what changes from trial to trial though nothing was changed"),
+    (
+        "closed load",
+        "a user sends again when it has its answer: slow servers get fewer requests (nGrinder's way)",
+    ),
+    ("open load", "requests come at a rate of their own, whether servers answer or not"),
+    ("knee", "the number of users from which more of them bring waiting in place of throughput"),
+    ("calibration", "trials that find what a limiter must be set to for the CPU that was asked"),
 )
 
 

@@ -83,10 +83,15 @@ def generate(base: Path, requests: int, seed: int = 1) -> tuple[RunFolder, dict[
     asked = Experiment("made", "", (arm,), seed, WARM)
     said = {"commit": "0" * 40, "dirty": False, "python": "3.11.2", "system": "Linux", "versions": []}
     record.write_run(folder, asked, Inventory("inventory/made.yml", HOSTS), said, ("inv", "bench"), [made])
-    paths = folder.trial(made.folder)
+    counts = trial(folder.trial(made.folder), made, chance)
+    return folder, dict(zip((*(name for name, _ in KINDS), "cut"), counts.tolist(), strict=True))
+
+
+def trial(paths: TrialPaths, made: TrialPlan, chance: np.random.Generator) -> Any:
+    """All files of one trial; gives how many requests it has of each kind, the last one: cut."""
     counts = _raw(paths, made, chance)
     write_records(paths, made, counts["by worker"])
-    return folder, dict(zip((*(name for name, _ in KINDS), "cut"), counts["kinds"].tolist(), strict=True))
+    return counts["kinds"]
 
 
 def _raw(paths: TrialPaths, made: TrialPlan, chance: np.random.Generator) -> dict[str, Any]:
@@ -123,10 +128,11 @@ def _chunks(made: TrialPlan, chance: np.random.Generator) -> Iterator[tuple[int,
     began[0] = T0
     ready = began + 1000
     sequences = np.zeros(WORKERS + 1, np.int64)
+    think_us = round(made.load.think_s * 1e6)
     turn = 0
     edges = [*np.arange(T0, end, int(CHUNK_S * 1e6)).tolist()[1:], end]
     for edge in edges:
-        start, user, taken, kind = _started(ready, edge, chance)
+        start, user, taken, kind = _started(ready, edge, chance, think_us)
         order = np.argsort(start, kind="stable")
         start, user, taken, kind = start[order], user[order], taken[order], kind[order]
         cut = start + taken > end
@@ -136,12 +142,12 @@ def _chunks(made: TrialPlan, chance: np.random.Generator) -> Iterator[tuple[int,
         server = (turn + np.arange(len(start))) % 2
         turn += len(start)
         ids = (worker.astype(np.uint64) << np.uint64(48)) | sequence.astype(np.uint64)
-        rows = _layers(ids, user, start, taken, kind, server, chance)
+        rows = _layers(ids, user, start, taken, kind, server, chance, think_us)
         events = _events(began, edge, end, edge == edges[0], edge == end)
         yield (edge if edge < end else 1 << 62), (np.concatenate([events, rows[0]]), rows[1], rows[2], kind)
 
 
-def _started(ready: Any, edge: int, chance: np.random.Generator) -> tuple[Any, Any, Any, Any]:
+def _started(ready: Any, edge: int, chance: np.random.Generator, think_us: int) -> tuple[Any, Any, Any, Any]:
     """Every request that users begin before `edge`: start, user, time taken, kind. `ready` is when each begins next."""
     names = np.cumsum([share for _, share in KINDS])
     found: list[tuple[Any, Any, Any, Any]] = []
@@ -149,15 +155,15 @@ def _started(ready: Any, edge: int, chance: np.random.Generator) -> tuple[Any, A
         users = np.flatnonzero(ready < edge)
         if not len(users):
             return tuple(np.concatenate(one) for one in zip(*found, strict=True))  # type: ignore[return-value]
-        most = int((edge - ready.min()) / (MEAN_US + THINK_US) * 0.7) + 10
+        most = int((edge - ready.min()) / (MEAN_US + think_us) * 0.7) + 10
         shape = (len(users), most)
         kind = np.minimum(np.searchsorted(names, chance.random(shape)), len(KINDS) - 1).astype(np.int8)
         taken = (4000 + chance.standard_gamma(2.0, shape, np.float32) * (MEAN_US - 4000) / 2).astype(np.int64)
         np.minimum(taken, TIMEOUT_US - 50_000, out=taken)
         taken[(kind == BROKEN) | (kind == LATE_RESET)] = TIMEOUT_US
         taken[(kind == NO_BACKEND) | (kind == REFUSED)] = 900
-        after = np.cumsum(taken + THINK_US, axis=1)
-        start = ready[users][:, None] + after - taken - THINK_US
+        after = np.cumsum(taken + think_us, axis=1)
+        start = ready[users][:, None] + after - taken - think_us
         kept = start < edge
         ready[users] = (ready[users][:, None] + after)[
             np.arange(len(users)), np.maximum(kept.sum(axis=1) - 1, 0)
@@ -176,7 +182,7 @@ def _numbered(worker: Any, sequences: Any) -> Any:
 
 
 def _layers(
-    ids: Any, user: Any, start: Any, taken: Any, kind: Any, server: Any, chance: Any
+    ids: Any, user: Any, start: Any, taken: Any, kind: Any, server: Any, chance: Any, think_us: int = THINK_US
 ) -> tuple[Any, Any, Any]:
     count = len(ids)
     gone = (kind == BROKEN) | (kind == LATE_RESET) | (kind == RESET) | (kind == CUT)
@@ -193,7 +199,7 @@ def _layers(
     row["error"], row["status"] = error[kind], status[kind]
     row["port"], row["intended_us"], row["start_us"], row["end_us"] = 20_000 + user, start, start, end
     row["first_us"] = np.where(status[kind] > 0, end - 100, 0)
-    row["bytes"], row["think_us"] = np.where(kind == OK, 120, 0), THINK_US
+    row["bytes"], row["think_us"] = np.where(kind == OK, 120, 0), think_us
 
     to_app = (kind != NO_BACKEND) & (kind != REFUSED)
     late = np.where(gone, chance.integers(1000, 400_000, count), -900)

@@ -1,7 +1,8 @@
 """One chart per file, found by its name. A chart module has
 
 TITLE, CAPTION   what a person reads above and below it
-ORDER            place on the page; those below 10 are headlines, also written as SVG and PNG
+ORDER            its turn on the page
+PLACE            where it is missing, the chart has a section of its own; else the section that it belongs to
 draw(series)     an Altair chart of a Series, or several with what each is of, or None where there is nothing to draw
 """
 
@@ -12,8 +13,6 @@ import pkgutil
 from typing import Any, Protocol
 
 from analysis.series import Series
-
-HEADLINE = 10
 
 
 class ChartModule(Protocol):

@@ -10,8 +10,8 @@ import pandas as pd
 
 from analysis.series import Series
 
-# told apart on white and on near-black, and by people who see red and green alike
-COLOURS = ("#3f7fd0", "#e0802f", "#2f9e84", "#b065c4", "#c9a227", "#d05b6f", "#6c7a89", "#8a6d3b")
+# told apart on white and on near-black, whatever colours a person sees (tests/analysis/test_colours.py)
+COLOURS = ("#3f7fd0", "#e0802f", "#2aa584", "#7525ed", "#c12947", "#d490c7", "#b30e92", "#8d590b")
 GREY = "#8b93a1"
 DASHES: tuple[Sequence[int], ...] = (
     (1, 0), (6, 3), (2, 2), (8, 3, 2, 3), (12, 4), (4, 2, 1, 2), (10, 2, 2, 2, 2, 2), (1, 3),
@@ -175,7 +175,7 @@ def beside(series: Series, drawn: Any, other: Any) -> Any:
     """A whole chart: windows shaded, lines, and what belongs to the second axis; the wheel with shift zooms, dragging
     moves. Every chart has one size; the page stretches it to its column."""
     # the zoom belongs to the layer of the second axis: in the nested one its signals would be made twice
-    zoom = alt.selection_interval(bind="scales", encodings=["x"], zoom="wheel![event.shiftKey]")
+    zoom = alt.selection_interval(name="zoom", bind="scales", encodings=["x"], zoom="wheel![event.shiftKey]")
     shaded = holds(series)
     for shade in faults(series):
         shaded = shaded + shade

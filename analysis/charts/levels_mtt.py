@@ -10,6 +10,7 @@ from analysis.series import Series
 TITLE = "MTT over users"
 CAPTION = "Mean test time of the successes of each settled level of the ramp, one point per trial. Dashed upright: the knee of throughput, shaded its interval."
 ORDER = 4
+PLACE = "bends"
 
 
 def draw(series: Series) -> Any:

@@ -13,6 +13,7 @@ from analysis.series import Series
 TITLE = "TPS over users"
 CAPTION = "One point per settled level of the ramp and trial. Line: two segments where there is a knee, else one. Dashed upright: the knee, shaded its interval. Dotted: the bounds, what users can ask for and what the servers' CPU allows."
 ORDER = 3
+PLACE = "bends"
 
 
 def draw(series: Series) -> Any:

@@ -15,6 +15,11 @@ from analysis.measures.window import Window
 PERCENTILES = (50, 95, 99)
 PEAK_US = 2_000_000
 MOST_US = 1 << 22  # 4.2 s
+STEP, LONGEST_US = 1.02, 1e12
+# times at which curves are known, in µs: 2 % apart, up to 11 days
+EDGES: Ints = np.unique(
+    np.ceil(STEP ** np.arange(math.ceil(math.log(LONGEST_US, STEP)) + 1)).astype(np.int64)
+)
 NAMES = (
     "requests",
     "failures",
@@ -58,6 +63,11 @@ class Figures:
         self._done_us += int(taken[~self._texts.is_error(error, "cut")].sum())
         self._taken.add(taken[self._texts.ok[error]])
 
+    @property
+    def within(self) -> Ints:
+        """How many successes took at most EDGES; shape (len(EDGES),)."""
+        return self._taken.within()
+
     def figures(self) -> dict[str, Any]:
         """Their values by name."""
         if self.window is None:
@@ -92,6 +102,15 @@ class Taken:
         else:
             self._counts[: len(counts)] += counts
         self._long.append(taken_us[taken_us >= MOST_US])
+
+    def within(self) -> Ints:
+        """How many took at most each of EDGES; exact there, and those of several trials add up."""
+        short = np.cumsum(self._counts)
+        found = np.zeros(len(EDGES), np.int64)
+        if len(short):
+            found += short[np.minimum(EDGES, len(short) - 1)]
+        long = np.sort(np.concatenate(self._long)) if self._long else np.zeros(0, np.int64)
+        return found + np.searchsorted(long, EDGES, "right")
 
     def figures(self) -> dict[str, float | None]:
         """MTT, MTSD and percentiles in ms; None for no times at all."""

@@ -9,6 +9,7 @@ from typing import Any
 from analysis import against as comparing
 from analysis import report as reports
 from analysis import results as analysis_results
+from analysis import share as sharing
 from analysis import spread as spreading
 from loadproof.control import fetch
 from loadproof.control.fleet import Fleet
@@ -103,6 +104,12 @@ def against(first: RunFolder, second: RunFolder) -> dict[str, Any]:
     """Two runs compared, from their results.json. Raises RecordUnreadable where one was never analysed."""
     found = [record.read_json(folder.results) for folder in (first, second)]
     return comparing.runs(found[0], found[1], (record.read_run(first), record.read_run(second)))
+
+
+def share(folder: RunFolder) -> tuple[Path, str]:
+    """A picture of a run's answer, and the same as a paragraph, beside its report. Raises RecordUnreadable where it was
+    never analysed."""
+    return sharing.write(folder)
 
 
 def _nowhere(folder: RunFolder) -> RecordUnreadable:

@@ -221,3 +221,25 @@ def test_counted_times_give_what_all_of_them_would(seed: int) -> None:
 
 def test_no_times_are_no_figures() -> None:
     assert set(figures.times(np.zeros(0, np.int64)).values()) == {None}
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_a_curve_is_exact_at_its_edges(parts: int) -> None:
+    """Against counting; times above 4.2 s too, in any number of pieces."""
+    chance = np.random.default_rng(11)
+    taken = np.concatenate(
+        [chance.integers(1, 3_000_000, 5000), chance.integers(4_000_000, 90_000_000, 300), [0, 1, figures.MOST_US, figures.MOST_US - 1]]
+    ).astype(np.int64)  # fmt: skip
+    found = figures.Taken()
+    for part in np.array_split(taken, parts):
+        found.add(part)
+    within = found.within()
+    assert within.tolist() == [int((taken <= edge).sum()) for edge in figures.EDGES]
+    assert within[-1] == len(taken) and figures.Taken().within().sum() == 0
+
+
+def test_edges_are_two_percent_apart() -> None:
+    edges = figures.EDGES
+    assert edges[0] == 1 and edges[-1] >= figures.LONGEST_US and (np.diff(edges) > 0).all()
+    wide = edges[edges > 1000]
+    assert (wide[1:] / wide[:-1]).max() < 1.0205

@@ -116,7 +116,7 @@ def test_an_arm_shorter_than_a_bin_draws_nothing(tmp_path: Path) -> None:
     hold = member.judged.hold
     assert hold is not None
     blink = dataclasses.replace(hold, to_us=hold.zero_us + 1_500_000)
-    long = dataclasses.replace(hold, to_us=hold.zero_us + 700_000_000)
+    long = dataclasses.replace(hold, to_us=hold.zero_us + 400_000_000)
     arms = [
         (name, dataclasses.replace(member.judged, hold=one))
         for name, one in (("blink", blink), ("long", long))
