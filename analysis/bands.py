@@ -54,6 +54,7 @@ def by_arm(series: Series, arms: Mapping[str, str]) -> Series:
         servers=mean(series.servers, ("server",), ("answered", "failed")),
         cpu=mean(series.cpu, ("server",), ("percent",)),
         holds=only(series.holds),
+        stops=series.stops.assign(arm=series.stops["arm"].map(arms)),
     )
 
 

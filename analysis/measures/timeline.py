@@ -11,7 +11,7 @@ from analysis.measures.columns import Ints, Mask
 
 
 class Timeline:
-    """Successes by end and by start, with their time; what was cut by start; failures by end, by class and by reason;
+    """Successes by end and by when they were to begin, with their time; what was cut likewise; failures by end, by class and by reason;
     successes and failures by end and by server."""
 
     def __init__(self, zero_us: int, last_us: int, texts: Texts) -> None:
@@ -25,11 +25,11 @@ class Timeline:
 
     def add(self, block: Block, codes: Codes) -> None:
         """Count a block."""
-        end, start = self._second(block.end), self._second(block.start)
+        end, start = self._second(block.end), self._second(block.intended)
         good = self.texts.ok[block.error]
         self.ended += self._counts(end[good])
         self.began += self._counts(start[good])
-        self.taken_us += self._sums(start[good], (block.end - block.start)[good])
+        self.taken_us += self._sums(start[good], (block.end - block.intended)[good])
         self.cut += self._counts(start[self.texts.is_error(block.error, "cut")])
         bad = np.flatnonzero(self.texts.flags(lambda name: name not in ("", "cut"))[block.error] & (end >= 0))
         self.errors += self._table(block.error[bad], end[bad], len(self.errors))
