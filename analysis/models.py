@@ -18,7 +18,7 @@ MEANS = {
 
 def setup(load: Load) -> dict[str, str]:
     """What an open load, and a rule that ends one early, add to the setup of an arm; other loads are told by the rest."""
-    rule = {"autostop": load.autostop} if load.autostop != "none" else {}
+    rule: dict[str, str] = {"autostop": load.autostop} if load.autostop != "none" else {}
     if load.rate is None:
         return rule
     return {"model": "open", "rate": openload.spell(load.rate), "arrivals": load.arrivals, **rule}

@@ -12,7 +12,7 @@ from analysis.attribution import KEYS, NO_FAILURE, REASONS, UNEXPLAINED, UNKNOWN
 from analysis.journeys import ELSEWHERE, GROUP, NO_ROWS, NONE, Block, Texts
 
 ERRORS = ("", "refused", "connect_timeout", "reset", "closed", "timeout", "http_404", "http_500", "http_502",
-          "http_504", "scenario", "cut", "other:ValueError")  # fmt: skip
+          "http_504", "scenario", "cut", "other:ValueError", "not_made")  # fmt: skip
 TEXTS = Texts(ERRORS, (), ("198.18.0.11:8000",), ("", "BrokenPipeError"), ("app1", "app2"))
 ALL = Known(True, np.array([True, True]), 200, np.array([200, 200]))
 MS = 1000
@@ -107,6 +107,7 @@ CASES = [
     ("scenario", line(200, header=10) | row(5, 9) | answer(200), "client/rejected"),
     ("other:ValueError", {}, "client/own"),
     ("timeout", line(499, lines=2) | row(5), "client/resent"),
+    ("not_made", {"user": 0, "port": 0, "start": 2000 * MS}, "client/not_made"),
 ]  # fmt: skip
 
 

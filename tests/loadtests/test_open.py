@@ -75,7 +75,7 @@ def test_a_load_of_failures_is_ended_by_ngrinders_rule(fleet: Make) -> None:
     with BadServer(lambda _: "503") as server:
         made = fleet(users=2, hold=40.0, target=server.url, autostop="ngrinder", think_s=0.1).start()
         wait_until(lambda: any(line.get("event") == "autostop" for line in made.live()), 30, "the rule")
-        assert not any(made.wait()), made.logs()
+        assert not any(made.wait(60)), made.logs()
     assert_conserved(made, server)
     last = made.live()[-1]
     assert (last["event"], last["rule"], last["users"]) == ("autostop", "ngrinder", 2)
@@ -85,6 +85,7 @@ def test_a_load_of_failures_is_ended_by_ngrinders_rule(fleet: Make) -> None:
 
 def test_without_the_rule_a_load_of_failures_goes_on(fleet: Make) -> None:
     with BadServer(lambda _: "503") as server:
-        made = fleet(users=2, hold=12.5, target=server.url, think_s=0.1).run()
+        made = fleet(users=2, hold=12.5, target=server.url, think_s=0.1).start()
+        assert not any(made.wait(60)), made.logs()
     assert not [line for line in made.live() if "event" in line]
     assert made.live()[-1]["elapsed_s"] >= 12
