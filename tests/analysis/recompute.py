@@ -459,7 +459,7 @@ def reason(number, text, end, host, seen):
     if text.startswith("other:"):
         return "client/own"
     if text == "not_made":
-        return "client/not_made"
+        return None if lines or rows else "client/not_made"
     if text == "scenario":
         return "client/rejected"
     if not lines:
@@ -561,7 +561,7 @@ def balance(requests, seen):
         texts, lines, rows = clients.get(number, []), seen.lines.get(number, []), seen.rows.get(number, [])
         text = texts[-1] if texts else None
         tried = max((line["attempts"] for line in lines), default=0)
-        away = text in ("refused", "connect_timeout")
+        away = text in ("refused", "connect_timeout", "not_made")
         full = text is not None and (text in ("", "scenario") or text.startswith("http_"))
         named = lines[0]["host"] if len(lines) == len(rows) == tried == 1 else None
         for kind, wrong in (

@@ -150,6 +150,8 @@ def test_contradictions_are_unexplained() -> None:
     contradictions = [
         ("refused", line(499) | row(5)),
         ("refused", row(5)),
+        ("not_made", line(499)),
+        ("not_made", row(5)),
         ("connect_timeout", line(499)),
         ("http_502", line(200, header=10) | answer(502)),
         ("http_502", answer(502)),
@@ -167,7 +169,9 @@ def test_contradictions_are_unexplained() -> None:
 
 def test_nothing_follows_from_the_absence_of_what_may_be_lost() -> None:
     no_log = Known(False, ALL.apps, 200, ALL.apps_apart)
-    absent = [case for case in CASES if not case[1].get("lines") and case[0] != "other:ValueError"]
+    absent = [
+        case for case in CASES if not case[1].get("lines") and case[0] not in ("other:ValueError", "not_made")
+    ]
     assert len(absent) == 5
     assert reasons(*[case[:2] for case in absent], known=no_log) == ["unexplained"] * 5
     no_rows = Known(True, np.array([False, True]), 200, ALL.apps_apart)

@@ -59,9 +59,9 @@ def served(due: Sequence[float], servers: int, mean_s: float, seed: int) -> list
 @pytest.mark.parametrize(
     ("rate", "servers", "service_s", "mtt", "p95", "p99", "within"),
     [
-        (8.0, 1, 0.1, 500.0, 1498.0, 2303.0, 0.04),
-        (12.0, 3, 0.2, 415.7, None, None, 0.03),
-        (14.0, 3, 0.2, 1076.7, None, None, 0.06),
+        (8.0, 1, 0.1, 500.0, 1498.0, 2303.0, 0.02),
+        (12.0, 3, 0.2, 415.7, None, None, 0.02),
+        (14.0, 3, 0.2, 1076.7, None, None, 0.04),
     ],
 )
 def test_queues_with_poisson_arrivals_have_the_times_of_theory(
@@ -73,18 +73,16 @@ def test_queues_with_poisson_arrivals_have_the_times_of_theory(
     p99: float | None,
     within: float,
 ) -> None:
-    """M/M/1 and M/M/3; arrivals of four Locust workers together."""
-    end_s = 300_000 / rate
-    parts = [
-        arrivals.times("poisson", Share(rate, index, 4, end_s, arrivals.seed(1, "01", index + 1)))
-        for index in range(4)
-    ]
-    due = list(heapq.merge(*parts))
-    found = measured(due, due, served(due, servers, service_s, 7))
-    assert found["mtt_ms"] == pytest.approx(mtt, rel=within)
-    assert found["service_ms"] == found["mtt_ms"]
-    for name, wanted in (("p95_ms", p95), ("p99_ms", p99)):
-        assert wanted is None or found[name] == pytest.approx(wanted, rel=within)
+    """M/M/1 and M/M/3; arrivals of four Locust workers together, four times 300,000: a mean of one time has an error of 2 %."""
+    found = []
+    for seed in range(1, 5):
+        shares = [
+            Share(rate, index, 4, 300_000 / rate, arrivals.seed(seed, "01", index + 1)) for index in range(4)
+        ]
+        due = list(heapq.merge(*(arrivals.times("poisson", share) for share in shares)))
+        found.append(measured(due, due, served(due, servers, service_s, seed)))
+    for name, wanted in (("mtt_ms", mtt), ("service_ms", mtt), ("p95_ms", p95), ("p99_ms", p99)):
+        assert wanted is None or np.mean([one[name] for one in found]) == pytest.approx(wanted, rel=within)
 
 
 def test_a_frozen_server_is_not_hidden_by_who_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
