@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from analysis import asked
+from analysis.models import MEANS
 from analysis.words import NONE, number
 from loadproof.errors import RecordUnreadable
-from loadproof.plan import timeouts
-from loadproof.plan.values import TrialPlan
+from loadproof.plan import openload, timeouts
+from loadproof.plan.values import Load, TrialPlan
 from loadproof.runfolder import record
 from loadproof.runfolder.paths import RunFolder
 from loadproof.runfolder.record import RunRecord
@@ -39,12 +40,22 @@ def load(plan: TrialPlan) -> dict[str, Any]:
         "said": one.said,
         "rows": [
             ("users", f"{one.users} = {one.processes} processes x {one.threads} threads"),
-            ("ramp", f"by {one.ramp}, last step at second {one.ramp_end_s:g}"),
+            ("ramp", _ramp(one)),
             ("settle, hold, end", f"{one.settle_s:g} s, {one.hold_s:g} s, second {one.end_s:g}"),
             ("think time, timeout", f"{one.think_s:g} s, {one.timeout_s:g} s"),
-            ("scenario, model", f"{one.scenario}; closed: a user waits for its answer"),
+            (
+                "scenario, model",
+                f"{one.scenario}; {openload.said(one)}: {MEANS['closed' if one.rate is None else 'open']}",
+            ),
+            *([("autostop", f"by {one.autostop}'s rule")] if one.autostop != "none" else []),
         ],
     }
+
+
+def _ramp(one: Load) -> str:
+    if one.rate is None:
+        return f"by {one.ramp}, last step at second {one.ramp_end_s:g}"
+    return f"none: all users at once, first requests at second {one.ramp_end_s:g}"
 
 
 def ruled_out(plan: TrialPlan) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from analysis import compare, joined, statistics
+from analysis import compare, joined, models, statistics
 from analysis.sentences import NAMES
 from loadproof.runfolder.record import RunRecord
 
@@ -18,15 +18,24 @@ def runs(first: Results, second: Results, records: tuple[RunRecord, RunRecord]) 
     "differences": (what, in the first, in the second) of settings, hosts and software; "warnings"."""
     arms = [{arm["label"]: arm for arm in one["arms"]} for one in (first, second)]
     common = [label for label in arms[0] if label in arms[1]]
+    alike = [label for label in common if models.of(arms[0][label]) == models.of(arms[1][label])]
     found = [*_settings(arms, common), *_around(*records)]
     return {
         "first": first["run"],
         "second": second["run"],
         "verdicts": [first["verdict"], second["verdict"]],
-        "arms": [one for label in common for one in _figures(label, arms[0][label], arms[1][label])],
+        "arms": [one for label in alike for one in _figures(label, arms[0][label], arms[1][label])],
         "only": [[label for label in mine if label not in other] for mine, other in (arms, arms[::-1])],
         "differences": found,
-        "warnings": list(_warnings(first, second, common, found)),
+        "warnings": [
+            *(
+                f"{label} is {models.said(arms[0][label])} in the one and {models.said(arms[1][label])} in the other:"
+                " open and closed loads are not compared"
+                for label in common
+                if label not in alike
+            ),
+            *_warnings(first, second, common, found),
+        ],
     }
 
 

@@ -46,6 +46,10 @@ REASONS = (
         "client: timeout more than 20 ms after nginx had sent the whole answer (OK); or an error of its own (other:NAME)",
     ),
     Reason(
+        "client", "not_made", "no user of the open load was free for as long as the timeout: it was never sent",
+        "client: not_made; nginx: no line; no app row",
+    ),
+    Reason(
         "client", "rejected", "a complete answer that the scenario did not accept", "client: scenario"
     ),
     Reason("client", "resent", "the client sent it more than once", "nginx: several lines of one id"),
@@ -133,6 +137,7 @@ def _reasons(some: Block, texts: Texts, known: Known) -> Codes:
     late, broke = is_error("timeout"), is_error("reset", "closed")
     rules: list[tuple[Mask, str]] = [
         (some.lines > 1, "client/resent"),
+        (is_error("not_made") & ~seen.line & ~seen.read, "client/not_made"),
         (is_error("scenario"), "client/rejected"),
         (other, "client/own"),
         (seen.crossed, UNKNOWN),

@@ -55,6 +55,7 @@ def by_arm(series: Series, arms: Mapping[str, str]) -> Series:
         cpu=mean(series.cpu, ("server",), ("percent",)),
         holds=only(series.holds),
         times=_summed(series.times, arms),
+        stops=series.stops.assign(arm=series.stops["arm"].map(arms)),
     )
 
 

@@ -11,13 +11,14 @@ from analysis.statistics import geometric
 Figures = Mapping[str, Any]
 
 MEANS = (
-    "tps", "peak_tps", "mtt_ms", "mtsd_ms", "p50_ms", "p95_ms", "p99_ms", "answer_or_give_up_ms", "efficiency",
+    "tps", "peak_tps", "mtt_ms", "mtsd_ms", "p50_ms", "p95_ms", "p99_ms", "answer_or_give_up_ms", "service_ms",
+    "efficiency",
 )  # fmt: skip
 SUMS = (
     "requests", "failures", "cut", "unattributed", "undelivered", "undelivered_cut", "wasted", "broken_pipe",
     "unexplained",
 )  # fmt: skip
-TABLES = ("errors", "attribution")
+TABLES = ("errors", "attribution", "arrivals")
 
 
 def counted(listed: Sequence[Figures]) -> list[Figures]:

@@ -201,7 +201,11 @@ def _client(row: Mapping[str, Any], host: str) -> list[tuple[int, str, str]]:
         return []
     slept = f" after {row['think_us'] / 1000:g} ms of thinking" if row["think_us"] else ""
     port = f" from port {row['port']}" if row["port"] else ""
-    found = [(row["start_us"], host, f"client: sends it{port}{slept}")]
+    late = (row["start_us"] - row["intended_us"]) / 1000 if row["intended_us"] else 0
+    waited = f", {late:g} ms after it was to be sent" if late else ""
+    if row["error"] == "not_made":
+        return [(row["end_us"], host, f"client: no user was free to send it{waited}")]
+    found = [(row["start_us"], host, f"client: sends it{port}{slept}{waited}")]
     if row["first_us"]:
         found.append((row["first_us"], host, f"client: first byte of an answer ({row['status']})"))
     ends = {"": "has the whole answer", "cut": "cut off by the end of the load"}

@@ -73,7 +73,7 @@ class Requests:
         client, line, row = block.client > 0, block.lines > 0, block.rows > 0
         full, away = (
             self._texts.full[block.error],
-            self._texts.is_error(block.error, "refused", "connect_timeout"),
+            self._texts.is_error(block.error, "refused", "connect_timeout", "not_made"),
         )
         one = (block.lines == 1) & (block.rows == 1) & ~self._several[block.tried]
         found: tuple[Mask, ...] = (

@@ -86,6 +86,7 @@ def figures(arms: Sequence[Arm]) -> list[tuple[str, str, list[str]]]:
             "ms, mean of all requests, failed ones too",
             each(lambda arm: number(arm["answer_or_give_up_ms"])),
         ),
+        *_open(arms),
         ("spikes", "of the hold's seconds, above twice the median around them", each(spikes)),
         ("requests", "completed", each(lambda arm: number(arm["requests"]))),
         ("failed", "of the requests", each(failed)),
@@ -95,6 +96,29 @@ def figures(arms: Sequence[Arm]) -> list[tuple[str, str, list[str]]]:
         ("CPU achieved", "% of one CPU, per server", each(lambda arm: cpu(arm))),
         ("CPU limit", "% of one CPU", each(limit)),
         ("efficiency", "successes per CPU-second", each(lambda arm: number(arm["efficiency"]))),
+    ]
+
+
+def _open(arms: Sequence[Arm]) -> list[tuple[str, str, list[str]]]:
+    """What only open loads have: times without the wait before a request was sent, and what became of the plan."""
+    if all(arm["arrivals"] is None for arm in arms):
+        return []
+
+    def made(arm: Arm) -> str:
+        found = arm["arrivals"]
+        return (
+            NONE
+            if found is None
+            else f"{number(found['not_made'])} + {number(found['late'])} of {number(found['planned'])}"
+        )
+
+    def service(arm: Arm) -> str:
+        why = shown.withheld(arm, "service_ms")
+        return f"{NONE} ({why})" if why else number(arm["service_ms"])
+
+    return [
+        ("service time", "ms, mean from when they were sent, successes", [service(arm) for arm in arms]),
+        ("not made, late", "of the planned requests", [made(arm) for arm in arms]),
     ]
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from analysis import models
 from analysis.words import share
 from loadproof.plan.values import TrialPlan
 
@@ -25,6 +26,7 @@ def setup(plan: TrialPlan) -> dict[str, str]:
     return {
         "servers": str(len(plan.apps)),
         "limit": _limit(plan),
+        **models.setup(load),
         "users": str(load.users),
         "Locust workers": str(len(plan.workers)),
         "ramp": f"{len(load.table)} steps in {load.ramp_end_s:g} s",
@@ -80,6 +82,7 @@ def sentences(
     said += [("note", text) for text in _uneven(arms)]
     if len(arms) == 2 and not forbidden and all(len(arm["trials"]) == 1 for arm in arms):
         said.append(("note", ratio(*arms)))
+    said += [("note", text) for text in models.sentences(arms)]
     return said
 
 
@@ -156,8 +159,8 @@ def _without_figures(arms: Sequence[Arm]) -> list[str]:
 
 
 def _unlike(arms: Sequence[Arm]) -> list[str]:
-    """Sentences on windows that may not be compared."""
-    said = []
+    """Sentences on loads and windows that may not be compared."""
+    said = models.unlike(arms)
     framed = [arm for arm in arms if arm["window"]]
     if short := [arm["label"] for arm in framed if arm["window"]["short"]]:
         said.append(

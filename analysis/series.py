@@ -29,6 +29,7 @@ MOST_POINTS = 400  # of the users' staircase
 LEVELS = ["arm", "kind", "users", "users_to", "tps", "mtt_ms", "in_flight"]
 TIMES = ["arm", "ms", "within", "requests"]
 TRIALS = ["order", "trial", "arm", "block", "began", "verdict", "value"]
+STOPS = ["arm", "second", "users", "label"]
 BANDS = ["arm", "second", "tps_low", "tps_high", "mtt_ms_low", "mtt_ms_high"]
 FAULT_COLOUR = "#8b93a1"  # of a fault that is not described here
 
@@ -50,6 +51,8 @@ class Series:
     limits: pd.DataFrame  # percent
     holds: pd.DataFrame  # arm, from_s, to_s
     faults: pd.DataFrame  # arm, fault, label, colour, from_s, to_s: what a rehearsal broke
+    # arm, second, users, label: when nGrinder stopped, or would have stopped, a trial
+    stops: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=STOPS))
     # arm, second, tps_low, tps_high, mtt_ms_low, mtt_ms_high: of arms with several trials
     bands: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=BANDS))
     # of ramps: arm, kind ("level", "line", "knee", "interval", "bound"), users, users_to, tps, mtt_ms, in_flight
@@ -96,6 +99,7 @@ def series(
         pd.DataFrame({"percent": sorted(limits)}),
         frame(_holds, "arm", "from_s", "to_s"),
         pd.DataFrame(shades, columns=["arm", "fault", "label", "colour", "from_s", "to_s"]),
+        stops=frame(_stops, *STOPS),
         times=_times([(label, judged) for label, judged, _ in known]),
     )
 
@@ -213,6 +217,13 @@ def _cpu(label: str, judged: Judged, zero: int, end: int, width: int) -> Iterato
 def _holds(label: str, judged: Judged, zero: int, end: int, width: int) -> Iterator[tuple[Any, ...]]:
     if judged.hold is not None:
         yield label, judged.hold.from_s, judged.hold.to_s
+
+
+def _stops(label: str, judged: Judged, zero: int, end: int, width: int) -> Iterator[tuple[Any, ...]]:
+    found = judged.figures["ngrinder_stop"]
+    if found is not None:
+        verb = "stopped" if found["stopped"] else "would have stopped"
+        yield label, min(float(found["second"]), (end - zero) / 1e6), found["users"], f"nGrinder {verb} here"
 
 
 def _shades(label: str, broken: Sequence[Stretch], zero: int, end: int) -> Iterator[tuple[Any, ...]]:

@@ -14,6 +14,7 @@ from analysis.ledgers import RequestLedger, Requests, Time, TimeLedger
 from analysis.load import Tables
 from analysis.measures import delivery
 from analysis.measures import window as windows
+from analysis.measures.arrivals import Arrivals
 from analysis.measures.columns import Mask
 from analysis.measures.delivery import Delivery
 from analysis.measures.figures import Figures, Peak
@@ -41,6 +42,9 @@ class Tally:
         asked = hold or (windows.planned(self.plan, zero) if run else None)
         self.waiting = Waiting(zero, last, servers, asked)
         self.time = Time(zero, asked.to_us if asked else last)
+        self.arrivals = Arrivals(
+            windows.planned(self.plan, zero) if run and self.plan.load.rate else None, texts
+        )
 
     def through(self, keep: Keep) -> Tally:
         """Count every block; `keep` takes each one with its reasons."""
@@ -64,6 +68,7 @@ class Tally:
             self.timeline.add(block, codes)
             self.waiting.add(block)
             self.time.add(block)
+            self.arrivals.add(block)
         self.delivery.add(block)
         self.reasons.add(block, codes, inside)
         self.requests.add(block)
@@ -165,4 +170,8 @@ def _books(tally: Tally, tables: Tables, files: Known) -> tuple[RequestLedger | 
     """The accounts of requests and of the users' time; None where a witness is missing altogether."""
     if not windows.heard(tables, tally.plan):
         return None, None
-    return tally.requests.ledger(files), tally.time.ledger(tables, tally.plan) if tally.run else None
+    if (
+        tally.run is None or tally.plan.load.rate is not None
+    ):  # users of an open load wait for work: no row says so
+        return tally.requests.ledger(files), None
+    return tally.requests.ledger(files), tally.time.ledger(tables, tally.plan)

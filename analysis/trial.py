@@ -16,7 +16,7 @@ from analysis.attribution import Codes, Known
 from analysis.checks import Check
 from analysis.journeys import Block, Journeys
 from analysis.load import Tables
-from analysis.measures import cpu
+from analysis.measures import cpu, ngrinder
 from analysis.measures import figures as measured
 from analysis.measures import window as windows
 from analysis.measures.columns import Ints
@@ -24,8 +24,9 @@ from analysis.measures.levels import Ramp, ramp
 from analysis.measures.scan import scan
 from analysis.measures.timeline import Timeline
 from analysis.measures.window import Window
-from analysis.readers import journal, limiter, units
+from analysis.readers import journal, limiter, live, units
 from analysis.readers.clock import clocks
+from analysis.readers.live import Stopped
 from analysis.tally import Sure, Tally, count
 from loadproof.plan.values import Inventory, TrialPlan
 from loadproof.runfolder import record
@@ -58,6 +59,8 @@ FIGURE_NAMES = (
     "attribution",
     "unexplained",
     "efficiency",
+    "arrivals",
+    "ngrinder_stop",
 )
 
 
@@ -102,7 +105,9 @@ def judge(
         stretch = (hold.from_us, hold.to_us) if hold else None
         notes += limiter.notes(paths, plan, dict.fromkeys(placed, stretch), clock.of)
     notes += (*units.notes(paths, plan), *journal.notes(paths))
-    figures = _figures(tally, sure, tables, mine, cpu_s)
+    ended = live.stopped(paths, plan)
+    notes += () if ended is None else (ended.said,)
+    figures = _figures(tally, sure, tables, mine, cpu_s, ended)
     checked = conditions.judged(paths, plan, tables, clock, figures, tally, sure)
     notes = (*tables.notes, *notes)
     steps = ramp(tables, plan, tally.timeline, ends, tally.run, placed)
@@ -134,7 +139,12 @@ def rules() -> str:
 
 
 def _figures(
-    tally: Tally, sure: Sure, tables: Tables, mine: Sequence[int | None], cpu_s: list[float | None]
+    tally: Tally,
+    sure: Sure,
+    tables: Tables,
+    mine: Sequence[int | None],
+    cpu_s: list[float | None],
+    ended: Stopped | None,
 ) -> dict[str, Any]:
     plan, hold = tally.plan, tally.hold
     zero = windows.zero(tables) if windows.complete(tables, plan) else None
@@ -146,12 +156,30 @@ def _figures(
         **_delivered(tally, sure, hold is not None),
         **_why(tally, hold),
         "efficiency": efficiency(figures, cpu_s),
+        "arrivals": tally.arrivals.figures(plan) if zero is not None else None,
+        "ngrinder_stop": _ngrinder_stop(tally, tables, ended, zero),
         "servers": [
             _server(host, index, tally, sure, mine[index], cpu_s[index], zero)
             for index, host in enumerate(plan.apps)
         ],
         "whole_run": _whole_run(tally, sure, tables, zero),
     }
+
+
+def _ngrinder_stop(
+    tally: Tally, tables: Tables, ended: Stopped | None, zero_us: int | None
+) -> dict[str, Any] | None:
+    """When nGrinder's rule ended the load, or would have; None when it never would, or rows are missing."""
+    if ended is not None:
+        return {"second": ended.second, "users": ended.users, "stopped": True}
+    if zero_us is None:
+        return None
+    seen = tally.timeline
+    second = ngrinder.stop(seen.ended, seen.errors.sum(axis=0))
+    if second is None or second > tally.plan.load.end_s:
+        return None
+    users = windows.users_at(tables)(zero_us + second * 1_000_000)
+    return {"second": second, "users": users, "stopped": False}
 
 
 def _cpu(

@@ -13,7 +13,10 @@ THIN = "\u202f"  # narrow no-break space
 GLOSSARY = (
     ("TPS", "successful requests that completed in the window, per second of it"),
     ("peak TPS", "the best 2 seconds of the whole run, as TPS; a lucky moment, never compared"),
-    ("MTT", "mean test time: mean time from sending to the last byte, over successful requests, in ms"),
+    (
+        "MTT",
+        "mean test time: mean time from sending (in an open load: from when it was to be sent) to the last byte, over successful requests, in ms",
+    ),
     ("MTSD", "standard deviation of the test time, in ms"),
     ("p95", "95 of 100 successful requests took at most so long"),
     ("vuser", "virtual user: sends a request, waits for the answer, thinks, and begins again"),

@@ -15,12 +15,14 @@ import gevent
 from gevent.event import Event
 from locust.runners import STATE_MISSING
 
-from loadtests import messages
+from loadtests import autostop, messages
+from loadtests.profiles.arrivals import BEGIN_S
 from loadtests.recorder import replace_json
 from loadtests.trial import LoadTrial
 
 JOIN_S = 30.0  # for all workers to connect
 LIVE_S = 3  # the live figures speak of so many seconds: workers report each second, but not in step
+ZERO_EVERY_S = 0.05
 STOP_S = 2.0  # for all workers to stop their users and say what they counted
 EXIT_WORKERS_MISSING = 3
 
@@ -99,6 +101,14 @@ class Master:
         if not self.first_user.is_set():
             self.begun_s = monotonic()
             self.first_user.set()
+            if self.trial.rate is not None:
+                gevent.spawn(self._tell_the_second)
+
+    def _tell_the_second(self) -> None:
+        """Before the first arrival, several times: workers are busy with starting users, and the quickest message counts."""
+        while not self._stopping and monotonic() - self.begun_s < BEGIN_S:
+            self._environment.runner.send_message(messages.ZERO, {"second": monotonic() - self.begun_s})
+            gevent.sleep(ZERO_EVERY_S)
 
     def _second(self, environment: Any, msg: Any) -> None:
         worker = int(msg.data["worker"])
@@ -109,7 +119,7 @@ class Master:
     def _every_second(self) -> None:
         self.first_user.wait()
         past = deque([(0.0, dict.fromkeys(("requests", "failures", "time_ms"), 0))], maxlen=LIVE_S)
-        second = 0
+        second, rule = 0, autostop.NGrinder() if self.trial.autostop == "ngrinder" else None
         while not self._ended:
             second += 1
             gevent.sleep(max(0.0, self.begun_s + second - monotonic()))
@@ -131,6 +141,24 @@ class Master:
                 }
             )
             past.append((elapsed, now))
+            if (
+                rule is not None
+                and not self._stopping
+                and rule.ends(second, now["requests"], now["failures"])
+            ):
+                self._end_early(second, now)
+                return
+
+    def _end_early(self, second: int, now: dict[str, Any]) -> None:
+        users = self._sum("users")
+        log.error("autostop: of %s requests %s failed: the load ends", now["requests"], now["failures"])
+        self.stop_workers()
+        # the last line: who looks at the end of a load finds out here why it ended
+        counts = {"requests": now["requests"], "failures": now["failures"]}
+        self._write(
+            {"event": "autostop", "rule": self.trial.autostop, "elapsed_s": second, "users": users, **counts}
+        )
+        self._environment.runner.quit()  # ends the shape, and with it Locust's main program
 
     def _sum(self, key: str) -> Any:
         """Over all workers; a lost worker's counts stay, its users do not."""

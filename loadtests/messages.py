@@ -4,6 +4,7 @@ from __future__ import annotations
 
 FIRST_USER = "loadproof_first_user"  # worker -> master, once: {"worker"}
 SECOND = "loadproof_second"  # worker -> master, each second: totals so far, users alive, sum of answer times
+ZERO = "loadproof_zero"  # master -> worker, in the first second of an open load: {"second"}, which one it is
 STOP = "loadproof_stop"  # master -> worker: stop the users
 STOPPED = "loadproof_stopped"  # worker -> master: totals, nothing will follow
 

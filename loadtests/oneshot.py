@@ -29,6 +29,7 @@ class Attempt:
         "failure",
         "first_ns",
         "id",
+        "intended_ns",
         "name",
         "port",
         "received",
@@ -47,6 +48,7 @@ class Attempt:
         self.received = 0  # bytes of the body
         self.server_closed = False
         self.failure: BaseException | None = None  # what went wrong before the scenario looked at the answer
+        self.intended_ns = 0  # when it was to be sent; a closed loop has no such moment
         self.start_ns = self.first_ns = self.end_ns = 0
 
 

@@ -24,8 +24,22 @@ ROW_SIZE = ROW.size
 MOST = 0xFFFFFFFF  # what a field of 32 bits holds
 WINDOW = 1 << 18  # bytes mapped at a time: whole pages, whole rows
 
-ERRORS = ("", "refused", "connect_timeout", "reset", "closed", "timeout", "http", "scenario", "cut", "other")
-OK, REFUSED, CONNECT_TIMEOUT, RESET, CLOSED, TIMEOUT, HTTP, SCENARIO, CUT, OTHER = range(len(ERRORS))
+ERRORS = (
+    "",
+    "refused",
+    "connect_timeout",
+    "reset",
+    "closed",
+    "timeout",
+    "http",
+    "scenario",
+    "cut",
+    "other",
+    "not_made",
+)
+OK, REFUSED, CONNECT_TIMEOUT, RESET, CLOSED, TIMEOUT, HTTP, SCENARIO, CUT, OTHER, NOT_MADE = range(
+    len(ERRORS)
+)
 
 MOST_NAMES = 2000  # a scenario that does not group its names must not make the side file grow without end
 MORE_NAMES = "(more names)"
@@ -40,6 +54,7 @@ class Request(Protocol):
     status: int
     received: int
     think_us: int
+    intended_ns: int  # 0: when it was sent
     start_ns: int
     first_ns: int
     end_ns: int
@@ -85,6 +100,8 @@ class Recorder:
             at = 0
         offset, first_ns = self._offset_ns, attempt.first_ns
         start_us = (attempt.start_ns + offset) // 1000
+        # a closed loop means to send when it sends
+        intended_ns = attempt.intended_ns
         try:
             self._pack(
                 self._map,
@@ -98,7 +115,7 @@ class Recorder:
                 user,
                 attempt.port,
                 0,
-                start_us,  # intended: a closed loop means to send when it sends
+                (intended_ns + offset) // 1000 if intended_ns else start_us,
                 start_us,
                 (first_ns + offset) // 1000 if first_ns else 0,
                 (attempt.end_ns + offset) // 1000,

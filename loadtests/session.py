@@ -154,6 +154,7 @@ class Session(FastHttpSession):
             raise ValueError("stream=True: a request is timed and bounded to the last byte of its body")
         self.settle()
         attempt = Attempt(self._witness.next_id(), name or self.request_name or url, self.user.slept_us())
+        attempt.intended_ns = self.user.due_ns()
         marked = dict(headers) if headers else {}
         marked[ID_HEADER] = f"{attempt.id:016x}"
         attempt.start_ns = monotonic_ns()
@@ -195,6 +196,8 @@ class Session(FastHttpSession):
                 meta["exception"] = attempt.failure
         elif attempt.failure is None:  # what happened on the wire says more than what the scenario calls it
             error = recorder.SCENARIO
+        if attempt.intended_ns:
+            meta["response_time"] = (attempt.end_ns - attempt.intended_ns) / 1e6
         self._record(attempt, error, error_name, self._number)
         self.request_event.fire(**meta)
 

@@ -8,6 +8,9 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from loadtests import autostop
+from loadtests.profiles import arrivals
+
 PATH_VARIABLE = "LOADPROOF_TRIAL"
 DEFAULT_PATH = "/run/loadproof/trial.json"
 FORMAT = 1
@@ -38,6 +41,9 @@ class LoadTrial:
     think_s: float
     seed: int
     rows: int
+    rate: float | None = None  # per second, of an open load
+    arrivals: str = ""  # a file name of profiles/arrivals
+    autostop: str = "none"
 
 
 def path() -> str:
@@ -80,6 +86,9 @@ def parse(raw: Any, where: str) -> LoadTrial:
         think_s=_number(load, "think_s", problems, high=3600),
         seed=int(_number(load, "seed", problems, low=-math.inf)),
         rows=int(_number(load, "rows", problems, low=1)),
+        rate=None if load.get("rate") is None else _number(load, "rate", problems, low=1e-6),
+        arrivals=str(load.get("arrivals") or ""),
+        autostop=str(load.get("autostop") or "none"),
     )
     _whole(trial, problems)
     if problems:
@@ -92,6 +101,10 @@ def _whole(trial: LoadTrial, problems: list[str]) -> None:
         problems.append(f"target must be an http address, is {trial.target!r}")
     if trial.table and trial.end_s and trial.table[-1][0] >= trial.end_s:
         problems.append(f"end_s ({trial.end_s}) must come after the last step ({trial.table[-1][0]})")
+    if trial.rate is not None and trial.arrivals not in arrivals.names():
+        problems.append(f"arrivals must be one of {', '.join(arrivals.names())}, is {trial.arrivals!r}")
+    if trial.autostop not in autostop.NAMES:
+        problems.append(f"autostop must be one of {', '.join(autostop.NAMES)}, is {trial.autostop!r}")
     if trial.table and max(users for _, users in trial.table) != trial.users:
         problems.append(f"the table never reaches its {trial.users} users")
 

@@ -1,4 +1,4 @@
-"""The user that scenarios build on: a closed loop of task, think time, next task."""
+"""The user that scenarios build on: a closed loop of task, think time, next task; or, in an open load, task by arrival."""
 
 # Locust is not in the environment that checks types: its classes are Any there.
 # mypy: disable-error-code="misc"
@@ -29,6 +29,9 @@ class LoadUser(FastHttpUser):
         self.rng = random.Random(f"{self.trial.seed}/{self.worker.number}/{self.number}")
         self.client = Session(self.host, environment.events.request, self, self.worker)
         self._asleep_since_ns = self._slept_ns = 0
+        self._due_ns = 0
+        if self.worker.arrivals is not None:
+            self.tasks = [LoadUser._by_arrival]  # in place of those of its class, one of which that does
 
     @property
     def _state(self) -> Any:
@@ -51,8 +54,21 @@ class LoadUser(FastHttpUser):
 
     def wait_time(self) -> float:
         """Seconds to think: Locust asks just before the user goes to sleep."""
+        if self.worker.arrivals is not None:
+            return 0.0
         self._asleep_since_ns = monotonic_ns()
         return float(self.trial.think_s)
+
+    def _by_arrival(self) -> None:
+        """Waits for an arrival, then does one task; its first request was to be sent at that moment."""
+        self._due_ns = self.worker.arrivals.take()
+        self._taskset_instance.execute_task(self.rng.choice(type(self).tasks))
+
+    def due_ns(self) -> int:
+        """When the request that begins now was to be sent, CLOCK_MONOTONIC; 0 in a closed loop, and for every other one of a
+        task."""
+        due_ns, self._due_ns = self._due_ns, 0
+        return due_ns
 
     def slept_us(self) -> int:
         """Microseconds really slept since the last request; later calls say 0 until the next sleep."""

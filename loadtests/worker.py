@@ -15,13 +15,16 @@ import locust.argument_parser
 import locust.runners
 
 from loadtests import messages, recorder
+from loadtests.arrivals import Arrivals
 from loadtests.oneshot import Attempt
+from loadtests.profiles import arrivals
 from loadtests.trial import LoadTrial
 
 TICK_S = 0.01  # period of the timer whose lateness is the event loop's lag
 WATCH_S = 0.5
 SILENT_TICKS = 8  # of WATCH_S: the master answers every second; 4 s without a word and it is gone
 
+NOBODY = "(no user was free)"
 COUNTS = ("num_requests", "num_failures", "total_response_time")
 
 log = logging.getLogger("locust.loadproof")
@@ -42,6 +45,7 @@ class Worker:
         # master empties them: here is what was reported. (A listener of our own cost 1.5 % CPU per request.)
         self._reported = dict.fromkeys(COUNTS, 0.0)
         self.cut = self.never_connected = 0
+        self.arrivals = self._arrivals()
         self._users_begun = False
         self._lags: list[int] = []
         self._silent = 0
@@ -53,6 +57,30 @@ class Worker:
             self.cut += 1
         if not attempt.port:
             self.never_connected += 1
+
+    def not_made(self, due_ns: int, error: int) -> None:
+        """Write, and tell Locust, that an arrival found no free user; it is `cut` when our own stop was the reason."""
+        attempt = Attempt(self.next_id(), "", 0)
+        attempt.intended_ns, attempt.start_ns = due_ns, monotonic_ns()
+        attempt.end_ns = attempt.start_ns
+        self.missed(attempt, error)
+        self.record(attempt, error, "", 0)
+        if error != recorder.CUT:
+            waited_ms = (attempt.end_ns - due_ns) / 1e6
+            self._environment.events.request.fire(
+                request_type="", name=NOBODY, response_time=waited_ms, response_length=0, exception=TimeoutError(NOBODY),
+                context={}, response=None,
+            )  # fmt: skip
+
+    def _arrivals(self) -> Arrivals | None:
+        """What drives an open load; None for a closed one."""
+        trial = self.trial
+        if trial.rate is None:
+            return None
+        index = self.number - 1  # workers are numbered over all load hosts, from 1
+        seed = arrivals.seed(trial.seed, trial.trial, self.number)
+        share = arrivals.Share(trial.rate, index, trial.workers, trial.end_s, seed)
+        return Arrivals(arrivals.times(trial.arrivals, share), trial.timeout_s, self.not_made)
 
     def user_changed(self, kind: int, user: int) -> None:
         """Write that a user started or stopped; the master hears of the first one, which is second 0."""
@@ -69,9 +97,10 @@ class Worker:
         events.report_to_master.add_listener(self._report)  # after Locust's own, which fills the report
         events.heartbeat_received.add_listener(self._heard)
         # On SIGTERM `quitting` comes before `test_stop`, and users still run: stop them first, close on `quit`.
-        events.quitting.add_listener(lambda environment, **_: environment.runner.stop())
+        events.quitting.add_listener(lambda environment, **_: self._stop_users())
         events.quit.add_listener(self._close)
         environment.runner.register_message(messages.STOP, self._stop)
+        environment.runner.register_message(messages.ZERO, self._zero)
         for loop in (self._measure_lag, self._every_second, self._watch_master):
             gevent.spawn(loop)
 
@@ -94,12 +123,21 @@ class Worker:
 
     def _stop(self, environment: Any, msg: Any) -> None:
         runner = environment.runner
-        runner.stop()
+        self._stop_users()
         # Locust's last report goes first: what the master has when it hears STOPPED is complete.
         report: dict[str, Any] = {}
         environment.events.report_to_master.fire(client_id=runner.client_id, data=report)
         runner.send_message("stats", report)
         runner.send_message(messages.STOPPED, self.totals())
+
+    def _zero(self, environment: Any, msg: Any) -> None:
+        if self.arrivals is not None:
+            self.arrivals.zero(float(msg.data["second"]))
+
+    def _stop_users(self) -> None:
+        if self.arrivals is not None:
+            self.arrivals.stop()
+        self._environment.runner.stop()
 
     def _close(self, **_: Any) -> None:
         path = os.path.join(self.trial.out, f"totals-{self.number}.json")

@@ -13,6 +13,7 @@ from analysis.series import Series
 # told apart on white and on near-black, whatever colours a person sees (tests/analysis/test_colours.py)
 COLOURS = ("#3f7fd0", "#e0802f", "#2aa584", "#7525ed", "#c12947", "#d490c7", "#b30e92", "#8d590b")
 GREY = "#8b93a1"
+STOP_COLOUR = "#c0392b"
 DASHES: tuple[Sequence[int], ...] = (
     (1, 0), (6, 3), (2, 2), (8, 3, 2, 3), (12, 4), (4, 2, 1, 2), (10, 2, 2, 2, 2, 2), (1, 3),
 )  # fmt: skip
@@ -86,6 +87,26 @@ def faults(series: Series) -> list[Any]:
             text="label:N", y=alt.value(0)
         ),
     ]
+
+
+def stops(series: Series, drawn: Any) -> Any:
+    """A chart with the moments at which nGrinder stopped, or would have stopped, a trial."""
+    if series.stops.empty:
+        return drawn
+    base = alt.Chart(series.stops).encode(
+        x=seconds(series),
+        tooltip=[
+            tip("arm:N", "arm"),
+            tip("label:N", ""),
+            tip("second:Q", "second", ".0f"),
+            tip("users:Q", "users"),
+        ],
+    )
+    rule = base.mark_rule(color=STOP_COLOUR, strokeDash=[4, 3], strokeWidth=1.5)
+    text = base.mark_text(
+        align="right", baseline="bottom", dx=-5, dy=-4, fontSize=11, angle=270, color=STOP_COLOUR
+    ).encode(text="label:N", y=alt.value(0))
+    return drawn + rule + text
 
 
 def users(series: Series) -> Any:

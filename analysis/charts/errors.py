@@ -22,6 +22,5 @@ def draw(series: Series) -> Any:
         parts.tip("arm:N", "arm"), parts.tip("error:N", "class"), parts.tip("second:Q", "second", ".1f"),
         parts.tip("per_second:Q", "per second", ".2f"),
     ]  # fmt: skip
-    return parts.over_users(
-        series, parts.lines(series, series.errors, "per_second", "errors per second", marks, tips)
-    )
+    lines = parts.lines(series, series.errors, "per_second", "errors per second", marks, tips)
+    return parts.over_users(series, parts.stops(series, lines))

@@ -4,6 +4,7 @@ ASKS        one sentence: what it asks
 WITHHOLDS   "trial" (a condition that broke spoils everything) or names of figures of results.json
 REMEDY      one sentence: what to do where it broke
 applies(plan) -> bool         False: NOT ASKED, what is planned excludes it
+NOT_ASKED   where there is one, why it is not asked then: one sentence
 judge(evidence) -> Measured   UNKNOWN only where it was asked and its evidence is missing
 
 Conditions never look at what is being measured: a trial is not thrown away for what it found.
@@ -115,9 +116,8 @@ def judge_all(evidence: Evidence) -> tuple[Check, ...]:
 
 def _judge(name: str, module: CheckModule, evidence: Evidence) -> Check:
     if not module.applies(evidence.plan):
-        return Check(
-            name, "NOT ASKED", None, None, "", "", module.REMEDY, "what is planned leaves nothing to ask"
-        )
+        why = getattr(module, "NOT_ASKED", "what is planned leaves nothing to ask")
+        return Check(name, "NOT ASKED", None, None, "", "", module.REMEDY, why)
     one = module.judge(evidence)
     withheld = module.WITHHOLDS if one.withholds is None else one.withholds
     withholds = "" if one.verdict == "VALID" else withheld

@@ -13,9 +13,12 @@ REMEDY = "look for lost rows, users that died, or a generator that was short of 
 MOST = 2.0  # %; simulated, also on ramps: a sound ledger lies within 2.4 % there, within 1 % of a hold
 
 
+NOT_ASKED = "users of an open load wait for work, and no row says how long: their time is no account"
+
+
 def applies(plan: TrialPlan) -> bool:
-    """Every trial has a ledger."""
-    return True
+    """Every closed load has a ledger."""
+    return plan.load.rate is None
 
 
 def judge(evidence: Evidence) -> Measured:

@@ -31,21 +31,24 @@ NAMES = (
     "p95_ms",
     "p99_ms",
     "answer_or_give_up_ms",
+    "service_ms",
     "errors",
 )
 
 
 class Figures:
-    """The client's figures of a window; all None without one.
+    """The client's figures of a window; all None without one. A time is end - intended: from when a request was to be sent,
+    which in a closed load is when it was.
 
     requests   requests that ended in the window, cut ones not among them
     failures   those of them with an error class; the rest are successes
     cut        requests that our own stop cut off in the window
     tps        successes / length of the window, per second
-    mtt_ms     mean of end - start over successes; None without any
+    mtt_ms     mean time over successes; None without any
     mtsd_ms    their standard deviation, divisor n, as The Grinder under nGrinder has it
     p50_ms …   nearest rank: the smallest time that at least q % of the successes do not exceed
-    answer_or_give_up_ms   mean of end - start over all requests, failures too: what is compared where arms fail differently
+    answer_or_give_up_ms   mean time over all requests, failures too: what is compared where arms fail differently
+    service_ms  mean of end - start over successes: without what an open load's request waited before it was sent
     errors     failures by class, most frequent first, then by name
     """
 
@@ -53,15 +56,17 @@ class Figures:
         self.window, self._texts = window, texts
         self._counts = np.zeros(len(texts.errors), np.int64)
         self._taken = Taken()
-        self._done_us = 0
+        self._done_us = self._service_us = 0
 
     def add(self, block: Block, inside: Mask) -> None:
         """Count the requests of a mask, which ended in the window."""
         error = block.error[inside]
         self._counts += np.bincount(error, minlength=len(self._counts))
-        taken = (block.end - block.start)[inside]
+        taken = (block.end - block.intended)[inside]
+        good = self._texts.ok[error]
+        self._service_us += int((block.end - block.start)[inside][good].sum())
         self._done_us += int(taken[~self._texts.is_error(error, "cut")].sum())
-        self._taken.add(taken[self._texts.ok[error]])
+        self._taken.add(taken[good])
 
     @property
     def within(self) -> Ints:
@@ -82,6 +87,7 @@ class Figures:
             "tps": good / self.window.length_s,
             **self._taken.figures(),
             "answer_or_give_up_ms": self._done_us / (good + failures) / 1000 if good + failures else None,
+            "service_ms": self._service_us / good / 1000 if good else None,
             "errors": errors(self._texts.errors, self._counts),
         }
 
@@ -91,7 +97,7 @@ class Taken:
 
     def __init__(self) -> None:
         self._counts = np.zeros(0, np.int64)  # by µs
-        self._long: list[Ints] = []  # those above MOST_US; a closed loop has no time for many of them
+        self._long: list[Ints] = []  # those above MOST_US; there is no time for many of them
 
     def add(self, taken_us: Ints) -> None:
         """Count some more."""

@@ -12,8 +12,8 @@ from analysis.measures.flight import Flight
 
 
 class Timeline:
-    """Successes by end and by start, with their time; what was cut by start; failures by end, by class and by reason;
-    successes and failures by end and by server; requests in flight."""
+    """Successes by end and by when they were to begin, with their time; what was cut likewise; failures by end, by class and
+    by reason; successes and failures by end and by server; requests in flight."""
 
     def __init__(self, zero_us: int, last_us: int, texts: Texts) -> None:
         self.zero_us, self.seconds = zero_us, max(0, (last_us - zero_us) // 1_000_000) + 1
@@ -28,10 +28,10 @@ class Timeline:
 
     def add(self, block: Block, codes: Codes) -> None:
         """Count a block."""
-        end, start = self._second(block.end), self._second(block.start)
-        self.flight.add(block.start, block.end, start, end)
+        end, start = self._second(block.end), self._second(block.intended)
+        self.flight.add(block.start, block.end, self._second(block.start), end)
         good = self.texts.ok[block.error]
-        done, begun, taken = end[good], start[good], (block.end - block.start)[good]
+        done, begun, taken = end[good], start[good], (block.end - block.intended)[good]
         self.ended += self._counts(done)
         self.began += self._counts(begun)
         self.taken_us += self._sums(begun, taken)

@@ -92,8 +92,9 @@ class Good:
         end = np.where(kind == formats.KIND_REQUEST, rows["end_us"], begin)
         from_us = self.file.realtime_us - EARLY_US
         to_us = self.file.realtime_us + round(self.end_s * 1e6) + LATE_US
+        due = np.where(kind == formats.KIND_REQUEST, rows["intended_us"], begin)
         known = (kind != 0) & (kind <= formats.KIND_SECOND)
-        true = known & (begin >= from_us) & (begin <= end) & (end <= to_us)
+        true = known & (due >= from_us) & (due <= begin) & (begin <= end) & (end <= to_us)
         if true.all():
             return rows
         self.strange.add_rows(rows[kind > formats.KIND_SECOND])

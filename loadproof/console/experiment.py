@@ -57,10 +57,13 @@ def cost(asked: Experiment) -> list[str]:
 
 def _requests(asked: Experiment) -> str:
     """At most so many, where users think between requests; a closed load without think time takes what servers give."""
-    if any(arm.load.think_s <= 0 for arm in asked.arms):
+    if any(arm.load.think_s <= 0 and arm.load.rate is None for arm in asked.arms):
         return "as many requests as the servers answer"
     most = 0.0
     for arm in asked.arms:
+        if arm.load.rate is not None:
+            most += arm.load.rate * (arm.load.end_s - arm.load.ramp_end_s)
+            continue
         ends = [*(second for second, _ in arm.load.table[1:]), arm.load.end_s]
         busy = sum((end - at) * users for (at, users), end in zip(arm.load.table, ends, strict=True))
         most += busy / arm.load.think_s

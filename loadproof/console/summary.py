@@ -125,6 +125,8 @@ def _figures(arms: Sequence[Mapping[str, Any]]) -> str:
         ("p95 ms", [time(arm, "p95_ms") for arm in arms]),
         ("p99 ms", [time(arm, "p99_ms") for arm in arms]),
         ("answer or give up ms", [number(arm["answer_or_give_up_ms"]) for arm in arms]),
+        *([("service ms", [time(arm, "service_ms") for arm in arms])] if any(map(_arrivals, arms)) else []),
+        *([("not made, late", [_arrivals(arm) or "-" for arm in arms])] if any(map(_arrivals, arms)) else []),
         ("spikes", [spikes(arm) for arm in arms]),
         ("requests", [number(arm["requests"]) for arm in arms]),
         ("failed", [failed(arm) for arm in arms]),
@@ -137,6 +139,12 @@ def _figures(arms: Sequence[Mapping[str, Any]]) -> str:
         ("whole run: failed", [number(arm["whole_run"]["failures"]) for arm in arms]),
     ]
     return table(("", *(arm["label"] for arm in arms)), [(name, *cells) for name, cells in rows])
+
+
+def _arrivals(arm: Mapping[str, Any]) -> str:
+    """Of the planned requests of an open load those that were not made, and those that were late; empty otherwise."""
+    found = arm.get("arrivals")
+    return f"{found['not_made']} + {found['late']} of {found['planned']}" if found else ""
 
 
 def _servers(arms: Sequence[Mapping[str, Any]]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from loadproof.console.text import escape, number, seconds, table
-from loadproof.plan import calibration, limiters
+from loadproof.plan import calibration, limiters, openload
 from loadproof.plan.values import Experiment, Load, TrialPlan
 
 FIRST_ROWS, LAST_ROWS = 12, 2
@@ -39,14 +39,25 @@ def load_table(load: Load) -> str:
     if len(rows) > FIRST_ROWS + LAST_ROWS + 1:
         left_out = len(rows) - FIRST_ROWS - LAST_ROWS
         rows = [*rows[:FIRST_ROWS], ("...", f"{left_out} steps", ""), *rows[-LAST_ROWS:]]
+    if load.rate is not None:
+        rows = [
+            (seconds(0), load.users, "users who make the requests"),
+            (seconds(load.ramp_end_s), load.users, "first requests"),
+        ]
     window = load.ramp_end_s + load.settle_s
     rows.append((seconds(window), load.users, f"window begins (hold of {seconds(load.hold_s)})"))
     rows.append((seconds(load.end_s), 0, "end"))
     said = [
         f"load: {load.users} users = {load.processes} processes x {load.threads} threads, scenario {load.scenario},"
-        f" think time {seconds(load.think_s)}, timeout {seconds(load.timeout_s)}"
+        f" {_model(load)}, timeout {seconds(load.timeout_s)}"
     ]
     return "\n".join([*said, *load.said, "", table(("second", "users", ""), rows)])
+
+
+def _model(load: Load) -> str:
+    """What decides when a request begins; and the rule that ends the load early."""
+    rule = f", autostop {load.autostop}" if load.autostop != "none" else ""
+    return (f"think time {seconds(load.think_s)}" if load.rate is None else openload.said(load)) + rule
 
 
 def before(asked: Experiment) -> str:

@@ -17,7 +17,7 @@ from loadproof.control.explain import Spared
 from loadproof.control.faults import Faults
 from loadproof.control.perform import Recorder, Remotes
 from loadproof.control.signals import Detached, Signals
-from loadproof.control.workers import Workers
+from loadproof.control.workers import Workers, ended_by_rule
 from loadproof.errors import (
     HostUnreachable,
     Interrupted,
@@ -237,6 +237,10 @@ def _watch(
     record.write("watch", "note", host=trial.loads[0], detail=f"the master is {active}")
     if active == "failed":
         raise _locust_failed(trial, remotes)
+    if trial.load.autostop != "none" and (said := ended_by_rule(line)):
+        record.write("watch", "autostop", host=trial.loads[0], detail=said)
+        hooks.say(said)
+        return
     elapsed_s = max(elapsed_s, _elapsed(line))
     if elapsed_s < trial.load.end_s - max(EARLY_S, EARLY_SHARE * trial.load.end_s):
         raise StepFailed(

@@ -24,6 +24,24 @@ class Workers:
             self._say(f"{host}: {detail}: the load goes on without its users")
 
 
+def ended_by_rule(line: str) -> str:
+    """What the master's last line says of a load that a rule ended early, as a sentence; empty when it says no such
+    thing."""
+    try:
+        said = json.loads(line)
+        if said["event"] != "autostop":
+            return ""
+        second, users, failures, requests = (
+            int(said[name]) for name in ("elapsed_s", "users", "failures", "requests")
+        )
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return (
+        f"autostop: the load ended at second {second}, with {users} users: {failures} of {requests} requests had failed,"
+        " more than half for 10 s"
+    )
+
+
 def _lost(line: str) -> set[int]:
     try:
         return set(json.loads(line)["lost"])

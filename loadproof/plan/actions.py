@@ -93,6 +93,9 @@ def trial_json(inventory: Inventory, trial: TrialPlan, host: str, out: str = "")
             "think_s": load.think_s,
             "seed": trial.seed,
             "rows": trial.serving.rows,
+            "rate": load.rate,
+            "arrivals": load.arrivals,
+            "autostop": load.autostop,
         },
     }
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from loadproof.errors import BadInput, Problem
-from loadproof.plan import allowed, limiters, words
-from loadproof.plan.load import Asked, plan_load, vusers
-from loadproof.plan.settings import APP, SHARED, Merged
+from loadproof.plan import allowed, limiters, openload, words
+from loadproof.plan.load import MOST_USERS, Asked, plan_load, vusers
+from loadproof.plan.settings import APP, OF_CLOSED, SHARED, USERS, Merged
 from loadproof.plan.values import Arm, Limit, Load, Serving
 
 MOST_ARMS = 64
@@ -90,6 +90,9 @@ def _load(values: Mapping[str, Any], mine: Merged, problems: list[Problem]) -> L
         problems.append(
             Problem("--vusers and --processes with --threads exclude each other", places["vusers"])
         )
+    elif "rate" in texts and not set(USERS) & texts.keys():
+        known = _pool(values)
+        processes, threads = known.pop("pool")
     elif "vusers" in values:
         processes, threads, sentence = vusers(values["vusers"])
         known = {"said": (sentence,), "users_where": places["vusers"]}
@@ -111,12 +114,48 @@ def _load(values: Mapping[str, Any], mine: Merged, problems: list[Problem]) -> L
         "step": "step",
         "scenario": "scenario",
     }
+    asked |= {"rate": "rate", "autostop": "autostop"}
+    if "rate" in texts:
+        asked["arrivals"] = "arrivals"
+        known["rate_where"] = places["rate"]
+    problems.extend(_of_the_other_model(values, mine))
     known |= {field: values[name] for field, name in asked.items() if name in values}
     try:
         return plan_load(Asked(processes=processes, threads=threads, **known))
     except BadInput as error:
         problems.extend(error.problems)
     return None
+
+
+def _pool(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Processes and threads of the users that an open load needs, as "pool", and what is said about them."""
+    rate, timeout = values.get("rate", 1.0), values.get("timeout", 10.0)
+    number = openload.pool(rate, timeout)
+    processes, threads, _ = vusers(number)
+    needed = "all that nginx is set up for" if number >= MOST_USERS else "enough if none is answered in time"
+    return {
+        "pool": (processes, threads),
+        "said": (f"{number} users make the requests of {openload.spell(rate)}: {needed}",),
+        "users_where": "--rate and --timeout",
+    }
+
+
+def _of_the_other_model(values: Mapping[str, Any], mine: Merged) -> Iterator[Problem]:
+    """What a closed load has and an open one has not, or the other way round."""
+    if "rate" not in mine.texts:
+        if "arrivals" in mine.texts:
+            yield Problem("arrivals are those of an open load: they need --rate", mine.places["arrivals"])
+        return
+    for name in OF_CLOSED:
+        if name not in mine.texts or mine.places[name] == "default":
+            continue
+        if name == "think":
+            if values.get("think", 0.0) > 0:
+                what = "users of an open load do not think: --rate says when requests begin"
+                yield Problem(what, mine.places[name])
+            continue
+        what = f"an open load has no ramp, and no {name}: its users are all there before the first request"
+        yield Problem(what, mine.places[name])
 
 
 def _limit(values: Mapping[str, Any], places: Mapping[str, str], problems: list[Problem]) -> Limit:

@@ -164,6 +164,9 @@ def load(asked: Load, servers: int, percent: float) -> Load:
         end_s=SETTLE_S + HOLD_S,
         think_s=0.0,
         said=(),
+        rate=None,
+        arrivals="",
+        autostop="none",
     )
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 from loadproof.errors import BadInput, Problem
 from loadproof.plan.durations import spell
 from loadproof.plan.values import Load
+from loadtests.profiles.arrivals import BEGIN_S
 from loadtests.profiles.steps import table
 
 Ramp = Literal["users", "thread", "process"]
@@ -17,6 +18,7 @@ SHORTEST_WINDOW_S = 15.0  # a shorter hold is never compared
 MOST_PROCESSES = 512  # Locust workers
 MOST_USERS = 4096  # templates/nginx.conf.j2 has worker_connections for four times as many
 MOST_STEPS = 1000
+MOST_ARRIVALS = 10_000_000  # of a load: they are all gone through when it is judged
 SHORTEST_S = 0.001  # of a timeout, of a hold; as loadtests.trial has it
 LONGEST_THINK_S = 3600.0
 
@@ -58,6 +60,10 @@ class Asked:
     scenario: str = "items"
     said: tuple[str, ...] = ()
     users_where: str = "--processes and --threads"  # what gave the number of users
+    rate: float | None = None  # requests per second of an open load, which has no ramp and no thinking
+    arrivals: str = ""
+    rate_where: str = "--rate"
+    autostop: Literal["none", "ngrinder"] = "none"
 
 
 DEFAULT_HOLD_S = 30.0
@@ -70,14 +76,21 @@ def plan_load(asked: Asked) -> Load:
         raise BadInput(problems)
     users = asked.processes * asked.threads
     initial, step, unit = _steps(asked)
-    rows = table(users, initial * unit, step * unit, asked.interval_s)
-    ramp_end = rows[-1][0]
+    if asked.rate is None:
+        rows = table(users, initial * unit, step * unit, asked.interval_s)
+        ramp_end = rows[-1][0]
+    else:
+        rows, ramp_end = ((0.0, users),), BEGIN_S
     if asked.duration_s is None:
         hold = DEFAULT_HOLD_S if asked.hold_s is None else asked.hold_s
     else:
         hold = round(asked.duration_s - ramp_end - asked.settle_s, 6)
         if hold < SHORTEST_WINDOW_S:
             raise BadInput([_no_room(asked.duration_s, ramp_end, asked.settle_s)])
+    end = round(ramp_end + asked.settle_s + hold, 6)
+    if asked.rate is not None and asked.rate * end > MOST_ARRIVALS:
+        many = f"{asked.rate * end:,.0f} requests are more than {MOST_ARRIVALS:,}"
+        raise BadInput([Problem(f"{many}: a lower rate, or a shorter load", asked.rate_where)])
     return Load(
         processes=asked.processes,
         threads=asked.threads,
@@ -87,11 +100,14 @@ def plan_load(asked: Asked) -> Load:
         ramp_end_s=ramp_end,
         settle_s=asked.settle_s,
         hold_s=hold,
-        end_s=round(ramp_end + asked.settle_s + hold, 6),
+        end_s=end,
         think_s=asked.think_s,
         timeout_s=asked.timeout_s,
         scenario=asked.scenario,
         said=(*asked.said, *_said(asked, initial, step, unit, hold)),
+        rate=asked.rate,
+        arrivals=asked.arrivals,
+        autostop=asked.autostop,
     )
 
 
@@ -161,10 +177,10 @@ def _steps(asked: Asked) -> tuple[int, int, int]:
 
 def _said(asked: Asked, initial: int, step: int, unit: int, hold: float) -> tuple[str, ...]:
     said = []
-    if asked.ramp != "users":
+    if asked.ramp != "users" and asked.rate is None:
         each = "per process" if asked.ramp == "thread" else "with all its threads"
         said.append(f"ramp by {asked.ramp}: {step} {asked.ramp} {each} = {step * unit} users at each step")
-    if initial * unit > asked.processes * asked.threads:
+    if initial * unit > asked.processes * asked.threads and asked.rate is None:
         said.append("the first step is larger than all users: everybody starts at once")
     if hold < SHORTEST_WINDOW_S:
         said.append(

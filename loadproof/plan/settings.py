@@ -8,13 +8,20 @@ from pathlib import Path
 
 from loadproof.errors import Problem
 from loadproof.plan import allowed, words
+from loadtests.profiles import arrivals
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_VUSERS = "100"
+DEFAULT_ARRIVALS = "poisson"
+AUTOSTOPS = ("none", "ngrinder")
 BALANCES = ("round_robin", "least_conn", "random")  # nginx's own words
 PRIMARIES = ("tps", "mtt_ms", "p50_ms", "p95_ms", "p99_ms", "answer_or_give_up_ms", "failed_share")
 # One for the whole experiment: arms that differ in it are not compared.
 SHARED = frozenset(("settle", "seed", "name", "note", "warm", "calibrate", "question", "primary", "repeats"))
+USERS = ("vusers", "processes", "threads")
+# What a closed load has and an open one has not. A rate takes the place of what earlier layers say of it, and of their
+# users, who are something else there.
+OF_CLOSED = ("think", "ramp", "initial", "step", "interval")
 APP = "app."  # app.NAME: a setting of the app, an environment variable
 
 
@@ -38,6 +45,9 @@ def parsers() -> dict[str, words.Parser]:
         "hold": words.duration,
         "duration": words.duration,
         "think": words.duration,
+        "rate": words.rate,
+        "arrivals": words.one_of(arrivals.names()),
+        "autostop": words.one_of(AUTOSTOPS),
         "timeout": words.duration,
         "cpu-limit": words.percent,
         "limiter": words.limiter,
@@ -66,6 +76,7 @@ DEFAULTS = {
     "interval": "5s",
     "settle": "5s",
     "think": "0",
+    "autostop": "none",
     "timeout": "10s",
     "cpu-limit": "5",
     "limiter": "cpulimit",
@@ -127,8 +138,13 @@ class Merged:
         return mine.completed()
 
     def completed(self) -> Merged:
-        """With the default number of users, where nobody said how many."""
-        if not {"vusers", "processes", "threads"} & (self.texts.keys() | self.factors.keys()):
+        """With the default number of users, where nobody said how many; that of an open load follows from its rate."""
+        named = self.texts.keys() | self.factors.keys()
+        if "rate" in named:
+            if "arrivals" not in named:
+                self.texts["arrivals"] = DEFAULT_ARRIVALS
+                self.places["arrivals"] = self.origins["arrivals"] = "default"
+        elif not named & set(USERS):
             self.texts["vusers"] = DEFAULT_VUSERS
             self.places["vusers"] = self.origins["vusers"] = "default"
         return self
@@ -144,7 +160,7 @@ def layered(layers: Sequence[Given], known: Mapping[str, words.Parser], problems
                 hint = allowed.did_you_mean(name, known)
                 problems.append(Problem(f"there is no {name}{hint}", layer.where(name)))
                 continue
-            for other in _rivals(name, layer):
+            for other in (*_rivals(name, layer), *_replaced(name, layer)):
                 merged.forget(other)
             merged.places[name] = layer.where(name)
             merged.origins[name] = f"flag --{name}" if layer.origin == "flag" else layer.where(name)
@@ -167,3 +183,9 @@ def _rivals(name: str, layer: Given) -> tuple[str, ...]:
         "hold": ("duration",),
     }.get(name, ())
     return tuple(other for other in rivals if other not in layer.values and other not in layer.factors)
+
+
+def _replaced(name: str, layer: Given) -> tuple[str, ...]:
+    """Values of earlier layers that a rate makes void, unless the layer itself says them too, which is a problem."""
+    void = (*OF_CLOSED, *USERS) if name == "rate" else ()
+    return tuple(other for other in void if other not in layer.values and other not in layer.factors)

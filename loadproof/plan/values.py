@@ -84,6 +84,11 @@ class Load:
     timeout_s: float
     scenario: str
     said: tuple[str, ...] = ()  # sentences for the person: what --vusers became, ...
+    # Of an open load: requests per second, and when they are due, a file name of loadtests/profiles/arrivals; its users are
+    # those who can make requests at once. None: a closed load.
+    rate: float | None = None
+    arrivals: str = ""
+    autostop: Literal["none", "ngrinder"] = "none"  # the rule by which the load ends early
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from loadproof.plan import allowed, durations, limiters
+from loadproof.plan import allowed, durations, limiters, openload
 from loadproof.plan.load import RAMPS
 
 Parser = Callable[[str], Any]
@@ -82,6 +82,11 @@ def switch(text: str) -> bool:
 def duration(text: str) -> float:
     """Seconds from 300s, 20m, 1h30m, 500ms or a plain number."""
     return durations.parse(text)
+
+
+def rate(text: str) -> float:
+    """Requests per second from 200/s, 0.5/s or 60/m."""
+    return openload.parse(text)
 
 
 def ramp(text: str) -> str:

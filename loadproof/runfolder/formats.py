@@ -45,6 +45,7 @@ ERROR_CLASSES = (
     "scenario",  # 7
     "cut",  # 8
     "other",  # 9: reported as other:NAME, NAME is names[error_name]
+    "not_made",  # 10: of an open load: no user was free for as long as the timeout; it was never sent
 )
 
 CLIENT_ROW = np.dtype(
@@ -58,7 +59,7 @@ CLIENT_ROW = np.dtype(
         ("user", "<u4"),  # number of the user in its worker, from 1
         ("port", "<u2"),  # local port, 0: never connected
         ("_pad", "<u2"),
-        ("intended_us", "<i8"),
+        ("intended_us", "<i8"),  # when it was to be sent; in a closed load when it was
         ("start_us", "<i8"),
         ("first_us", "<i8"),  # first byte of the answer
         ("end_us", "<i8"),  # last byte, or when it was given up

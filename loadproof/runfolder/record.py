@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from loadproof.errors import RecordUnreadable
+from loadproof.plan import openload
 from loadproof.plan.values import Experiment, Inventory, TrialPlan
 from loadproof.runfolder import atomic, disk, journal
 from loadproof.runfolder.formats import FIRST_RESERVED_WORKER, FORMAT
@@ -146,6 +147,8 @@ def _impossible(plan: TrialPlan) -> str:
     load = plan.load
     if not all(0 < number < FIRST_RESERVED_WORKER for _, number in plan.workers):
         return "a Locust worker's number"
+    if load.rate is not None and not openload.possible(load):
+        return "a rate of its requests"
     times = (load.ramp_end_s, load.settle_s, load.hold_s, load.end_s, load.think_s, load.timeout_s)
     if not all(0 <= second <= MOST_S for second in (*times, *(at for at, _ in load.table))):
         return "a time of its load"

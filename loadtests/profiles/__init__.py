@@ -9,7 +9,7 @@ from types import ModuleType
 
 def names() -> tuple[str, ...]:
     """The profiles there are, sorted: the file names of this folder."""
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg))
 
 
 def find(name: str) -> ModuleType:

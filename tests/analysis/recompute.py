@@ -13,8 +13,8 @@ window       [ramp_end + settle, E): E is the planned end, or the first of these
              request was cut, the last row of a Locust worker
 of the load  ids whose upper 16 bits are 1 .. 0xFFEF
 requests     of the load, ended in the window, class not `cut`;  failures: those with any error class
-answer_or_give_up   mean of end - start over all requests
-tps          successes / length;  mtt, mtsd (divisor n), percentiles (nearest rank): end - start of successes
+answer_or_give_up   mean of end - intended over all requests
+tps          successes / length;  mtt, mtsd (divisor n), percentiles (nearest rank): end - intended of successes
 server       of a request: app host that read it last, else the host of nginx's last upstream address
 undelivered  distinct ids that an app read, without a client row of class "", http_NNN or scenario; in the window when
              the app lost the connection in it (never lost: handed the answer over in it; neither: read it in it)
@@ -43,7 +43,19 @@ HEADER = struct.Struct("<8sHHHHqqI28s")
 CLIENT = struct.Struct("<BBHHHQIHHqqqqII")
 SECOND = struct.Struct("<B7xQIIqqqqq")
 APP = struct.Struct("<QIHHBB6sqqqqq")
-CLASSES = ("", "refused", "connect_timeout", "reset", "closed", "timeout", "http", "scenario", "cut", "other")
+CLASSES = (
+    "",
+    "refused",
+    "connect_timeout",
+    "reset",
+    "closed",
+    "timeout",
+    "http",
+    "scenario",
+    "cut",
+    "other",
+    "not_made",
+)
 UNIT = "loadproof-app.service"
 FIELDS = ("id", "connection", "port", "peer", "msec", "request_time", "status", "completion", "bytes", "method", "uri",
           "upstream_addr", "upstream_status", "upstream_connect_time", "upstream_header_time",
@@ -115,7 +127,7 @@ def offsets(folder):
 
 
 def clients(folder, plan, clock):
-    """(requests (id, start, end, error), started, stopped, last row of each worker), µs on the common clock; and what else
+    """(requests (id, when it was to be sent, end, error), started, stopped, last row of each worker), µs on the common clock; and what else
     rows of requests say (host, user, think)."""
     requests, started, stopped, last, beside = [], [], [], {}, []
     for host, worker in plan["workers"]:
@@ -123,7 +135,7 @@ def clients(folder, plan, clock):
         names = json.loads((folder / "raw" / host / f"names-{worker}.json").read_text())
         move = clock.get(host, 0)
         for row in rows(path, CLIENT):
-            kind, error, status, _, error_name, number, user, _, _, _, start, _, end, _, think = row
+            kind, error, status, _, error_name, number, user, _, _, due, start, _, end, _, think = row
             at = 0
             if kind == 1 and of_the_load(number):
                 text = CLASSES[error]
@@ -134,7 +146,7 @@ def clients(folder, plan, clock):
                     if text == "other"
                     else text
                 )
-                requests.append((number, start - move, end - move, text))
+                requests.append((number, due - move, end - move, text))
                 beside.append((host, (worker, user), think))
                 at = end - move
             elif kind in (2, 3):
@@ -447,6 +459,8 @@ def reason(number, text, end, host, seen):
         return "client/resent"
     if text.startswith("other:"):
         return "client/own"
+    if text == "not_made":
+        return None if lines or rows else "client/not_made"
     if text == "scenario":
         return "client/rejected"
     if not lines:
@@ -548,7 +562,7 @@ def balance(requests, seen):
         texts, lines, rows = clients.get(number, []), seen.lines.get(number, []), seen.rows.get(number, [])
         text = texts[-1] if texts else None
         tried = max((line["attempts"] for line in lines), default=0)
-        away = text in ("refused", "connect_timeout")
+        away = text in ("refused", "connect_timeout", "not_made")
         full = text is not None and (text in ("", "scenario") or text.startswith("http_"))
         named = lines[0]["host"] if len(lines) == len(rows) == tried == 1 else None
         for kind, wrong in (

@@ -33,6 +33,8 @@ LOAD = Load(
     3, 3, 9, "users", TABLE, 4.0, 2.0, 16.0, 22.0, 0.0, 2.0, "items", ("9 users = 3 processes x 3 threads",)
 )
 
+OPEN = dataclasses.replace(LOAD, rate=50.0, arrivals="even", table=((0.0, 9),), ramp_end_s=1.0, settle_s=5.0)
+
 
 def plan(
     run: str = "20261124T031500Z-made", id: str = "01", servers: int = 1, load: Load = LOAD, **changes: Any
@@ -71,16 +73,16 @@ class Raw:
 
     def request(
         self, worker: int, sequence: int, start: float, end: float, error: str = "", status: int = 200,
-        user: int = 1, error_name: int = 0, id: int | None = None,
+        user: int = 1, error_name: int = 0, id: int | None = None, due: float | None = None,
     ) -> int:  # fmt: skip
-        """A client row; gives its id."""
+        """A client row; gives its id. `due`: when an open load was to send it."""
         number = (worker << 48) | sequence if id is None else id
         host = self.host_of(worker)
         begin, done = self.us(host, start), self.us(host, end)
         first = done if error in ("", "http", "scenario") else 0
         row = (
             formats.KIND_REQUEST, formats.ERROR_CLASSES.index(error), status, 1, error_name, number, user, 40_000, 0,
-            begin, begin, first, done, 120, 0,
+            begin if due is None else self.us(host, due), begin, first, done, 120, 0,
         )  # fmt: skip
         self.client.setdefault(worker, []).append(row)
         return number

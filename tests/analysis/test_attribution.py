@@ -12,7 +12,7 @@ from analysis.attribution import KEYS, NO_FAILURE, REASONS, UNEXPLAINED, UNKNOWN
 from analysis.journeys import ELSEWHERE, GROUP, NO_ROWS, NONE, Block, Texts
 
 ERRORS = ("", "refused", "connect_timeout", "reset", "closed", "timeout", "http_404", "http_500", "http_502",
-          "http_504", "scenario", "cut", "other:ValueError")  # fmt: skip
+          "http_504", "scenario", "cut", "other:ValueError", "not_made")  # fmt: skip
 TEXTS = Texts(ERRORS, (), ("198.18.0.11:8000",), ("", "BrokenPipeError"), ("app1", "app2"))
 ALL = Known(True, np.array([True, True]), 200, np.array([200, 200]))
 MS = 1000
@@ -107,6 +107,7 @@ CASES = [
     ("scenario", line(200, header=10) | row(5, 9) | answer(200), "client/rejected"),
     ("other:ValueError", {}, "client/own"),
     ("timeout", line(499, lines=2) | row(5), "client/resent"),
+    ("not_made", {"user": 0, "port": 0, "start": 2000 * MS}, "client/not_made"),
 ]  # fmt: skip
 
 
@@ -149,6 +150,8 @@ def test_contradictions_are_unexplained() -> None:
     contradictions = [
         ("refused", line(499) | row(5)),
         ("refused", row(5)),
+        ("not_made", line(499)),
+        ("not_made", row(5)),
         ("connect_timeout", line(499)),
         ("http_502", line(200, header=10) | answer(502)),
         ("http_502", answer(502)),
@@ -166,7 +169,9 @@ def test_contradictions_are_unexplained() -> None:
 
 def test_nothing_follows_from_the_absence_of_what_may_be_lost() -> None:
     no_log = Known(False, ALL.apps, 200, ALL.apps_apart)
-    absent = [case for case in CASES if not case[1].get("lines") and case[0] != "other:ValueError"]
+    absent = [
+        case for case in CASES if not case[1].get("lines") and case[0] not in ("other:ValueError", "not_made")
+    ]
     assert len(absent) == 5
     assert reasons(*[case[:2] for case in absent], known=no_log) == ["unexplained"] * 5
     no_rows = Known(True, np.array([False, True]), 200, ALL.apps_apart)

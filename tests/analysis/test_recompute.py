@@ -19,7 +19,8 @@ from loadproof.runfolder.paths import RunFolder
 from tests.analysis import recompute, synthetic
 
 MIXED = (("", 200), ("refused", 0), ("connect_timeout", 0), ("reset", 0), ("closed", 0), ("timeout", 0), ("timeout", 0),
-         ("timeout", 0), ("http", 500), ("http", 502), ("http", 504), ("scenario", 200), ("cut", 0), ("other", 0))  # fmt: skip
+         ("timeout", 0), ("http", 500), ("http", 502), ("http", 504), ("scenario", 200), ("cut", 0), ("other", 0),
+         ("not_made", 0))  # fmt: skip
 STORED = Path(__file__).parent.parent / "data" / "runs"
 
 

@@ -364,6 +364,31 @@ def test_what_kept_a_host_from_being_idle_is_noted_and_said(last: object, senten
     assert f"proxy: {sentence} when draining ended" in said
 
 
+def test_a_load_that_its_rule_ended_is_whole_and_one_that_somebody_ended_is_not() -> None:
+    last = {"event": "autostop", "rule": "ngrinder", "elapsed_s": 1, "users": 2, "requests": 9, "failures": 8}
+    said: list[str] = []
+    hooks = Hooks(lambda: None, lambda when: None, lambda live: None, said.append)
+
+    class Ended(Hosts):
+        def remote(self, name: str) -> _Remote:
+            self.answers = {"is-active": "inactive\n" + json.dumps(last)}
+            return super().remote(name)
+
+    ruled = dataclasses.replace(TRIAL, load=dataclasses.replace(TRIAL.load, autostop="ngrinder", end_s=100.0))
+    journal = Journal()
+    none = Faults(ruled, INVENTORY, Ended(), journal, said.append)
+    conduct.finish(ruled, INVENTORY, Ended(), journal, hooks, none)
+    (told,) = [fields for stage, event, fields in journal.events if (stage, event) == ("watch", "autostop")]
+    assert (
+        told["detail"]
+        == "autostop: the load ended at second 1, with 2 users: 8 of 9 requests had failed, more than half for 10 s"
+    )
+    assert told["detail"] in said
+    unruled = dataclasses.replace(ruled, load=dataclasses.replace(ruled.load, autostop="none"))
+    with pytest.raises(StepFailed, match="somebody or something stopped it"):
+        conduct.finish(unruled, INVENTORY, Ended(), Journal(), hooks, none)
+
+
 def test_a_worker_that_the_master_lost_is_noted_and_said_once() -> None:
     class Thin(Hosts):
         looks = 0

@@ -31,6 +31,7 @@ def write_one(target: Recorder, name: str = "/", error_name: str = "") -> None:
         status=200,
         received=5,
         think_us=1234,
+        intended_ns=0,
         start_ns=now,
         first_ns=now + 2_000_000,
         end_ns=now + 3_000_000,

@@ -21,7 +21,15 @@ from tests.plan.inventories import ROOT, inventory, states
 
 CHECKS = {
     *("limit_held", "limiter_attached", "app_alive", "every_backend", "generator_cpu", "generator_lag"),
-    *("generator_rate", "users_planned", "workers_kept", "rows_complete", "ledger_requests", "ledger_time"),
+    *(
+        "generator_rate",
+        "users_planned",
+        "workers_kept",
+        "rows_complete",
+        "ledger_requests",
+        "ledger_time",
+        "arrivals_made",
+    ),
     *("drift", "hosts_up", "quiet_hosts", "disk_room", "tail_drained", "logs_readable"),
     *("failures", "short_window", "percentiles", "steady"),
 }

@@ -102,6 +102,8 @@ class Made:
         made.journal = [("drain", "begin", {}), ("drain", "end", {})]
         whole = {"requests": 800, "failures": 8, "mtt_ms": 180.0, "p50_ms": 170.0}
         made.figures = {**whole, "servers": [{"host": host, "requests": 400} for host in one.apps], "whole_run": {"peak_tps": 60.0}}  # fmt: skip
+        if one.load.rate is not None:
+            made.figures["arrivals"] = {"planned": 800, "made": 800, "late": 0, "not_made": 0}
         made.malformed = {"requests": (0, 900), "proxy": (0, 900), "app": (0, 1100)}
         workers = tuple(str(number) for _, number in one.workers)
         made.present = {"requests": workers, "workers": workers, "users": workers, "proxy": (one.proxy,), "app": one.apps, "cpu": hosts}  # fmt: skip

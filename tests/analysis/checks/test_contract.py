@@ -10,13 +10,13 @@ import pytest
 from analysis import checks, verdicts
 from analysis.checks import Check, Measured
 from analysis.load import SCHEMAS, Tables
-from loadproof.plan.values import Limit
+from loadproof.plan.values import Limit, TrialPlan
 from tests.analysis import synthetic
 from tests.analysis.checks.made import Made
 
 FIGURES = ("failures", "short_window", "percentiles", "steady", "tail_drained")
 CONDITIONS = (
-    "app_alive", "disk_room", "drift", "every_backend", "generator_cpu", "generator_lag", "generator_rate", "hosts_up",
+    "app_alive", "arrivals_made", "disk_room", "drift", "every_backend", "generator_cpu", "generator_lag", "generator_rate", "hosts_up",
     "ledger_requests", "ledger_time", "limit_held", "limiter_attached", "logs_readable", "quiet_hosts", "rows_complete",
     "users_planned", "workers_kept",
 )  # fmt: skip
@@ -37,9 +37,15 @@ def test_every_check_keeps_the_contract(name: str, tmp_path: Path) -> None:
     else:
         assert module.WITHHOLDS == "trial"
     assert isinstance(module.applies(synthetic.plan()), bool)
-    sound = Made.sound(tmp_path).judge(name)
+    sound = Made.sound(tmp_path, planned_for(name)).judge(name)
     assert (sound.verdict, sound.withholds) == ("VALID", ""), sound.said
     assert sound.said and sound.remedy == module.REMEDY
+
+
+def planned_for(name: str) -> TrialPlan:
+    """A trial in which that check is asked."""
+    closed = synthetic.plan(servers=2)
+    return closed if checks.load(name).applies(closed) else synthetic.plan(servers=2, load=synthetic.OPEN)
 
 
 def synthetic_names() -> tuple[str, ...]:
@@ -51,11 +57,26 @@ def synthetic_names() -> tuple[str, ...]:
 
 @pytest.mark.parametrize("name", checks.names())
 def test_without_any_evidence_what_was_asked_is_unknown(name: str, tmp_path: Path) -> None:
-    made = Made(tmp_path, present=dict.fromkeys(SCHEMAS, ()), journal=None, lost=None, zero=None)
+    made = Made(
+        tmp_path, planned_for(name), present=dict.fromkeys(SCHEMAS, ()), journal=None, lost=None, zero=None
+    )
     made.requests = made.time = made.seconds = None
     one = made.judge(name)
     assert one.verdict == "UNKNOWN" and one.withholds != "", one.said
     assert one.remedy == checks.MISSING
+
+
+@pytest.mark.parametrize("name", checks.names())
+def test_what_only_one_model_of_load_has_is_asked_of_that_alone(name: str, tmp_path: Path) -> None:
+    verdicts = [
+        Made.sound(tmp_path / load.arrivals, synthetic.plan(servers=2, load=load)).judge(name)
+        for load in (synthetic.LOAD, synthetic.OPEN)
+    ]
+    closed_only = name in ("users_planned", "ledger_time")
+    wanted = "NOT ASKED" if name == "arrivals_made" else "VALID", "NOT ASKED" if closed_only else "VALID"
+    assert tuple(one.verdict for one in verdicts) == wanted
+    said = [one.said for one in verdicts if one.verdict == "NOT ASKED"]
+    assert said == ([checks.load(name).NOT_ASKED] if said else [])
 
 
 @pytest.mark.parametrize("name", ["limit_held", "limiter_attached"])
@@ -123,16 +144,20 @@ def test_a_run_says_the_worst_of_its_trials() -> None:
 
 def test_conditions_never_look_at_requests_one_by_one(tmp_path: Path) -> None:
     """The tables of requests, nginx and apps may not be in memory."""
-    made = Made.sound(tmp_path)
-    evidence = made.evidence()
-    kept = {name: getattr(evidence.tables, name) for name in ("users", "workers", "cpu", "present", "notes")}
-    blind = replace(evidence, tables=Tables(**kept, requests=None, proxy=None, app=None))
-    assert {one.verdict for one in checks.judge_all(blind)} == {"VALID"}
+    for load, unasked in ((synthetic.LOAD, 1), (synthetic.OPEN, 2)):
+        made = Made.sound(tmp_path / load.arrivals, synthetic.plan(servers=2, load=load))
+        evidence = made.evidence()
+        kept = {
+            name: getattr(evidence.tables, name) for name in ("users", "workers", "cpu", "present", "notes")
+        }
+        blind = replace(evidence, tables=Tables(**kept, requests=None, proxy=None, app=None))
+        found = [one.verdict for one in checks.judge_all(blind)]
+        assert (set(found), found.count("NOT ASKED")) == ({"VALID", "NOT ASKED"}, unasked)
 
 
 @pytest.mark.parametrize("name", [one for one in CONDITIONS if one not in ("generator_lag", "generator_rate", "every_backend")])  # fmt: skip
 def test_conditions_do_not_look_at_the_outcome(name: str, tmp_path: Path) -> None:
     """generator_lag is measured by the p50, generator_rate by the peak, as stated; every_backend counts nginx's attempts."""
-    made = Made.sound(tmp_path)
+    made = Made.sound(tmp_path, planned_for(name))
     made.figures = {**made.figures, "failures": 799, "mtt_ms": 1e6, "p50_ms": 1e6, "tps": 0.0, "servers": []}
     assert made.judge(name).verdict == "VALID"

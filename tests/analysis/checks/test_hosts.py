@@ -177,7 +177,7 @@ def test_failures_withhold_times(
     one = made.judge("failures")
     assert one.verdict == verdict
     assert one.withholds == (
-        "" if verdict == "VALID" else ("mtt_ms", "mtsd_ms", "p50_ms", "p95_ms", "p99_ms")
+        "" if verdict == "VALID" else ("mtt_ms", "mtsd_ms", "p50_ms", "p95_ms", "p99_ms", "service_ms")
     )
 
 
