@@ -15,21 +15,23 @@ class Flight:
 
     def __init__(self, zero_us: int, seconds: int) -> None:
         self._zero, self._seconds = zero_us, seconds
-        self._begun = np.zeros(
-            seconds, np.int64
-        )  # requests that started in a second, less those that ended in it
-        self._at = np.zeros(
+        self._within = np.zeros(
             seconds, np.float64
-        )  # sum of their starts, less that of their ends, in µs since second 0
+        )  # time of requests that began and ended in one second, in µs
+        # of the others, by second: those that started in it, less those that ended in it; the same of the sums of these times
+        self._begun = np.zeros(seconds, np.int64)
+        self._at = np.zeros(seconds, np.float64)
 
-    def add(self, start: Ints, end: Ints, started: Ints, ended: Ints) -> None:
-        """Count requests: when they started and ended in µs, and in which second; -1: outside."""
+    def add(self, booked: NDArray[np.float64], start: Ints, end: Ints, started: Ints, ended: Ints) -> None:
+        """Count requests. `booked`: the time of all of them in µs, by the second in which they started. The rest are those
+        alone that ended in another second: start and end in µs, and the seconds of these; -1: outside."""
+        inside = np.flatnonzero(started >= 0)
+        moved = np.bincount(started[inside], (end - start)[inside], self._seconds)
+        self._within += booked - moved
+        known = ended >= 0
         # the clocks of two load hosts may put a start a blink before second 0
-        first, since = np.maximum(started, 0), np.maximum(start - self._zero, 0)
-        until = end - self._zero
-        if not (inside := ended >= 0).all():
-            first, since, ended, until = first[inside], since[inside], ended[inside], until[inside]
-        for sign, second, at in ((1, first, since), (-1, ended, until)):
+        first, since = np.maximum(started[known], 0), np.maximum(start[known] - self._zero, 0)
+        for sign, second, at in ((1, first, since), (-1, ended[known], end[known] - self._zero)):
             self._begun += sign * np.bincount(second, minlength=self._seconds)
             self._at += sign * np.bincount(second, at, self._seconds)
 
@@ -37,5 +39,6 @@ class Flight:
         """The mean number of requests in flight in each second."""
         before = np.cumsum(self._begun) - self._begun
         edge = np.arange(1, self._seconds + 1) * float(SECOND_US)
-        found: NDArray[np.float64] = before + (edge * self._begun - self._at) / SECOND_US
+        over = edge * self._begun - self._at
+        found: NDArray[np.float64] = before + (self._within + over) / SECOND_US
         return found

@@ -29,15 +29,20 @@ class Timeline:
     def add(self, block: Block, codes: Codes) -> None:
         """Count a block."""
         end, start = self._second(block.end), self._second(block.intended)
-        self.flight.add(block.start, block.end, self._second(block.start), end)
-        good = self.texts.ok[block.error]
-        done, begun, taken = end[good], start[good], (block.end - block.intended)[good]
+        good, taken = self.texts.ok[block.error], block.end - block.intended
+        done, begun = end[good], start[good]
+        spent = self._sums(begun, taken[good])
         self.ended += self._counts(done)
         self.began += self._counts(begun)
-        self.taken_us += self._sums(begun, taken)
-        self.done_us += self._sums(done, taken)
+        self.taken_us += spent
+        over = np.flatnonzero(start != end)  # few: what follows costs little beside what is done of all
+        late = over[good[over]]
+        self.done_us += spent + self._sums(end[late], taken[late]) - self._sums(start[late], taken[late])
+        rest = np.flatnonzero(~good & (end >= 0))
+        booked = spent + self._sums(start[rest], taken[rest])
+        self.flight.add(booked, block.intended[over], block.end[over], start[over], end[over])
         self.cut += self._counts(start[self.texts.is_error(block.error, "cut")])
-        bad = np.flatnonzero(self.texts.flags(lambda name: name not in ("", "cut"))[block.error] & (end >= 0))
+        bad = rest[self.texts.flags(lambda name: name not in ("", "cut"))[block.error[rest]]]
         self.errors += self._table(block.error[bad], end[bad], len(self.errors))
         why = np.flatnonzero((codes >= 0) & (end >= 0))
         self.reasons += self._table(codes[why].astype(np.int64), end[why], len(self.reasons))
