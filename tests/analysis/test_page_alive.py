@@ -137,6 +137,10 @@ def test_each_chart_that_zooms_can_be_zoomed_by_name(written: Path) -> None:
     assert {"tps", "latency", "servers-1"} <= specs.keys()
     for name, spec in specs.items():
         vega = json.loads(spec)
-        signals = [one["name"] for one in vega["signals"] if re.match(r"zoom_(?!x$|y$|tuple|translate_|zoom_|modify$)", one["name"])]
+        signals = [
+            one["name"]
+            for one in vega["signals"]
+            if re.match(r"zoom_(?!x$|y$|tuple|translate_|zoom_|modify$)", one["name"])
+        ]
         fields = {"latency": ["zoom_ms"], "trials": []}.get(name, ["zoom_second"])
         assert signals == fields and any(one["name"] == "x" for one in vega["scales"]), (name, signals)
