@@ -11,6 +11,7 @@ from typing import Any
 
 import altair
 import vl_convert
+from altair.utils import schemapi
 
 from analysis.charts import charts
 from analysis.series import Series
@@ -35,7 +36,7 @@ CONFIG: dict[str, Any] = {
         "layout": {"top": {"direction": "vertical", "anchor": "start", "margin": 4}},
     },  # fmt: skip
 }
-PNG_SCALE = 2.0
+PNG_SCALE = 1.5
 # points that are not pointed at; and cells around points, which have neither fill nor colour
 UNSEEN = re.compile(
     r'<path [^>]* opacity="0"[^>]*/>|<path transform="[^"]*" d="[^"]*" stroke-width="[^"]*"/>'
@@ -60,19 +61,23 @@ class Drawn:
 def draw(series: Series) -> list[Drawn]:
     """Every chart that has something to show, in the order of the page."""
     drawn = []
-    for name, module in charts().items():
-        chart = module.draw(series)
-        several = chart if isinstance(chart, list) else [("", chart)]
-        drawn += [
-            _one(name, module, label, one, at) for at, (label, one) in enumerate(several) if one is not None
-        ]
+    # half of the time would go into looking again whether our own charts are well-formed; tests look
+    with schemapi.debug_mode(False):
+        for name, module in charts().items():
+            chart = module.draw(series)
+            several = chart if isinstance(chart, list) else [("", chart)]
+            drawn += [
+                _one(name, module, label, one, at)
+                for at, (label, one) in enumerate(several)
+                if one is not None
+            ]
     return drawn
 
 
 def _one(name: str, module: Any, label: str, chart: Any, at: int) -> Drawn:
     # bins are bounded by Series, not by Altair's 5000 rows: many servers and arms have more
     with altair.data_transformers.enable("default", max_rows=None):
-        spec = {**chart.to_dict(), "config": CONFIG, "background": "white"}
+        spec = {**chart.to_dict(validate=False), "config": CONFIG, "background": "white"}
     page = {
         **spec,
         "width": "container",

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from analysis import about, answer, bending, executed, spiky, why
+from analysis import about, answer, bending, executed, sentences, spiky, why
 from analysis.results import Judgement
 from analysis.words import NONE, THIN, number
 from loadproof.runfolder import shown
@@ -19,6 +19,7 @@ def context(judgement: Judgement) -> dict[str, Any]:
     """Everything the template needs but the charts."""
     arms: list[Arm] = list(judgement.results["arms"])
     runs = [about.run(source) for source in judgement.sources]
+    said = sentences.answers(judgement.results["comparisons"])  # the tables of pairs have them
     labels = {(one["run"], one["id"]): arm["label"] for arm in arms for one in arm["trials"]}
     plans = [(labels[one.run.id, one.judged.plan.id], one.judged.plan) for one in judgement.members]
     return {
@@ -33,7 +34,7 @@ def context(judgement: Judgement) -> dict[str, Any]:
         "pairs": answer.pairs(judgement.results),
         "figures": figures(arms),
         "bends": [(arm["label"], texts) for arm in arms if (texts := bending.sentences(arm))],
-        "sentences": judgement.results["sentences"],
+        "sentences": [one for one in judgement.results["sentences"] if tuple(one) not in said],
         "verdict": judgement.results["verdict"],
         "verdict_said": shown.broken(judgement.results),
         "broken": checks(arms, False),

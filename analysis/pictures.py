@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from analysis import drawing
 from analysis.drawing import Drawn
 from loadproof.runfolder import atomic
-
-THREADS = 2  # what draws pixels leaves Python's lock alone
 
 
 def write(place: Path, drawn: Sequence[Drawn]) -> None:
@@ -20,7 +17,6 @@ def write(place: Path, drawn: Sequence[Drawn]) -> None:
     for path in (*place.glob("*.svg"), *place.glob("*.png")):
         if path.stem not in names:
             path.unlink()
-    with ThreadPoolExecutor(THREADS) as threads:
-        for one, png in zip(drawn, threads.map(lambda one: drawing.png(one.svg), drawn), strict=True):
-            atomic.write_text(place / f"{one.name}.svg", one.svg)
-            atomic.write_bytes(place / f"{one.name}.png", png)
+    for one in drawn:
+        atomic.write_text(place / f"{one.name}.svg", one.svg)
+        atomic.write_bytes(place / f"{one.name}.png", drawing.png(one.svg))

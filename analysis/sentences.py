@@ -64,7 +64,7 @@ def sentences(
     arms: Sequence[Arm], compared: Sequence[Mapping[str, Any]] = (), spikes: Sequence[Mapping[str, Any]] = ()
 ) -> list[tuple[str, str]]:
     """(kind "note" or "warn", sentence) for the arms of results.json, their comparisons, and those of their spikes."""
-    said = [] if all(len(arm["trials"]) == 1 for arm in arms) else [*_answers(compared), *_jolts(spikes)]
+    said = [] if all(len(arm["trials"]) == 1 for arm in arms) else [*answers(compared), *_jolts(spikes)]
     if arms and all(len(arm["trials"]) == 1 for arm in arms):
         said.append(("note", "These are figures of one trial per arm: an anecdote, no interval."))
     forbidden = against(arms)
@@ -86,7 +86,7 @@ def sentences(
     return said
 
 
-def _answers(compared: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+def answers(compared: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     """The primary figure of every pair of arms, as run and at equal CPU; and with the trials that were withheld, where
     that is another answer."""
     primary = [one["metric"] for one in compared if one["primary"]]

@@ -48,9 +48,9 @@ def draw(series: Series) -> Any:
     )
     levels = alt.Chart(pd.DataFrame({"share": [50, 95, 99], "name": ["p50", "p95", "p99"]}))
     rules = levels.mark_rule(strokeDash=[2, 3], color=parts.GREY, opacity=0.8).encode(y="share:Q")
-    rules = rules + levels.mark_text(align="left", dx=4, fontSize=11, color=parts.GREY).encode(
-        x=alt.value(parts.WIDTH), y="share:Q", text="name:N"
-    )
+    rules = rules + levels.mark_text(
+        align="left", dx=4, fontSize=10, color=parts.GREY, baseline="middle"
+    ).encode(x=alt.datum(ends[1]), y="share:Q", text="name:N")
     drawn = rules + base.mark_line(strokeWidth=2, clip=True) + points
     zoom = alt.selection_interval(name="zoom", bind="scales", encodings=["x"], zoom="wheel![event.shiftKey]")
     return alt.layer(drawn.add_params(zoom)).properties(width=parts.WIDTH, height=parts.HEIGHT)

@@ -47,10 +47,12 @@ def draw(series: Series) -> Any:
         scale=alt.Scale(domain=["VALID", "INVALID", "UNKNOWN"], range=["circle", "cross", "cross"]),
         legend=None,
     )
-    held = alt.datum.verdict == "VALID"
     marks = base.mark_point(filled=True, size=110, opacity=1).encode(shape=shape, tooltip=tips)
-    line = base.transform_filter(held).mark_line(strokeWidth=1, opacity=0.45)
-    drawn = line + marks
+    held = frame[frame["verdict"] == "VALID"]
+    drawn = marks
+    if len(held):
+        line = alt.Chart(held).mark_line(strokeWidth=1, opacity=0.45)
+        drawn = line.encode(x=x, y=y, color=parts.colour(arms)) + marks
     edges = _edges(series)
     if edges:
         rules = alt.Chart(pd.DataFrame({"at": edges}))
