@@ -99,12 +99,23 @@ def _around(first: RunRecord, second: RunRecord) -> Iterator[tuple[str, str, str
             yield f"host {name}", hosts[0].get(name, "none"), hosts[1].get(name, "none")
 
 
+def _brief(one: Results, common: Sequence[str]) -> Iterator[str]:
+    """Windows of a run that are too short for figures, or for times alone."""
+    windows = {arm["label"]: arm["window"] or {} for arm in one["arms"] if arm["label"] in common}
+    short = [label for label, frame in windows.items() if frame.get("short")]
+    times = [label for label, frame in windows.items() if label not in short and frame.get("short_for_times")]
+    for labels, least, what in ((short, "15 s", "figures"), (times, "20 times its MTT", "times")):
+        if labels:
+            yield f"{one['run']}: the window of {', '.join(labels)} is below {least}: its {what} are not to be compared"
+
+
 def _warnings(
     first: Results, second: Results, common: Sequence[str], differences: Sequence[tuple[str, str, str]]
 ) -> Iterator[str]:
     for one in (first, second):
         if one["verdict"] != "VALID":
             yield f"{one['run']} is {one['verdict']}: its figures are not to be trusted"
+        yield from _brief(one, common)
     if not common:
         yield "no arm is in both runs: there is nothing to compare"
     if len(differences) > 1:

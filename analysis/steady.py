@@ -17,7 +17,7 @@ from analysis.statistics import PRACTICAL, quantile
 Floats = NDArray[np.float64]
 
 LONG_S = 300  # from here on MSER-5 tells; on 30 s it is pinned to its limit in 24-27 % of flat series
-LEAST_S = 15  # seconds with a value; with fewer nothing can be told
+LEAST_S = 12  # seconds with a value; with fewer nothing can be told. A hold of 15 s may have less than 15 whole ones
 OF_FIVE = 5
 MOST_CUT = 0.40  # of the hold: what has to be cut later than that never settled
 MOST_CHANGE = 0.10  # over the hold
@@ -65,7 +65,7 @@ class Cut:
 
 
 def slope(seconds: Floats) -> Slope | None:
-    """Of a level by seconds; None when there are fewer than 15 with a value, or it is 0."""
+    """Of a level by seconds; None when there are fewer than 12 with a value, or it is 0."""
     known = np.flatnonzero(~np.isnan(seconds))
     if len(known) < LEAST_S or not seconds[known].mean() > 0:
         return None

@@ -20,7 +20,7 @@ from analysis.statistics import CONFIDENCE, LEAST_PAIRS, quantile
 Floats = NDArray[np.float64]
 
 BATCH_S, FEWEST, MOST = 6, 5, 20  # seconds of a batch where there is room; batches of a hold
-LEAST_S = 15
+LEAST_S = 12  # a hold of 15 s may have less than 15 whole ones
 POWER = 0.80  # how surely a difference is to be seen
 SEEN = (0.05, 0.10, 0.20)
 HOLDS_S = (15.0, 30.0, 60.0, 120.0, 300.0)
@@ -69,8 +69,8 @@ class Components:
 
 
 def within(totals: Floats, weights: Floats) -> float | None:
-    """Variance of the logarithm of sum(totals) / sum(weights), by 5 to 20 batches of at least 3 s: neighbouring
-    seconds are not independent. Shape (seconds,) each; None for fewer than 15 of them, or where nothing was counted."""
+    """Variance of the logarithm of sum(totals) / sum(weights), by 5 to 20 batches, of 6 s where there is
+    room: neighbouring seconds are not independent. Shape (seconds,) each; None for fewer than 12 of them, or where nothing was counted."""
     count = min(MOST, max(FEWEST, len(totals) // BATCH_S))
     if len(totals) < LEAST_S or not totals.sum() > 0 or not weights.sum() > 0:
         return None

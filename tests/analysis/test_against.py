@@ -79,6 +79,15 @@ def test_what_was_different_stands_beside_and_more_than_one_thing_is_warned_of()
     assert "only in the first: two" in text and "10.9.9.9" in text
 
 
+def test_windows_that_are_too_short_are_warned_of() -> None:
+    first, second = results("A", [10, 11, 12], [20, 21, 22]), results("B", [10, 11, 12], [20, 21, 22])
+    first["arms"][0]["window"] |= {"short_for_times": True}
+    second["arms"][1]["window"] |= {"short": True, "short_for_times": True}
+    one, other, *_ = against.runs(first, second, (RECORD, RECORD))["warnings"]
+    assert one == "A: the window of one is below 20 times its MTT: its times are not to be compared"
+    assert other == "B: the window of two is below 15 s: its figures are not to be compared"
+
+
 def test_few_trials_have_a_ratio_and_no_interval() -> None:
     found = against.runs(results("A", [10], [20]), results("B", [11], [20]), (RECORD, RECORD))
     assert found["arms"][0]["low"] is None and "no interval" in found["arms"][0]["words"]

@@ -207,7 +207,7 @@ def test_percentiles_need_samples(made: Made, successes: int, withheld: object) 
         (np.full(16, 50.0), np.linspace(90, 270, 16), "INVALID", 106.7, "times over the hold: +107 %"),
         (np.linspace(60, 40, 300), np.full(300, 180.0), "INVALID", 50.0, "MSER-5 cuts off the first 50 % of the hold"),
         (np.full(300, 50.0), np.full(300, 180.0), "VALID", 0.0, "cuts off the first 0 %"),
-        (np.full(14, 50.0), np.full(14, 180.0), "UNKNOWN", None, "of 14 whole seconds too few"),
+        (np.full(11, 50.0), np.full(11, 180.0), "UNKNOWN", None, "of 11 whole seconds too few"),
         (np.zeros(16), np.full(16, np.nan), "UNKNOWN", None, "of 16 whole seconds too few"),
     ],
 )  # fmt: skip
