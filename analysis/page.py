@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from analysis import about, why
+from analysis import about, capacity, why
 from analysis.results import Judgement
 from analysis.sentences import NAMES
 from analysis.words import NONE, THIN, number
@@ -34,6 +34,7 @@ def context(judgement: Judgement) -> dict[str, Any]:
         "runs": runs,
         "arms": [arm["label"] for arm in arms],
         "answers": answers(judgement.results["comparisons"]),
+        "searched": capacity.rows(judgement.results["capacity"]) if "capacity" in judgement.results else [],
         "figures": figures(arms),
         "sentences": judgement.results["sentences"],
         "verdict": judgement.results["verdict"],
