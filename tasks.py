@@ -373,13 +373,16 @@ def conduct_experiment(asked: Experiment, hosts: Inventory) -> None:
 
 def carried_out(asked: Experiment, hosts: Inventory) -> tuple[RunFolder, Mapping[str, Any], Path]:
     """Runs an experiment, after saying what that will be: its folder, results and report."""
+    from loadproof.campaign import capacity as capacities
     from loadproof.campaign import collect
     from loadproof.campaign import experiment as experiments
+    from loadproof.console import capacity as show_search
     from loadproof.console import experiment as show
     from loadproof.control import signals
 
-    say(show.before(asked, hosts))
-    folder = experiments.run(asked, hosts, ROOT, RESULTS, command_line(), watcher(sys.stderr.isatty()))
+    say(show_search.before(asked) if asked.capacity else show.before(asked, hosts))
+    room = capacities if asked.capacity else experiments
+    folder = room.run(asked, hosts, ROOT, RESULTS, command_line(), watcher(sys.stderr.isatty()))
     say("\nfetching and analysing ...")
     with signals.ending(
         asked.name, kept=f"run {folder.id}, sealed", next=f"./inv fetch-results --run {folder.id}"
@@ -574,6 +577,95 @@ def go_on(run: str, others: Mapping[str, str]) -> None:
     hosts = state.hosts_of_run(folder)
     with lab_that_lives(hosts):
         experiments.resume(folder, ROOT, watcher(sys.stderr.isatty()))
+        results, report = collect.fetch_and_analyse(folder, hosts)
+    finish(results, report, as_json=False)
+
+
+CAPACITY_LOAD = ("servers", "processes", "settle", "hold", "think", "timeout", "cpu_limit", "limiter", "calibrate", "variant",
+                 "scenario", "rows", "name", "note")  # fmt: skip
+CAPACITY_HELP = {
+    "p95": "95 of 100 answers take less: 500ms, for example",
+    "p99": "99 of 100 answers take less",
+    "mtt": "the mean time of an answer is less",
+    "failures": "fewer requests fail, in percent: 1%",
+    "most": "users at most (default 1000)",
+    "fresh": "trials that answer, each time (default 5)",
+    **{name: LOAD_HELP[name] for name in CAPACITY_LOAD},
+    "processes": "Locust workers; users are a multiple of it (default 1)",
+    "name": "name of the run (default capacity)",
+    "dry_run": "say what would be run, and touch nothing",
+    "resume": "go on with a search that was left, instead of a new one",
+    "run": "with --resume: a run's id, its folder, or -1 (default: the newest)",
+}
+
+
+@word(help={**INVENTORY_HELP, **CAPACITY_HELP})
+def capacity(
+    context: Context,
+    p95: str = "",
+    p99: str = "",
+    mtt: str = "",
+    failures: str = "",
+    most: str = "",
+    fresh: str = "",
+    servers: str = "",
+    processes: str = "",
+    settle: str = "",
+    hold: str = "",
+    think: str = "",
+    timeout: str = "",
+    cpu_limit: str = "",
+    limiter: str = "",
+    calibrate: bool = False,
+    variant: str = "",
+    scenario: str = "",
+    rows: str = "",
+    name: str = "",
+    note: str = "",
+    dry_run: bool = False,
+    resume: bool = False,
+    run: str = "",
+    inventory: str = "",
+    i: str = "",
+    group: str = "",
+) -> None:
+    """The most users with --p95 500ms, say: searched for, then shown in fresh trials with 95 % confidence."""
+    given = {key: value for key, value in locals().items() if key in CAPACITY_HELP}
+    from loadproof.console import capacity as show
+    from loadproof.plan import experiment as experiments
+    from loadproof.plan import trials
+
+    if resume or run:
+        others = {key: value for key, value in given.items() if key not in ("resume", "run")}
+        return search_on(run, flags(others))
+    del given["dry_run"]
+    asked = experiments.capacity_search(flags(given))
+    if dry_run:
+        give(show.before(asked))
+        return None
+    hosts = open_inventory(
+        inventory or i, group, bring_up=True, planned=lambda lab: trials.enough_servers(asked, lab)
+    )
+    return conduct_experiment(asked, hosts)
+
+
+def search_on(run: str, others: Mapping[str, str]) -> None:
+    """Goes on with a search for a capacity that was left in its middle."""
+    from loadproof.campaign import capacity as capacities
+    from loadproof.campaign import collect, state
+    from loadproof.errors import BadInput, Problem
+    from loadproof.runfolder import record
+    from loadproof.runfolder.paths import RunFolder
+
+    problems = [Problem("a run that goes on is what it was planned to be", f"--{one}") for one in others]
+    folder = RunFolder.open(RESULTS, run or "latest")
+    if record.read_run(folder).experiment.capacity is None:
+        problems.append(Problem(f"run {folder.id} searches for no capacity", "--run"))
+    if problems:
+        raise BadInput(problems, next="./inv capacity --resume [--run RUN]")
+    hosts = state.hosts_of_run(folder)
+    with lab_that_lives(hosts):
+        capacities.resume(folder, ROOT, watcher(sys.stderr.isatty()))
         results, report = collect.fetch_and_analyse(folder, hosts)
     finish(results, report, as_json=False)
 
@@ -808,6 +900,9 @@ def attach(context: Context, run: str = "") -> None:
         say(f"fetched already: run {folder.id}; no host was asked")
         say(f"next: ./inv report --run {folder.id}")
         return
+    if state.searching(folder):
+        search_on(folder.id, {})
+        return
     with lab_that_lives(state.hosts_of_run(folder)):
         attaching.attach(folder, ROOT, watcher(sys.stderr.isatty()))
     say(f"\nsealed on the hosts: run {folder.id}")
@@ -991,6 +1086,7 @@ def test(context: Context, long: bool = False, only: str = "") -> None:
 ns = Collection(
     demo,
     experiment,
+    capacity,
     compare,
     rerun,
     deploy,

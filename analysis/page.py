@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from analysis import about, answer, bending, executed, sentences, spiky, why
+from analysis import about, answer, bending, capacity, executed, sentences, spiky, why
 from analysis.results import Judgement
 from analysis.words import NONE, THIN, number
 from loadproof.runfolder import shown
@@ -32,6 +32,7 @@ def context(judgement: Judgement) -> dict[str, Any]:
         "arms": [arm["label"] for arm in arms],
         "leads": answer.leads(judgement.results),
         "pairs": answer.pairs(judgement.results),
+        "searched": capacity.rows(judgement.results["capacity"]) if "capacity" in judgement.results else [],
         "figures": figures(arms),
         "bends": [(arm["label"], texts) for arm in arms if (texts := bending.sentences(arm))],
         "sentences": [one for one in judgement.results["sentences"] if tuple(one) not in said],

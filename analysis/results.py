@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis import bending, calibration, compare, joined, sentences, thresholds, verdicts
+from analysis import bending, calibration, capacity, compare, joined, sentences, thresholds, verdicts
 from analysis import trial as trials
 from analysis.measures import spikes as spiking
 from analysis.rows import Damaged
 from analysis.trial import Judged
 from loadproof.errors import RecordUnreadable
-from loadproof.plan.values import Inventory
+from loadproof.plan.values import Experiment, Inventory
 from loadproof.runfolder import atomic, record
 from loadproof.runfolder.formats import RESULTS_FORMAT
 from loadproof.runfolder.paths import RunFolder, TrialPaths
@@ -82,7 +82,8 @@ def again(judgement: Judgement) -> Judgement:
 
 
 def _arms_of(members: Sequence[Member]) -> list[Member]:
-    return [one for one in members if one.judged.plan.purpose != "calibration"]
+    """Of the trials that measured something: a calibration and a search only say what others are run with."""
+    return [one for one in members if one.judged.plan.purpose in ("measure", "verify")]
 
 
 def sources_of(folder: RunFolder) -> tuple[RunFolder, ...]:
@@ -153,7 +154,7 @@ def build(
     short = _short_names([source.id for source in sources])
     asked = _asked(sources)
     # trials are run in an order drawn by chance; arms stand, and are divided by, in the order of the experiment
-    order = asked.pop("arms")
+    order, searched = asked.pop("arms"), _searched(asked.pop("search"), members)
     arms = dict(
         sorted(arms.items(), key=lambda item: order.index(item[0][1]) if item[0][1] in order else len(order))
     )
@@ -165,13 +166,16 @@ def build(
     results: dict[str, Any] = {"format": RESULTS_FORMAT, "run": run}
     if several or (sources and sources[0].id != run):
         results["sources"] = [source.id for source in sources]
-    told = [sentence for one in calibrations for sentence in calibration.sentences(one)]
+    told = capacity.sentences(searched) if searched else []
+    told += [sentence for one in calibrations for sentence in calibration.sentences(one)]
     results |= {"calibrations": calibrations} if calibrations else {}
+    results |= {"capacity": searched} if searched else {}
     results |= verdicts.of_run(made)
     forbidden = SEE_NOTES if sentences.against(made) else ""
-    # arms of different runs were not run in blocks with each other
-    compared = [] if several else compare.comparisons(asked["primary"], made, forbidden)
-    jolts = [] if several else compare.spikes(made, forbidden)
+    # arms of different runs, and loads of a search, were not run in blocks with each other
+    apart = several or searched is not None
+    compared = [] if apart else compare.comparisons(asked["primary"], made, forbidden)
+    jolts = [] if apart else compare.spikes(made, forbidden)
     told += sentences.sentences(made, compared, jolts)
     wanted = asked.pop("thresholds")
     results |= {
@@ -185,7 +189,8 @@ def build(
 
 
 def _asked(sources: Sequence[RunFolder]) -> dict[str, Any]:
-    """ "question", "primary" and "thresholds" of a run; of several side by side there is no question."""
+    """ "question", "primary", "thresholds", the labels of "arms" and the experiment if it is a "search"; of several runs
+    side by side there is no question."""
     if len(sources) == 1:
         try:
             known = record.read_run(sources[0]).experiment
@@ -194,10 +199,19 @@ def _asked(sources: Sequence[RunFolder]) -> dict[str, Any]:
                 "primary": known.primary,
                 "thresholds": known.thresholds,
                 "arms": [arm.label for arm in known.arms],
+                "search": known if known.capacity else None,
             }
         except RecordUnreadable:
             pass
-    return {"question": "", "primary": "tps", "thresholds": (), "arms": []}
+    return {"question": "", "primary": "tps", "thresholds": (), "arms": [], "search": None}
+
+
+def _searched(experiment: Experiment | None, members: Sequence[Member]) -> dict[str, Any] | None:
+    """What a search for a capacity found; None for another experiment."""
+    if experiment is None or experiment.capacity is None:
+        return None
+    hold_s = experiment.arms[0].load.hold_s
+    return capacity.summed(experiment.capacity, hold_s, [one.judged for one in members])
 
 
 def _calibrations(members: Sequence[Member], sources: Sequence[RunFolder]) -> list[dict[str, Any]]:

@@ -47,7 +47,11 @@ def attach(folder: RunFolder, root: Path, watcher: bench.Watcher, after: bench.A
             lock.release(fleet, names, folder.id)
             return
         decided = bench.Decided(known.experiment, known.inventory, {}, trials)
-        if left or not all(state.loaded(folder.trial(trial.folder)) for trial in trials):
+        if (
+            left
+            or state.searching(folder)
+            or not all(state.loaded(folder.trial(trial.folder)) for trial in trials)
+        ):
             # what is left to run needs its desired state; what runs already does not care about this clone
             decided = _planned_again(trials, folder, fleet, root)
         # a host that died keeps its own files, not those of the others
@@ -100,6 +104,8 @@ def _take_up(
         watcher.say("sealed already")
         return
     if not state.begun(paths):
+        if not decided.states:
+            decided = _planned_again(decided.trials, folder, fleet, root)
         bench.one(trial, decided, folder, fleet, root, watcher, handled)
         return
     with Journal(paths.journal) as journal:

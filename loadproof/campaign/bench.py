@@ -14,7 +14,7 @@ from loadproof.campaign import rates
 from loadproof.control import apply, blocked, conduct, lock, probe, provenance, signals
 from loadproof.control.fleet import Fleet
 from loadproof.errors import LoadproofError, Refused
-from loadproof.plan import calibration, drift, faults
+from loadproof.plan import calibration, capacity, drift, faults
 from loadproof.plan import desired as desired_state
 from loadproof.plan import trials as trial_plans
 from loadproof.plan.actions import hosts_of
@@ -129,6 +129,10 @@ def walk(
 def held_s(decided: Decided) -> float:
     """How long the hosts are locked for a run at most."""
     hold = sum(trial.planned_s + trial.margin_s for trial in decided.trials)
+    if asked := decided.experiment.capacity:
+        # every trial of the search repeated, and as long as one may be
+        longest = max(one.planned_s + one.margin_s for one in decided.trials) + capacity.LONGEST_HOLD_S
+        hold += 2 * capacity.most_trials(asked) * longest
     if decided.experiment.calibrate:
         hold += calibration.most_s() + calibration.MOST_TRIALS * max(one.margin_s for one in decided.trials)
     return hold + 600

@@ -13,6 +13,8 @@ from loadproof.runfolder.formats import MANIFEST
 from loadproof.runfolder.hold import is_conducted
 from loadproof.runfolder.paths import RunFolder, TrialPaths, runs
 
+UNFINISHED = "unfinished"  # kind of an answer, of a search that was left
+
 
 def hosts_of_run(folder: RunFolder) -> Inventory:
     """The hosts as they were when the run began."""
@@ -52,7 +54,17 @@ def fetched(paths: TrialPaths) -> bool:
 def here(folder: RunFolder) -> bool:
     """Whether every trial of a run was fetched, and none is still to be planned."""
     everything = bool(folder.trials) and all(fetched(paths) for paths in folder.trials)
-    return everything and not to_be_planned(folder)
+    return everything and not to_be_planned(folder) and not searching(folder)
+
+
+def searching(folder: RunFolder) -> bool:
+    """Whether a search for a capacity has no answer yet: further trials follow from those that are here."""
+    if not folder.run.exists() or record.read_run(folder).experiment.capacity is None:
+        return False
+    if record.read_run(folder).sources:
+        return False
+    found = record.read_json(folder.results) if folder.results.exists() else {}
+    return bool(dict(found.get("capacity") or {}).get("kind", UNFINISHED) == UNFINISHED)
 
 
 def to_be_planned(folder: RunFolder) -> bool:
@@ -60,7 +72,7 @@ def to_be_planned(folder: RunFolder) -> bool:
     if not (folder.run.exists() and record.read_run(folder).experiment.calibrate):
         return False
     plans = [record.read_plan(paths.plan) for paths in folder.trials]
-    return sum(plan.purpose == "measure" for plan in plans) < record.read_run(folder).experiment.trials
+    return sum(plan.purpose != "calibration" for plan in plans) < record.read_run(folder).experiment.trials
 
 
 def listing(results: Path) -> list[tuple[str, str, str, str]]:
@@ -80,6 +92,8 @@ def listing(results: Path) -> list[tuple[str, str, str, str]]:
 def _state(folder: RunFolder, sources: Sequence[str]) -> str:
     if sources:
         return f"report of {', '.join(sources)}"
+    if searching(folder) and not is_conducted(folder):
+        return f"left: ./inv capacity --resume --run {folder.id}"
     if folder.results.exists():
         return "analysed"
     trials = folder.trials

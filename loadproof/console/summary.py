@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from loadproof.console.capacity import tried
 from loadproof.console.text import WIDTH, escape, number, table
 from loadproof.runfolder import shown
 
@@ -22,6 +23,8 @@ def summary(results: Mapping[str, Any]) -> str:
         lines += ["", f"question: {escape(results['question'])}"]
     if answer := _answer(results.get("comparisons", ())):
         lines += ["", answer]
+    if searched := results.get("capacity"):
+        lines += ["", tried(searched)]
     for some in _side_by_side(arms) if arms else ():
         lines += ["", _figures(some)]
     lines += ["", _servers(arms)] if arms else []

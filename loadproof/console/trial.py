@@ -7,7 +7,7 @@ from typing import Protocol
 
 from loadproof.console.text import escape, number, seconds, table
 from loadproof.plan import calibration, limiters, openload
-from loadproof.plan.values import Experiment, Load, TrialPlan
+from loadproof.plan.values import Experiment, Limit, Load, TrialPlan
 
 FIRST_ROWS, LAST_ROWS = 12, 2
 
@@ -87,21 +87,22 @@ def _what(load: Load, index: int) -> str:
 def trial_line(trial: TrialPlan, index: int, total: int) -> str:
     """One line that opens a trial."""
     servers = ", ".join(trial.apps)
-    limit = (
-        "no limit"
-        if trial.limit.kind == "none"
-        else f"{trial.limit.kind} at {trial.limit.percent:g} % of one CPU"
-    )
-    if trial.limit_set and trial.purpose == "measure":
+    limit = trial_limit(trial.limit)
+    if trial.limit_set and trial.purpose != "calibration":
         said = limiters.load(trial.limit.kind).said
         limit += f" ({', '.join(f'{host} {said(setting)}' for host, setting in trial.limit_set)})"
     number = f"trial {trial.id} ({index} of {total}): {trial.arm}"
-    if trial.purpose == "calibration":
+    if trial.purpose != "measure":
         number = f"trial {trial.id}: {trial.because}"
     return (
         f"{number} on {servers}; variant {trial.serving.variant}; {limit}; "
         f"{len(trial.workers)} Locust workers on {', '.join(trial.loads)}"
     )
+
+
+def trial_limit(limit: Limit) -> str:
+    """What holds each server's app."""
+    return "no limit" if limit.kind == "none" else f"{limit.kind} at {limit.percent:g} % of one CPU"
 
 
 def live_header(servers: Sequence[str]) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from loadproof.errors import BadInput, Problem
-from loadproof.plan import allowed, arms, questions, thresholds, words
+from loadproof.plan import allowed, arms, capacity, limits, questions, thresholds, words
 from loadproof.plan.settings import DEFAULTS, ROOT, Given, Merged, layered, parsers
 from loadproof.plan.values import Arm, Experiment
 
@@ -51,6 +52,33 @@ def rehearsal(fault: str, values: Mapping[str, str]) -> Experiment:
     """A rehearsal's: 40 users on 2 servers for 14 s, and what its fault (none: "clean") wants otherwise."""
     own = Given(f"plan/faults/{fault}.py", {**values, "name": f"rehearse-{fault.replace('_', '-')}"})
     return _merge((BASE, Given("rehearsal", REHEARSAL), own), parsers())
+
+
+def capacity_search(flags: Mapping[str, str | None]) -> Experiment:
+    """The experiment of a capacity search: one arm, of which the load is open. Raises BadInput with all problems."""
+    help = "inv --help capacity"
+    own = Given("capacity", {"processes": "1", "threads": "1", "name": "capacity"})
+    loads = {name: text for name, text in flags.items() if name not in limits.NAMES}
+    try:
+        made = _merge((BASE, own, _flags(loads)), parsers(), help)
+    except BadInput as error:
+        problems = list(error.problems)
+        limits.read(flags, None, problems)
+        raise BadInput(problems, next=help) from None
+    (arm,) = made.arms
+    asked = limits.read(flags, arm.load, problems := [])
+    if asked is None:
+        raise BadInput(problems, next=help)
+    hold_s = capacity.shortest_hold(asked, arm.load.hold_s)
+    load = capacity.LOADS[asked.load](arm.load, asked.least, hold_s)
+    given = [(name, f"flag --{name}") for name in limits.NAMES if flags.get(name)]
+    return replace(
+        made,
+        question=capacity.question(asked),
+        arms=(replace(arm, load=load),),
+        origins=tuple(sorted((*made.origins, *given))),
+        capacity=asked,
+    )
 
 
 def deployment(flags: Mapping[str, str | None]) -> Experiment:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from loadproof.errors import BadInput, Problem
-from loadproof.plan import blocks, calibration, limiters, timeouts
+from loadproof.plan import blocks, calibration, capacity, limiters, timeouts
 from loadproof.plan.values import Arm, Experiment, Host, Inventory, Serving, States, TrialPlan
 
 # From the first sampler to the lifted limit, the planned load itself aside: warm-up, limit, start of Locust and its
@@ -81,12 +81,14 @@ def trials(
     first: int = 1,
     limit_set: Sequence[tuple[str, float]] = (),
 ) -> tuple[TrialPlan, ...]:
-    """Every trial, numbered from `first`; `states`: the desired states that they need; `limit_set`: what a calibration
-    found for each server. Raises BadInput (enough_servers)."""
-    return tuple(
+    """Every trial, numbered from `first` (of a search for a capacity the first one); `states`: the desired states that
+    they need; `limit_set`: what a calibration found for each server. Raises BadInput (enough_servers)."""
+    made = tuple(
         _limited(_trial(experiment, inventory, run, one, states[one.state].deploy_id, number), limit_set)
         for number, one in enumerate(placed(experiment, inventory), start=first)
     )
+    asked = experiment.capacity
+    return made if asked is None else tuple(capacity.first(asked, one) for one in made)
 
 
 def _limited(trial: TrialPlan, limit_set: Sequence[tuple[str, float]]) -> TrialPlan:

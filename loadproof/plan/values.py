@@ -124,6 +124,27 @@ class Arm:
 
 
 @dataclass(frozen=True)
+class Below:
+    """A figure of results.json and what it must stay below: times in ms, "failures" in percent of the requests."""
+
+    figure: str  # "p95_ms"
+    most: float
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What a search for the largest load asks: how many users there may be so that all of `limits` hold."""
+
+    limits: tuple[Below, ...]
+    least: int  # the first load that is tried; every load is a multiple of `step`
+    step: int
+    most: int
+    resolution: float  # 0.1: the search ends when the next larger load is at most a tenth above
+    fresh: int  # trials that answer: each verification has so many, and none of the search counts
+    load: Literal["users"] = "users"  # what is searched for: a name in plan.capacity.LOADS
+
+
+@dataclass(frozen=True)
 class Experiment:
     """What is asked: everything that a run needs but the hosts. `origins` says where each value came from."""
 
@@ -138,6 +159,9 @@ class Experiment:
     primary: str = "tps"  # the figure that answers it, fixed in advance
     blocks: int = 1  # trials of each arm
     thresholds: tuple[str, ...] = ()  # what plan.thresholds reads
+    capacity: Capacity | None = (
+        None  # its trials follow from each other: only the first one is known in advance
+    )
 
     @property
     def trials(self) -> int:
@@ -187,7 +211,8 @@ class TrialPlan:
     margin_s: float  # RuntimeMaxSec = planned_s + margin_s
     # What a calibration gave the limiter of each server to make its share the asked one; empty: what was asked.
     limit_set: tuple[tuple[str, float], ...] = ()
-    purpose: Literal["measure", "calibration"] = "measure"
+    # "search" looks for a capacity and counts for nothing, "verify" are the fresh trials that answer
+    purpose: Literal["measure", "calibration", "search", "verify"] = "measure"
     faults: tuple[PlannedFault, ...] = ()  # of a rehearsal; no other trial has any
 
     @property
