@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from analysis.words import NONE
+from loadproof.plan import openload
 from loadproof.plan.values import Arm, Experiment
 
 Row = tuple[str, str, str]
@@ -44,6 +45,8 @@ def _origin(name: str, origins: dict[str, str]) -> str:
         "duration": ("settle", "hold"),
     }.get(name, ())
     said = [one for one in follows if one in origins]
+    if name in ("rate", "arrivals") and origins:  # a closed load has neither
+        return "default"
     if name == "thresholds":
         return "the experiment's file"
     return f"follows from {' and '.join(said)}" if said else "not recorded"
@@ -65,6 +68,9 @@ def _of_arm(arm: Arm) -> dict[str, str]:
         "hold": f"{load.hold_s:g} s",
         "duration": f"{load.end_s:g} s",
         "think": f"{load.think_s:g} s",
+        "rate": NONE if load.rate is None else openload.spell(load.rate),
+        "arrivals": NONE if load.rate is None else load.arrivals,
+        "autostop": load.autostop,
         "timeout": f"{load.timeout_s:g} s",
         "scenario": load.scenario,
         "cpu-limit": "none" if arm.limit.kind == "none" else f"{arm.limit.percent:g} %",

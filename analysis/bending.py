@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from analysis import knee as knees
 from analysis import usl
 from analysis.bounds import Bounds, bounds
 from analysis.measures.levels import Level, Onset, Ramp, array, joined
+from loadproof.runfolder import record
 
 
 def of_trial(ramp: Ramp | None) -> dict[str, Any]:
@@ -19,8 +19,11 @@ def of_trial(ramp: Ramp | None) -> dict[str, Any]:
     if ramp is None:
         return {"levels": None, "errors_begin": None}
     begin = {"answer": _begins([ramp]), **_onset(ramp.begins)}
-    layers = {layer: asdict(one) for layer, one in ramp.layers.items()}
-    return {"levels": [asdict(one) for one in ramp.levels], "errors_begin": {**begin, "layers": layers}}
+    layers = {layer: record.to_json(one) for layer, one in ramp.layers.items()}
+    return {
+        "levels": [record.to_json(one) for one in ramp.levels],
+        "errors_begin": {**begin, "layers": layers},
+    }
 
 
 def of_arm(ramps: Sequence[Ramp | None]) -> dict[str, Any]:
@@ -40,8 +43,13 @@ def of_arm(ramps: Sequence[Ramp | None]) -> dict[str, Any]:
         [level for some in settled for level in some], first.think_s, first.servers, first.limit_percent
     )
     return {
-        "knee": {**asdict(knee), "answer": knee.answer, "line": _line(settled)},
-        "bounds": {**asdict(most), "most_tps": most.most_tps, "users": most.users, "answer": _bounded(most)},
+        "knee": {**record.to_json(knee), "answer": knee.answer, "line": _line(settled)},
+        "bounds": {
+            **record.to_json(most),
+            "most_tps": most.most_tps,
+            "users": most.users,
+            "answer": _bounded(most),
+        },
         "usl": _law(settled),
         "errors_begin": {
             "users": [None if one.begins is None else one.begins.users for one in found],
@@ -64,7 +72,7 @@ def sentences(arm: Mapping[str, Any]) -> list[str]:
 
 
 def _onset(one: Onset | None) -> dict[str, Any]:
-    return dict.fromkeys(("users", "second", "failed", "completed")) if one is None else asdict(one)
+    return dict.fromkeys(("users", "second", "failed", "completed")) if one is None else record.to_json(one)
 
 
 def _layers(ramps: Sequence[Ramp]) -> dict[str, list[int | None]]:
@@ -112,7 +120,7 @@ def _law(settled: Sequence[Sequence[Level]]) -> dict[str, Any]:
     flight, tps, _ = _means(settled)
     found = usl.law(flight, tps)
     names = {"scale": "lambda"}
-    values = {names.get(name, name): value for name, value in asdict(found).items()}
+    values = {names.get(name, name): value for name, value in record.to_json(found).items()}
     return {**values, "answer": found.answer}
 
 
