@@ -1,218 +1,32 @@
-"""What a search for the largest load found, from files only: each trial under or over what was asked, the upper limits of
-the fresh trials, and the answer."""
+"""What a search for a capacity found, as results.json has it and in words."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from scipy.special import betaincinv, stdtrit
-
-from analysis import verdicts
 from analysis.trial import Judged
-from loadproof.plan import capacity
-from loadproof.plan.capacity import End, Next, Outcome, Round, Seen
-from loadproof.plan.values import Below, Capacity
-from loadproof.runfolder import shown
-
-REPEAT = "repeat of "  # with the id of a trial: how the plan of its repeat begins
-# Failures in percent of the requests with which a figure of the successes still speaks for all: of those that failed it
-# is only known that they were not answered, so that a percentile beyond them is above every limit.
-MOST_FAILED = {"p95_ms": 5.0, "p99_ms": 1.0, "mtt_ms": 5.0}
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What one trial says of one limit: its figure in the unit of the limit (inf: beyond it, whatever it is), or None and
-    why. `requests`, `failures`: of its window."""
-
-    value: float | None
-    why: str = ""
-    requests: int = 0
-    failures: int = 0
-
-
-@dataclass(frozen=True)
-class Slot:
-    """One trial as it was planned, and what counts of it: its repeat, where it was repeated. `ids`: of both."""
-
-    ids: tuple[str, ...]
-    judged: Judged
-    verdict: str
-    readings: tuple[Reading, ...]  # one per limit
-
-    @property
-    def purpose(self) -> str:
-        """Of its plan."""
-        return self.judged.plan.purpose
-
-    @property
-    def level(self) -> int:
-        """Its load."""
-        return int(dict(self.judged.plan.factors)[next(iter(dict(self.judged.plan.factors)))])
-
-
-@dataclass(frozen=True)
-class Found:
-    """All that a search says so far: its trials, and what is run next, or the answer."""
-
-    seen: tuple[Seen, ...]
-    rounds: tuple[Round, ...]
-    then: Next | End
-
-
-def reading(limit: Below, judged: Mapping[str, Any]) -> Reading:
-    """What a trial (its figures and checks, as results.json has them) says of a limit."""
-    requests, failures = judged["requests"], judged["failures"]
-    if requests is None or failures is None:
-        return Reading(None, "its window is unknown")
-    if not requests and limit.figure == "failures":
-        return Reading(None, "no request ended")
-    failed = 100 * failures / requests if requests else 0.0
-    if limit.figure == "failures":
-        return Reading(failed, "", requests, failures)
-    if failed > MOST_FAILED[limit.figure]:
-        return Reading(math.inf, f"{failed:.1f} % of the requests failed", requests, failures)
-    few = requests - failures < capacity.ENOUGH.get(limit.figure, 1) or judged[limit.figure] is None
-    if few or (why := shown.withheld(judged, limit.figure)):
-        said = f"{requests - failures} answers are too few" if few else why
-        return Reading(None, said, requests, failures)
-    return Reading(judged[limit.figure], "", requests, failures)
-
-
-def upper(limit: Below, readings: Sequence[Reading], confidence: float) -> float:
-    """The one-sided upper confidence limit of a figure over trials: Student's t on the logarithms, as intervals are made
-    elsewhere, so of the geometric mean; inf where one trial is beyond. Raises ValueError below two trials, or without a
-    value.
-
-    Of a failed share, whose logarithm may not exist, of (failures + 1/2) / (requests + 1); and at least the exact limit
-    of all requests together (Clopper and Pearson): trials without a failure do not differ, and still prove no zero."""
-    if len(readings) < 2 or any(one.value is None for one in readings):
-        raise ValueError("an upper limit needs the values of two trials")
-    if limit.figure != "failures":
-        return _upper([one.value or 0.0 for one in readings], confidence)
-    between = _upper([100 * (one.failures + 0.5) / (one.requests + 1) for one in readings], confidence)
-    failures, requests = (sum(getattr(one, name) for one in readings) for name in ("failures", "requests"))
-    within = (
-        100 * float(betaincinv(failures + 1, requests - failures, confidence))
-        if failures < requests
-        else 100.0
-    )
-    return max(between, within)
-
-
-def _upper(values: Sequence[float], confidence: float) -> float:
-    if math.inf in values:
-        return math.inf
-    logs = np.log(np.asarray(values, float))
-    half = float(stdtrit(len(logs) - 1, confidence)) * float(logs.std(ddof=1)) / math.sqrt(len(logs))
-    return math.exp(float(logs.mean()) + half)
-
-
-def slots(asked: Capacity, trials: Sequence[Judged]) -> list[Slot]:
-    """Trials in the order in which they were planned, each with its repeat in its place. Those of a calibration are left
-    out."""
-    found: dict[str, list[Judged]] = {}
-    for one in sorted(trials, key=lambda judged: int(judged.plan.id)):
-        if one.plan.purpose not in ("search", "verify"):
-            continue
-        why = one.plan.because
-        first = why.removeprefix(REPEAT).partition(":")[0] if why.startswith(REPEAT) else one.plan.id
-        found.setdefault(first, []).append(one)
-    return [_slot(asked, same) for same in found.values()]
-
-
-def _slot(asked: Capacity, same: Sequence[Judged]) -> Slot:
-    counts = same[-1]
-    said = verdicts.of_trial(counts.checks)
-    readings = tuple(reading(limit, {**counts.figures, **said}) for limit in asked.limits)
-    return Slot(tuple(one.plan.id for one in same), counts, said["verdict"], readings)
-
-
-def found(asked: Capacity, hold_s: float, made: Sequence[Slot]) -> Found:
-    """What the trials of a search say: the same to the campaign, which goes on from it, and to the report."""
-    seen = tuple(_seen(asked, one) for one in made if one.purpose == "search")
-    verified = _rounds([one for one in made if one.purpose == "verify"])
-    rounds = tuple(_round(asked, index, same) for index, same in enumerate(verified, start=1))
-    return Found(seen, rounds, capacity.following(asked, hold_s, seen, rounds))
-
-
-def _seen(asked: Capacity, slot: Slot) -> Seen:
-    plan, figures = slot.judged.plan, slot.judged.figures
-    good = figures["requests"] is not None and slot.verdict != "INVALID"
-    rate = figures["tps"] if good else None
-    return Seen(slot.level, _outcome(asked, slot), rate, plan.load.hold_s)
-
-
-def _outcome(asked: Capacity, slot: Slot) -> Outcome:
-    if slot.verdict == "INVALID":
-        return "unmeasured"
-    if any(
-        one.value is not None and one.value > limit.most
-        for one, limit in zip(slot.readings, asked.limits, strict=True)
-    ):
-        return "over"
-    if any(one.value is None for one in slot.readings):
-        return "few" if slot.judged.figures["requests"] is not None else "unmeasured"
-    return "under"
-
-
-def _rounds(made: Sequence[Slot]) -> list[list[Slot]]:
-    """Fresh trials by their loads, which never come back."""
-    by_level: dict[int, list[Slot]] = {}
-    for one in made:
-        by_level.setdefault(one.level, []).append(one)
-    return list(by_level.values())
-
-
-def _round(asked: Capacity, index: int, same: Sequence[Slot]) -> Round:
-    level = same[0].level
-    for one in same:
-        if broken := _broken(one):
-            return Round(level, len(same), broken=broken)
-    if len(same) < asked.fresh:
-        return Round(level, len(same))
-    tops = uppers(asked, same, capacity.confidence(index))
-    excess = max(top / limit.most for top, limit in zip(tops, asked.limits, strict=True))
-    over = all(_outcome(asked, one) == "over" for one in same)
-    return Round(level, len(same), "under" if excess <= 1 else "over", excess, over)
-
-
-def _broken(slot: Slot) -> str:
-    """Why a fresh trial cannot count; empty when it does."""
-    id = slot.ids[-1]
-    if slot.verdict != "VALID":
-        return f"fresh trial {id} was {slot.verdict}" + (
-            ", and so was the one it repeats" * (len(slot.ids) > 1)
-        )
-    why = next((one.why for one in slot.readings if one.value is None), "")
-    return f"fresh trial {id}: {why}" if why else ""
-
-
-def uppers(asked: Capacity, same: Sequence[Slot], confidence: float) -> list[float]:
-    """The upper limit of each figure that is asked, over fresh trials of one load."""
-    return [
-        upper(limit, [one.readings[index] for one in same], confidence)
-        for index, limit in enumerate(asked.limits)
-    ]
+from analysis.tried import Slot, finite, found, rounds_of, slots, uppers
+from loadproof.plan import capacity, limits
+from loadproof.plan.capacity import End, Round
+from loadproof.plan.values import Capacity
 
 
 def summed(asked: Capacity, hold_s: float, trials: Sequence[Judged]) -> dict[str, Any]:
-    """The search of one run as results.json has it."""
+    """The search of one run as results.json has it; `trials`: those whose files are here."""
     made = slots(asked, trials)
     all_ = found(asked, hold_s, made)
-    verified = _rounds([one for one in made if one.purpose == "verify"])
+    verified = rounds_of(made)
     tried = [
         _tried(asked, [one], seen.outcome)
         for one, seen in zip([one for one in made if one.purpose == "search"], all_.seen, strict=True)
     ]
     for index, (same, round_) in enumerate(zip(verified, all_.rounds, strict=True), start=1):
         tried.append(_verified(asked, same, round_, index))
-    kind: str = all_.then.kind if isinstance(all_.then, End) else "unfinished"
-    level = all_.then.level if isinstance(all_.then, End) else None
+    open_ = bool(made) and made[-1].verdict == "INVALID" and len(made[-1].ids) == 1  # it is to be repeated
+    end = all_.then if isinstance(all_.then, End) and not open_ else None
+    kind: str = end.kind if end else "unfinished"
+    level = end.level if end else None
     passed = tried[-1] if level is not None else None
     result = {
         "limit": {one.figure: one.most for one in asked.limits},
@@ -227,8 +41,7 @@ def summed(asked: Capacity, hold_s: float, trials: Sequence[Judged]) -> dict[str
         "n": len(passed["trials"]) if passed else None,
         "tried": tried,
     }
-    why = all_.then.why if isinstance(all_.then, End) else ""
-    return {**result, "answer": answer(asked, result, why)}
+    return {**result, "answer": answer(asked, result, end.why if end else "")}
 
 
 def _first_time(asked: Capacity, upper: Mapping[str, float]) -> float | None:
@@ -239,11 +52,11 @@ def _tried(asked: Capacity, same: Sequence[Slot], outcome: str) -> dict[str, Any
     """One trial of the search, or all fresh ones of a load. A value that is None is unknown or beyond every limit: `why`
     says which."""
     values = {
-        limit.figure: [_finite(one.readings[index].value) for one in same]
+        limit.figure: [finite(one.readings[index].value) for one in same]
         for index, limit in enumerate(asked.limits)
     }
     whys = dict.fromkeys(
-        part.why for one in same for part in one.readings if part.why and _finite(part.value) is None
+        part.why for one in same for part in one.readings if part.why and finite(part.value) is None
     )
     return {
         asked.load: same[0].level,
@@ -266,34 +79,24 @@ def _verified(asked: Capacity, same: Sequence[Slot], round_: Round, index: int) 
         return {**made, "why": round_.broken or made["why"]}
     confidence = capacity.confidence(index)
     tops = uppers(asked, same, confidence)
-    upper = {limit.figure: _finite(top) for limit, top in zip(asked.limits, tops, strict=True)}
+    upper = {limit.figure: finite(top) for limit, top in zip(asked.limits, tops, strict=True)}
     return {**made, "upper": upper, "confidence": confidence}
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
-
-
-def read(limit: Below, one: Reading) -> str:
-    """A reading in words."""
-    value = _finite(one.value)
-    return f"unknown ({one.why})" if value is None else capacity.amount(limit.figure, value)
 
 
 def answer(asked: Capacity, result: Mapping[str, Any], why: str) -> str:
     """The answer in one sentence."""
-    wanted = capacity.limits(asked)
+    wanted = limits.wanted(asked)
     if result["kind"] == "unfinished":
         return f"not decided: the search for {wanted} was left before its end"
     if result["kind"] == "not decided":
         return f"not decided: {why}"
     if result["kind"] == "none":
-        return f"not even {capacity.said(asked, asked.least)} with {wanted}: {why}"
+        return f"not even {limits.said(asked, asked.least)} with {wanted}: {why}"
     tops = " and ".join(
-        f"{capacity.WORDS[figure]} at most {capacity.amount(figure, top)}"
+        f"{limits.WORDS[figure]} at most {limits.amount(figure, top)}"
         for figure, top in result["upper"].items()
     )
-    level, n = capacity.said(asked, result[asked.load]), result["n"]
+    level, n = limits.said(asked, result[asked.load]), result["n"]
     most = f"at least {level}" if result["kind"] == "at least" else level
     more = f"; {why}" if why else ""
     return f"{most}: {tops} with {100 * result['confidence']:.4g} % confidence ({n} fresh trials){more}"
@@ -312,17 +115,12 @@ def rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
             "load": f"{one[result['load']]:,}",
             "what": one["because"],
             "trials": ", ".join([*one["repeated"], *one["trials"]]),
-            "values": "; ".join(_spelled(figure, values) for figure, values in one["values"].items()),
+            "values": "; ".join(limits.spread(figure, values) for figure, values in one["values"].items()),
             "upper": "; ".join(
-                "beyond" if top is None else f"{capacity.amount(figure, top)} ({100 * one['confidence']:g} %)"
+                "beyond" if top is None else f"{limits.amount(figure, top)} ({100 * one['confidence']:g} %)"
                 for figure, top in (one["upper"] or {}).items()
             ),
             "outcome": one["outcome"] + (f": {one['why']}" if one["why"] else ""),
         }
         for one in result["tried"]
     ]
-
-
-def _spelled(figure: str, values: Sequence[float | None]) -> str:
-    said = " ".join("-" if value is None else f"{value:,.4g}" for value in values)
-    return f"{capacity.WORDS[figure]} {said} {'%' if figure == 'failures' else 'ms'}"

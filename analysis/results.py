@@ -207,11 +207,13 @@ def _asked(sources: Sequence[RunFolder]) -> dict[str, Any]:
 
 
 def _searched(experiment: Experiment | None, members: Sequence[Member]) -> dict[str, Any] | None:
-    """What a search for a capacity found; None for another experiment."""
+    """What a search for a capacity found; None for another experiment. A trial that was planned and never ran says
+    nothing: the search was left there."""
     if experiment is None or experiment.capacity is None:
         return None
     hold_s = experiment.arms[0].load.hold_s
-    return capacity.summed(experiment.capacity, hold_s, [one.judged for one in members])
+    ran = [one.judged for one in members if one.run.trial(one.judged.plan.folder).hosts]
+    return capacity.summed(experiment.capacity, hold_s, ran)
 
 
 def _calibrations(members: Sequence[Member], sources: Sequence[RunFolder]) -> list[dict[str, Any]]:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from analysis import capacity as findings
 from analysis import trial as trials_judged
-from analysis import verdicts
+from analysis import tried, verdicts
 from analysis.trial import Judged
 from loadproof.campaign import attach, bench, calibrate, state
 from loadproof.control.fleet import Fleet
-from loadproof.plan import capacity
+from loadproof.plan import levels, limits
 from loadproof.plan.capacity import End
 from loadproof.plan.values import Capacity, Experiment, Inventory, TrialPlan
 from loadproof.runfolder import record
@@ -81,13 +81,11 @@ def _plans(folder: RunFolder) -> list[TrialPlan]:
 
 def _again(last: Judged) -> TrialPlan | None:
     """The repeat of a trial whose conditions did not hold, once."""
-    if verdicts.of_trial(last.checks)["verdict"] != "INVALID" or last.plan.because.startswith(
-        findings.REPEAT
-    ):
+    if verdicts.of_trial(last.checks)["verdict"] != "INVALID" or last.plan.because.startswith(tried.REPEAT):
         return None
     broken = [one for one in last.checks if one.verdict == "INVALID" and one.withholds == "trial"]
     why = f"{', '.join(one.name for one in broken)} ({broken[0].said})"
-    because = f"{findings.REPEAT}{last.plan.id}: {why}"
+    because = f"{tried.REPEAT}{last.plan.id}: {why}"
     return replace(last.plan, id=f"{int(last.plan.id) + 1:02d}", because=because)
 
 
@@ -96,22 +94,22 @@ def _next(
 ) -> TrialPlan | None:
     """The next trial of the search; None when it has its answer, which is said."""
     hold_s = experiment.arms[0].load.hold_s
-    found = findings.found(asked, hold_s, findings.slots(asked, list(judged.values())))
+    found = tried.found(asked, hold_s, tried.slots(asked, list(judged.values())))
     if isinstance(found.then, End):
         for _, sentence in findings.sentences(findings.summed(asked, hold_s, list(judged.values()))):
             watcher.say(sentence)
         return None
     last = max(judged.values(), key=lambda one: int(one.plan.id)).plan
-    return capacity.trial(asked, last, found.then, int(last.id) + 1)
+    return levels.trial(asked, last, found.then, int(last.id) + 1)
 
 
 def _said(asked: Capacity, one: Judged) -> str:
     """A trial in a line: its verdict, what broke, and its figures."""
     verdict = verdicts.of_trial(one.checks)["verdict"]
     broken = [check.said for check in one.checks if check.verdict == "INVALID" and check.withholds == "trial"]
-    (slot,) = findings.slots(asked, [one])
+    (slot,) = tried.slots(asked, [one])
     got = [
-        f"{capacity.WORDS[limit.figure]} {findings.read(limit, reading)}"
+        f"{limits.WORDS[limit.figure]} {tried.read(limit, reading)}"
         for limit, reading in zip(asked.limits, slot.readings, strict=True)
     ]
     return f"trial {one.plan.id}: {verdict}; " + "; ".join([*got, *broken])

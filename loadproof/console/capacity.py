@@ -8,7 +8,7 @@ from typing import Any
 from loadproof.console.experiment import AROUND_LOAD_S
 from loadproof.console.text import escape, seconds, table
 from loadproof.console.trial import trial_limit
-from loadproof.plan import calibration, capacity
+from loadproof.plan import calibration, capacity, levels, limits
 from loadproof.plan.values import Capacity, Experiment
 
 
@@ -22,7 +22,7 @@ def before(asked: Experiment) -> str:
         "",
         f"{search.load} from {search.least:,} to {search.most:,}, think time {seconds(load.think_s)}, timeout"
         f" {seconds(load.timeout_s)}, scenario {load.scenario}; {_servers(arm.servers)}, {trial_limit(arm.limit)}",
-        f"each trial: all users within {capacity.RAMP_STEPS * capacity.RAMP_STEP_S:g} s, settling"
+        f"each trial: all users within {levels.RAMP_STEPS * levels.RAMP_STEP_S:g} s, settling"
         f" {seconds(load.settle_s)}, a hold of {seconds(load.hold_s)} (up to {capacity.LONGEST_HOLD_S:g} s where"
         " answers are too few for a percentile)",
         f"search: times {capacity.GROWTH} until a load is over, then halving to {100 * search.resolution:g} %;"
@@ -42,7 +42,7 @@ def _servers(count: int) -> str:
 def cost(asked: Experiment, search: Capacity) -> list[str]:
     """Trials and minutes at most, as planned, and if all that may go wrong does."""
     trials = capacity.most_trials(search)
-    ramp_s = (capacity.RAMP_STEPS - 1) * capacity.RAMP_STEP_S
+    ramp_s = (levels.RAMP_STEPS - 1) * levels.RAMP_STEP_S
     around_s = ramp_s + asked.arms[0].load.settle_s + AROUND_LOAD_S
     each_s = around_s + asked.arms[0].load.hold_s
     worst_s = around_s + max(capacity.LONGEST_HOLD_S, asked.arms[0].load.hold_s)
@@ -61,21 +61,15 @@ def tried(found: Mapping[str, Any]) -> str:
     """Every load that was tried, in order."""
     rows = [
         (
-            one[found["load"]],
-            one["because"],
+            one["because"] + (f": {one[found['load']]:,}" if one["purpose"] == "verify" else ""),
             ", ".join([*one["repeated"], *one["trials"]]),
-            "; ".join(_values(figure, values) for figure, values in one["values"].items()),
+            "; ".join(limits.spread(figure, values) for figure, values in one["values"].items()),
             "; ".join(
-                "beyond" if top is None else capacity.amount(figure, top)
+                "beyond" if top is None else limits.amount(figure, top)
                 for figure, top in (one["upper"] or {}).items()
             ),
-            one["outcome"],
+            one["outcome"] + (f": {one['why']}" if one["why"] else ""),
         )
         for one in found["tried"]
     ]
-    return table((found["load"], "tried", "trials", "found", "upper limit", ""), rows)
-
-
-def _values(figure: str, values: list[float | None]) -> str:
-    said = " ".join("-" if value is None else f"{value:,.4g}" for value in values)
-    return f"{capacity.WORDS[figure]} {said} {'%' if figure == 'failures' else 'ms'}"
+    return table(("tried", "trials", "found", "upper limit", ""), rows)

@@ -9,12 +9,12 @@ fresh trials; only they answer. Where they do not show that the limits hold, a l
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
-from loadproof.plan.values import Capacity, Load, TrialPlan
-from loadtests.profiles.steps import table
+from loadproof.plan.limits import said
+from loadproof.plan.values import Capacity
 
 GROWTH = 4  # each load is so many times the one before, until one is over
 SLACK = 4  # trials of a search beyond growth and halving: loads that are tried again
@@ -31,7 +31,6 @@ SPARE = 1.5  # times as many are planned for
 LONGEST_HOLD_S = 300.0
 SHORTEST_HOLD_S = 15.0
 TIMES = 20  # a hold is at least so many times the time that is asked
-RAMP_STEPS, RAMP_STEP_S = 5, 1.0
 PATIENCE = 3  # trials of one load with too few answers
 
 Outcome = Literal["under", "over", "few", "unmeasured"]
@@ -261,74 +260,3 @@ def _rate(seen: Sequence[Seen], level: int) -> float | None:
     guesses = [rates[max(below)]] if below else []
     guesses += [rates[min(above)] * level / min(above)] if above else []
     return max(guesses, default=None)
-
-
-def said(asked: Capacity, level: int) -> str:
-    """A load in words: "1 user", "40 users"."""
-    return f"{level:,} {asked.load.removesuffix('s') if level == 1 else asked.load}"
-
-
-# figures in words
-WORDS = {"p95_ms": "p95", "p99_ms": "p99", "mtt_ms": "MTT", "failures": "the failed share"}
-
-
-def limits(asked: Capacity) -> str:
-    """What is asked, in words: "p95 below 500 ms and the failed share below 1 %"."""
-    return " and ".join(f"{WORDS[one.figure]} below {amount(one.figure, one.most)}" for one in asked.limits)
-
-
-def amount(figure: str, value: float) -> str:
-    """A value with its unit."""
-    return f"{value:,.4g} {'%' if figure == 'failures' else 'ms'}"
-
-
-def question(asked: Capacity) -> str:
-    """What is asked, as a question."""
-    return f"How many {asked.load} may there be with {limits(asked)}?"
-
-
-def users(base: Load, level: int, hold_s: float) -> Load:
-    """A load of so many users, all there after some seconds, then constant."""
-    step = -(-level // RAMP_STEPS)
-    rows = table(level, step, step, RAMP_STEP_S)
-    ramp_end = rows[-1][0]
-    return replace(
-        base,
-        threads=level // base.processes,
-        users=level,
-        ramp="users",
-        table=rows,
-        ramp_end_s=ramp_end,
-        hold_s=hold_s,
-        end_s=round(ramp_end + base.settle_s + hold_s, 6),
-        said=(),
-    )
-
-
-# What a search may vary: (load of the experiment, level, hold in seconds) -> load of a trial.
-LOADS: Mapping[str, Callable[[Load, int, float], Load]] = {"users": users}
-
-
-def trial(asked: Capacity, base: TrialPlan, following: Next, number: int) -> TrialPlan:
-    """A trial of a search, or one of its fresh ones; `base`: any other trial of the run."""
-    load = LOADS[asked.load](base.load, following.level, following.hold_s)
-    return replace(
-        base,
-        id=f"{number:02d}",
-        arm=f"{asked.load}={following.level}",
-        factors=((asked.load, following.level),),
-        block=following.number,
-        because=following.because,
-        purpose=following.purpose,
-        load=load,
-        planned_s=load.end_s,
-    )
-
-
-def first(asked: Capacity, planned: TrialPlan) -> TrialPlan:
-    """The first trial of a search, of the one that the experiment would have."""
-    begin = following(asked, planned.load.hold_s, ())
-    assert isinstance(begin, Next)
-    _, _, calibrated = planned.because.partition("; ")
-    made = trial(asked, planned, begin, int(planned.id))
-    return replace(made, because=f"{made.because}; {calibrated}") if calibrated else made

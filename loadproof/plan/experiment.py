@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from loadproof.errors import BadInput, Problem
-from loadproof.plan import allowed, arms, capacity, limits, questions, thresholds, words
+from loadproof.plan import allowed, arms, capacity, levels, limits, questions, thresholds, words
 from loadproof.plan.settings import DEFAULTS, ROOT, Given, Merged, layered, parsers
 from loadproof.plan.values import Arm, Experiment
 
@@ -70,11 +70,11 @@ def capacity_search(flags: Mapping[str, str | None]) -> Experiment:
     if asked is None:
         raise BadInput(problems, next=help)
     hold_s = capacity.shortest_hold(asked, arm.load.hold_s)
-    load = capacity.LOADS[asked.load](arm.load, asked.least, hold_s)
+    load = levels.LOADS[asked.load](arm.load, asked.least, hold_s)
     given = [(name, f"flag --{name}") for name in limits.NAMES if flags.get(name)]
     return replace(
         made,
-        question=capacity.question(asked),
+        question=limits.question(asked),
         arms=(replace(arm, load=load),),
         origins=tuple(sorted((*made.origins, *given))),
         capacity=asked,

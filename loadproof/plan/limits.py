@@ -1,8 +1,8 @@
-"""What is asked of a capacity: flags to values, all problems at once."""
+"""What is asked of a capacity: flags to values, all problems at once; and in words."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from loadproof.errors import Problem
@@ -19,6 +19,8 @@ NAMES = (*TIMES, FAILURES, *DEFAULTS)
 RESOLUTION = 0.1
 # With fewer, one trial weighs so much that hardly anything can be shown; "over in every one" then proves nothing either.
 LEAST_FRESH, MOST_FRESH = 5, 20
+# figures in words
+WORDS = {"p95_ms": "p95", "p99_ms": "p99", "mtt_ms": "MTT", "failures": "the failed share"}
 
 
 def read(given: Mapping[str, str | None], load: Load | None, problems: list[Problem]) -> Capacity | None:
@@ -68,3 +70,40 @@ def _time(name: str, seconds: float, load: Load | None, problems: list[Problem])
             )
         )
     return Below(TIMES[name], 1000 * seconds)
+
+
+def said(asked: Capacity, level: int) -> str:
+    """A load in words: "1 user", "40 users"."""
+    return f"{level:,} {asked.load.removesuffix('s') if level == 1 else asked.load}"
+
+
+def wanted(asked: Capacity) -> str:
+    """What is asked, in words: "p95 below 500 ms and the failed share below 1 %"."""
+    return " and ".join(f"{WORDS[one.figure]} below {amount(one.figure, one.most)}" for one in asked.limits)
+
+
+def amount(figure: str, value: float) -> str:
+    """A value with its unit: 485.2 ms, 0.72 %."""
+    return f"{_digits(figure, value)} {_unit(figure)}"
+
+
+def spread(figure: str, values: Sequence[float | None]) -> str:
+    """What trials gave, in words: "p95 480 to 495.1 ms"; "-" for what is unknown or beyond every limit."""
+    known = sorted({one for one in values if one is not None})
+    ends = [_digits(figure, one) for one in dict.fromkeys((*known[:1], *known[-1:]))]
+    text = " or ".join([*([" to ".join(ends)] if ends else []), *(["-"] if None in values else [])])
+    return f"{WORDS[figure].removeprefix('the ').removesuffix(' share')} {text} {_unit(figure)}"
+
+
+def _digits(figure: str, value: float) -> str:
+    text = f"{value:,.{2 if figure == FAILURES else 1}f}"
+    return text.rstrip("0").rstrip(".")
+
+
+def _unit(figure: str) -> str:
+    return "%" if figure == FAILURES else "ms"
+
+
+def question(asked: Capacity) -> str:
+    """What is asked, as a question."""
+    return f"How many {asked.load} may there be with {wanted(asked)}?"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from loadproof.errors import BadInput, Problem
-from loadproof.plan import blocks, calibration, capacity, limiters, timeouts
+from loadproof.plan import blocks, calibration, levels, limiters, timeouts
 from loadproof.plan.values import Arm, Experiment, Host, Inventory, Serving, States, TrialPlan
 
 # From the first sampler to the lifted limit, the planned load itself aside: warm-up, limit, start of Locust and its
@@ -88,7 +88,7 @@ def trials(
         for number, one in enumerate(placed(experiment, inventory), start=first)
     )
     asked = experiment.capacity
-    return made if asked is None else tuple(capacity.first(asked, one) for one in made)
+    return made if asked is None else tuple(levels.first(asked, one) for one in made)
 
 
 def _limited(trial: TrialPlan, limit_set: Sequence[tuple[str, float]]) -> TrialPlan:

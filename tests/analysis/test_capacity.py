@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis import capacity as findings
-from analysis.capacity import Reading
+from analysis import tried as findings
+from analysis.tried import Reading
 from loadproof.plan import capacity
 from loadproof.plan.capacity import End, Round, Seen
 from loadproof.plan.values import Below, Capacity

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from loadproof.errors import BadInput
-from loadproof.plan import capacity, experiment, trials
+from loadproof.plan import capacity, experiment, levels, limits, trials
 from loadproof.plan.capacity import End, Next, Outcome, Round, Seen
 from loadproof.plan.values import Below, Capacity, Inventory
 from loadproof.runfolder import shown
@@ -28,8 +28,8 @@ def then(tried: list[Seen], *rounds: Round, asked: Capacity = ASKED) -> tuple[st
     return (found.kind if isinstance(found, End) else found.purpose, found.level)
 
 
-U, O = "under", "over"
-ENDED = seen((1, U), (4, U), (16, U), (64, O), (32, U), (45, O), (37, U), (40, O), (40, O))
+U, OV = "under", "over"
+ENDED = seen((1, U), (4, U), (16, U), (64, OV), (32, U), (45, OV), (37, U), (40, OV), (40, OV))
 
 
 @pytest.mark.parametrize(
@@ -39,15 +39,15 @@ ENDED = seen((1, U), (4, U), (16, U), (64, O), (32, U), (45, O), (37, U), (40, O
         ([(1, U)], 4),
         ([(1, U), (4, U)], 16),
         ([(1, U), (4, U), (16, U), (64, U), (256, U)], 1000),  # not beyond what was asked for
-        ([(1, U), (4, U), (16, U), (64, O)], 32),
-        ([(1, U), (4, U), (16, U), (64, O), (32, O)], 22),
-        ([(1, U), (4, O)], 2),
-        ([(1, U), (4, O), (2, U)], 3),  # side by side is near enough
-        ([(1, U), (4, O), (2, U), (3, O)], 3),  # is it over?
-        ([(1, U), (4, O), (2, U), (3, O), (3, U)], 3),  # once and once: the majority counts
-        ([(1, U), (4, O), (2, U), (3, O), (3, U), (3, U)], 4),
-        ([(1, U), (4, O), (2, U), (3, O), (3, U), (3, U), (4, U), (4, U)], 16),  # 4 was by chance
-        ([(1, O)], 1),
+        ([(1, U), (4, U), (16, U), (64, OV)], 32),
+        ([(1, U), (4, U), (16, U), (64, OV), (32, OV)], 22),
+        ([(1, U), (4, OV)], 2),
+        ([(1, U), (4, OV), (2, U)], 3),  # side by side is near enough
+        ([(1, U), (4, OV), (2, U), (3, OV)], 3),  # is it over?
+        ([(1, U), (4, OV), (2, U), (3, OV), (3, U)], 3),  # once and once: the majority counts
+        ([(1, U), (4, OV), (2, U), (3, OV), (3, U), (3, U)], 4),
+        ([(1, U), (4, OV), (2, U), (3, OV), (3, U), (3, U), (4, U), (4, U)], 16),  # 4 was by chance
+        ([(1, OV)], 1),
         ([(1, U), (4, U), (16, "unmeasured")], 8),
         ([(1, "few")], 1),
     ],
@@ -59,8 +59,8 @@ def test_the_next_trial_of_a_search(tried: list[tuple[int, Outcome]], level: int
 @pytest.mark.parametrize(
     ("tried", "level"),
     [
-        ([(1, U), (4, O), (2, U), (3, O), (3, O)], 2),
-        ([(1, O), (1, O)], 1),  # not even one? fresh trials say so
+        ([(1, U), (4, OV), (2, U), (3, OV), (3, OV)], 2),
+        ([(1, OV), (1, OV)], 1),  # not even one? fresh trials say so
         ([(1, U), (4, U), (16, U), (64, U), (256, U), (1000, U)], 1000),
         ([(1, U), (4, U), (16, "unmeasured"), (8, U), (11, U), (13, U), (14, U), (15, U)], 15),
     ],
@@ -76,7 +76,7 @@ def test_a_search_ends_whatever_it_sees() -> None:
         found = capacity.following(ASKED, 30.0, tried)
         if isinstance(found, End) or found.purpose == "verify":
             break
-        tried.append(Seen(found.level, U if turn % 2 else O, 50.0, 30.0))
+        tried.append(Seen(found.level, U if turn % 2 else OV, 50.0, 30.0))
     assert len(tried) <= capacity.most_searched(ASKED) < 20
 
 
@@ -107,14 +107,14 @@ def test_what_is_not_shown_is_verified_lower_with_trials_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("tried", "rounds", "answer"),
     [
-        ([(1, O), (1, O)], [Round(1, 5, "over", 1.3, all_over=True)], ("none", None)),
-        ([(1, O), (1, O)], [Round(1, 5, "over", 1.3)], ("not decided", None)),
-        ([(1, O), (1, O)], [Round(1, 5, "under", 0.9)], ("found", 1)),
+        ([(1, OV), (1, OV)], [Round(1, 5, "over", 1.3, all_over=True)], ("none", None)),
+        ([(1, OV), (1, OV)], [Round(1, 5, "over", 1.3)], ("not decided", None)),
+        ([(1, OV), (1, OV)], [Round(1, 5, "under", 0.9)], ("found", 1)),
         ([(1, U), (4, U), (16, U), (64, U), (256, U), (1000, U)], [Round(1000, 5, "under", 0.5)], ("at least", 1000)),
         ([(1, U), (4, "unmeasured"), (2, U), (3, U)], [Round(3, 5, "under", 0.5)], ("at least", 3)),
         ([(1, "unmeasured")], [], ("not decided", None)),
         ([(1, "few"), (1, "few"), (1, "few")], [], ("not decided", None)),
-        ([(1, U), (4, O), (2, U), (3, O), (3, O)], [Round(2, 3, broken="trial 09 was INVALID")], ("not decided", None)),
+        ([(1, U), (4, OV), (2, U), (3, OV), (3, OV)], [Round(2, 3, broken="trial 09 was INVALID")], ("not decided", None)),
     ],
 )  # fmt: skip
 def test_answers(
@@ -130,6 +130,20 @@ def test_all_that_may_go_wrong_is_five_percent() -> None:
     )
     # "over in each of the fresh trials" where as many lie below as above
     assert 0.5**5 < 0.05
+
+
+@pytest.mark.parametrize(
+    ("figure", "values", "text"),
+    [
+        ("p95_ms", [485.16], "p95 485.2 ms"),
+        ("p95_ms", [12345.0, 99.96, 101.0], "p95 100 to 12,345 ms"),
+        ("failures", [0.0, 0.0], "failed 0 %"),
+        ("failures", [0.0, None, 12.345], "failed 0 to 12.35 or - %"),
+        ("mtt_ms", [None], "MTT - ms"),
+    ],
+)
+def test_figures_in_words(figure: str, values: list[float | None], text: str) -> None:
+    assert limits.spread(figure, values) == text
 
 
 def test_percentiles_need_what_the_report_needs() -> None:
@@ -170,11 +184,11 @@ def test_a_hold_is_long_against_the_time_that_is_asked() -> None:
 
 def test_users_come_at_once_and_stay() -> None:
     base = experiment.capacity_search({"p95": "500ms", "processes": "2", "think": "1s"}).arms[0].load
-    load = capacity.users(base, 26, 40.0)
+    load = levels.users(base, 26, 40.0)
     assert load.table == ((0.0, 6), (1.0, 12), (2.0, 18), (3.0, 24), (4.0, 26))
     assert (load.processes, load.threads, load.users, load.think_s) == (2, 13, 26, 1.0)
     assert (load.ramp_end_s, load.hold_s, load.end_s) == (4.0, 40.0, 49.0)
-    assert capacity.users(base, 2, 40.0).users == 2
+    assert levels.users(base, 2, 40.0).users == 2
 
 
 def test_every_load_is_a_multiple_of_the_processes() -> None:
@@ -182,7 +196,7 @@ def test_every_load_is_a_multiple_of_the_processes() -> None:
     tried: list[Seen] = []
     while isinstance(found := capacity.following(asked, 30.0, tried), Next) and found.purpose == "search":
         assert found.level % 3 == 0
-        tried.append(Seen(found.level, O if found.level > 100 else U, 50.0, 30.0))
+        tried.append(Seen(found.level, OV if found.level > 100 else U, 50.0, 30.0))
     assert then(tried, asked=asked)[0] == "verify" and (then(tried, asked=asked)[1] or 0) in range(90, 101)
 
 
