@@ -11,7 +11,7 @@ from analysis import knee as knees
 from analysis import usl
 from analysis.bounds import Bounds, bounds
 from analysis.measures.levels import Level, Onset, Ramp, array, joined
-from loadproof.runfolder import record
+from loadproof.runfolder import record, shown
 
 
 def of_trial(ramp: Ramp | None) -> dict[str, Any]:
@@ -60,8 +60,8 @@ def of_arm(ramps: Sequence[Ramp | None]) -> dict[str, Any]:
 
 
 def sentences(arm: Mapping[str, Any]) -> list[str]:
-    """What is said of the ramp of an arm of results.json; nothing without one."""
-    if not arm.get("knee"):
+    """What is said of the ramp of an arm of results.json; nothing without one, or where its steps were no levels."""
+    if not shown.ramped(arm):
         return []
     return [
         f"Throughput over users: {arm['knee']['answer']}.",

@@ -48,3 +48,10 @@ def judged(
         seconds=spikes.seconds(tally.timeline, tally.hold) if tally.hold else None,
     )
     return checks.judge_all(evidence)
+
+
+def nothing_here() -> tuple[Check, ...]:
+    """Of a trial that was planned and of which there is nothing: no check has anything to ask."""
+    remedy = "go on with what was left: ./inv experiment --resume; or fetch it, where hosts have it"
+    said = "nothing of it is here: it never ran, or was not fetched"
+    return (Check("trials_here", "UNKNOWN", None, None, "", checks.TRIAL, remedy, said),)

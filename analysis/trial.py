@@ -90,6 +90,7 @@ def judge(
     rebuild: bool = False,
 ) -> Judged:
     """Tables and figures of one trial. What lacks evidence is None, and `incomplete` says why."""
+    here = bool(paths.hosts) or where("requests").exists()
     tables = load.tables(paths, plan, where, rebuild)
     journeys = Journeys(tables, plan, attribution.addresses(inventory))
     ends = scan(journeys.requests)
@@ -108,7 +109,11 @@ def judge(
     ended = live.stopped(paths, plan)
     notes += () if ended is None else (ended.said,)
     figures = _figures(tally, sure, tables, mine, cpu_s, ended)
-    checked = conditions.judged(paths, plan, tables, clock, figures, tally, sure)
+    checked = (
+        conditions.judged(paths, plan, tables, clock, figures, tally, sure)
+        if here
+        else conditions.nothing_here()
+    )
     notes = (*tables.notes, *notes)
     steps = ramp(tables, plan, tally.timeline, ends, tally.run, placed)
     return Judged(

@@ -80,7 +80,7 @@ def _ramps(arms: Sequence[Mapping[str, Any]]) -> list[str]:
     found = [
         f"ramp of {arm['label']}: {arm['knee']['answer']}; errors {arm['errors_begin']['answer']}"
         for arm in arms
-        if arm.get("knee")
+        if shown.ramped(arm)
     ]
     return ["", *(escape(line) for line in found)] if found else []
 

@@ -53,6 +53,11 @@ def short(window: Mapping[str, Any]) -> str:
     return "short for times" if window.get("short_for_times") else ""
 
 
+def ramped(arm: Mapping[str, Any]) -> bool:
+    """Whether there is a ramp to speak of: steps of less than a second or so are no levels."""
+    return bool(arm.get("knee")) and any(len(one.get("levels") or ()) > 1 for one in arm["trials"])
+
+
 def most_errors(arm: Mapping[str, Any]) -> Mapping[str, int]:
     """Failures by class as far as they are known: of the whole run, else of the window."""
     whole: Mapping[str, int] | None = arm["whole_run"]["errors"]
