@@ -37,10 +37,6 @@ CONFIG: dict[str, Any] = {
     },  # fmt: skip
 }
 PNG_SCALE = 1.5
-# points that are not pointed at; and cells around points, which have neither fill nor colour
-UNSEEN = re.compile(
-    r'<path [^>]* opacity="0"[^>]*/>|<path transform="[^"]*" d="[^"]*" stroke-width="[^"]*"/>'
-)
 PLACES, DIGITS = re.compile(r' (?:d|transform)="[^"]*"'), re.compile(r"(\d\.\d)\d+")
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -85,16 +81,28 @@ def _one(name: str, module: Any, label: str, chart: Any, at: int) -> Drawn:
         "background": None,
     }
     vega = mended(vl_convert.vegalite_to_vega(page, vl_version=VEGA_LITE))
-    svg = slim(vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE))
+    svg = slim(vl_convert.vegalite_to_svg(still(spec), vl_version=VEGA_LITE))
     name, title = (f"{name}-{at + 1}", f"{module.TITLE} {label}") if label else (name, module.TITLE)
     return Drawn(name, title, module.CAPTION, getattr(module, "PLACE", ""), spec, vega, svg)
 
 
+def still(spec: dict[str, Any]) -> dict[str, Any]:
+    """A Vega-Lite spec without what only answers a pointer: selections, and points that show where they are pointed at.
+    To draw them for a picture takes most of its time and room."""
+    made = {key: value for key, value in spec.items() if key != "params"}
+    if "layer" in made:
+        made["layer"] = [still(one) for one in made["layer"] if not _waits(one)]
+    return made
+
+
+def _waits(layer: dict[str, Any]) -> bool:
+    opacity = layer.get("encoding", {}).get("opacity", {})
+    return "param" in opacity.get("condition", {}) and opacity.get("value") == 0
+
+
 def slim(svg: str) -> str:
-    """The same picture without what nobody sees: points that show on hover, the cells around them, and more digits than
-    a tenth of a pixel."""
-    seen = UNSEEN.sub("", svg)
-    return PLACES.sub(lambda found: DIGITS.sub(r"\1", found[0]), seen)
+    """The same picture without more digits than a tenth of a pixel."""
+    return PLACES.sub(lambda found: DIGITS.sub(r"\1", found[0]), svg)
 
 
 def columns(vega: dict[str, Any]) -> dict[str, Any]:

@@ -124,7 +124,9 @@ def _raw(paths: TrialPaths, made: TrialPlan, chance: np.random.Generator) -> dic
 def _chunks(made: TrialPlan, chance: np.random.Generator) -> Iterator[tuple[int, tuple[Any, Any, Any, Any]]]:
     """(moment before which all is known, rows of the three layers) of one stretch of time after the other."""
     end = T0 + round(made.load.end_s * 1e6)
-    began = T0 + np.sort(chance.integers(0, int(RAMP_S * 1e6), made.load.users)).astype(np.int64)
+    began = T0 + np.sort(chance.integers(0, max(1, int(made.load.ramp_end_s * 1e6)), made.load.users)).astype(
+        np.int64
+    )
     began[0] = T0
     ready = began + 1000
     sequences = np.zeros(WORKERS + 1, np.int64)

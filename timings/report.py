@@ -37,7 +37,7 @@ from timings.rawfiles import HOSTS
 
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS, OPEN_S, BYTES = 15.0, 2.0, 3_000_000
-SEED, RAMP_S, SETTLE_S = 1, 10.0, 5.0
+SEED, SETTLE_S = 1, 5.0
 WAIT_S = 60.0
 
 TELL = """
@@ -70,10 +70,13 @@ def made(base: Path, arms: int, blocks: int, minutes: float, rate: float) -> Run
     users, end_s = generate.WORKERS, minutes * 60
     spent = (1 - 0.012) * generate.MEAN_US + 0.012 * generate.TIMEOUT_US
     think_s = max(0.0, users / rate - spent / 1e6)
-    steps = tuple((float(at), users * (at + 1) // 11) for at in range(int(RAMP_S) + 1))
-    load = dataclasses.replace(
-        generate.plan("", users, end_s, SEED).load, table=steps, think_s=round(think_s, 3)
-    )
+    steady = {
+        "table": ((0.0, users),),
+        "ramp_end_s": 0.0,
+        "hold_s": end_s - SETTLE_S,
+        "think_s": round(think_s, 3),
+    }
+    load = dataclasses.replace(generate.plan("", users, end_s, SEED).load, **steady)
     folder = RunFolder(base / "20261124T031500Z-many")
     folder.path.mkdir(parents=True)
     names = [chr(ord("a") + at) for at in range(arms)]

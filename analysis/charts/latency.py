@@ -51,9 +51,9 @@ def draw(series: Series) -> Any:
     rules = rules + levels.mark_text(
         align="left", dx=4, fontSize=10, color=parts.GREY, baseline="middle"
     ).encode(x=alt.datum(ends[1]), y="share:Q", text="name:N")
-    drawn = rules + base.mark_line(strokeWidth=2, clip=True) + points
     zoom = alt.selection_interval(name="zoom", bind="scales", encodings=["x"], zoom="wheel![event.shiftKey]")
-    return alt.layer(drawn.add_params(zoom)).properties(width=parts.WIDTH, height=parts.HEIGHT)
+    drawn = rules + base.mark_line(strokeWidth=2, clip=True).add_params(zoom) + points
+    return alt.layer(drawn).properties(width=parts.WIDTH, height=parts.HEIGHT)
 
 
 def _curve(times: pd.DataFrame, arm: str) -> pd.DataFrame:

@@ -16,7 +16,7 @@ primary: mtt_ms
 factors:
   think: [150ms, 0]
   servers: [1, 2]
-vusers: 33
+vusers: 30
 interval: 2s
 keepalive: yes
 app: {LEVEL: 3}
@@ -32,7 +32,7 @@ def test_values_and_origins(tmp_path: Path) -> None:
     assert list(rows)[:2] == ["servers", "think"], "factors come first"
     assert rows["servers"] == ("1, 2 (a factor)", f"{path}:6")
     assert rows["think"] == ("0.15 s, 0 s (a factor)", f"{path}:5")
-    assert rows["vusers"] == ("32", f"{path}:7") and rows["processes"][1] == "follows from vusers"
+    assert rows["vusers"] == ("30", f"{path}:7") and rows["processes"][1] == "follows from vusers"
     assert rows["hold"] == ("20 s", "flag --hold") or rows["hold"] == ("20 s", "--set hold=20s")
     assert rows["repeats"] == ("6", "flag --repeats")
     assert rows["keepalive"] == ("yes", f"{path}:9") and rows["failover"] == ("no", "default")

@@ -182,7 +182,9 @@ def test_an_arm_of_several_trials() -> None:
     )
     assert found["usl"]["levels"] == 20 and found["usl"]["peak"] is None
     assert json.loads(json.dumps(found)) == json.loads(json.dumps(found, allow_nan=False))
-    assert bending.sentences(found)[0] == f"Throughput over users: {found['knee']['answer']}."
+    of_ramps = {**found, "trials": [{"levels": one} for one in ([], [1, 2])]}
+    assert bending.sentences(of_ramps)[0] == f"Throughput over users: {found['knee']['answer']}."
+    assert bending.sentences({**found, "trials": [{"levels": [1]}, {"levels": None}]}) == []
     assert bending.of_arm([None]) == dict.fromkeys(("knee", "bounds", "usl", "errors_begin"))
 
 
