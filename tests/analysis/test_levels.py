@@ -167,9 +167,9 @@ def test_an_arm_of_several_trials() -> None:
     found = bending.of_arm([of_arm(scale) for scale in scales])
     each = [one["users"] for one in found["knee"]["each"]]
     assert found["knee"]["users"] == pytest.approx(sum(each) / 4) and found["knee"]["trials"] == 4
-    assert (
-        min(each) < found["knee"]["users"] < max(each) and found["knee"]["low"] < 21 < found["knee"]["high"]
-    )
+    assert found["knee"]["low"] < min(each) < found["knee"]["users"] < max(each) < found["knee"]["high"] < 25
+    # the bend is round: two segments meet a little behind the 21 users of the asymptotes
+    assert 21 < found["knee"]["users"] == pytest.approx(21, rel=0.1)
     assert found["knee"]["answer"].endswith("4 trials)")
     assert found["errors_begin"] == {
         "users": [None, None, 48, 48],

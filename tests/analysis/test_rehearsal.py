@@ -181,4 +181,6 @@ def test_charts_shade_what_was_broken(tmp_path: Path) -> None:
     page = report.write(judged).read_text()
     assert label in page and label not in plain
     for one in drawing.draw(drawn):
+        if one.name == "latency":  # it has no time on its axis
+            continue
         assert label in one.svg and colour in one.svg, one.name

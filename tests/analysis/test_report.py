@@ -21,6 +21,7 @@ import pytest
 
 from analysis import charts, drawing, page, report, results, series, words
 from analysis.charts import _parts as parts
+from analysis.series import Series
 from loadproof.console import summary
 from loadproof.runfolder import shown
 from loadproof.runfolder.paths import RunFolder
@@ -272,13 +273,17 @@ def test_what_an_earlier_analysis_left_is_removed(copy: RunFolder) -> None:
     assert not list(copy.path.glob("*/old.*"))
 
 
+def with_ramp(lines: Series) -> Series:
+    """With two levels of a ramp."""
+    steps = [(lines.arms[0], "level", users, None, 2.0 * users, 3.0, 1.0) for users in (5, 10)]
+    return replace(lines, levels=pd.DataFrame(steps, columns=series.LEVELS))
+
+
 @pytest.mark.parametrize("name", list(charts.charts()))
 def test_every_chart_is_drawn_and_has_its_words(name: str, two_arms: RunFolder, tmp_path: Path) -> None:
     module = charts.charts()[name]
     judged = results.judge(two_arms)
-    lines = report.lines(judged)
-    steps = [(lines.arms[0], "level", users, None, 2.0 * users, 3.0, 1.0) for users in (5, 10)]
-    drawn = module.draw(replace(lines, levels=pd.DataFrame(steps, columns=series.LEVELS)))
+    drawn = module.draw(with_ramp(report.lines(judged)))
     assert drawn is not None and module.TITLE and module.CAPTION.endswith(".")
     panels = drawn if isinstance(drawn, list) else [("", drawn)]
     assert all(len(json.dumps(chart.to_dict())) > 1000 for _, chart in panels)
@@ -464,14 +469,14 @@ def test_a_slim_picture_is_rounded_and_its_words_are_not() -> None:
 @pytest.mark.parametrize("name", list(charts.charts()))
 def test_a_picture_answers_no_pointer(name: str, two_arms: RunFolder) -> None:
     """Nothing of it waits for one; all that is seen without one stays."""
-    drawn = charts.charts()[name].draw(report.lines(results.judge(two_arms)))
+    drawn = charts.charts()[name].draw(with_ramp(report.lines(results.judge(two_arms))))
     for _, chart in drawn if isinstance(drawn, list) else [("", drawn)]:
         spec = chart.to_dict()
         made = drawing.still(spec)
         assert '"param' not in json.dumps({key: value for key, value in made.items() if key != "datasets"})
         marks = [layer["mark"]["type"] for layer in layers(made)]
-        assert len(marks) < len(layers(spec)) or name == "trials"
-        assert {"line", "rect"} <= set(marks) or name in ("trials", "latency")
+        assert len(marks) < len(layers(spec)) or name in ("trials", "levels_tps", "levels_mtt")
+        assert {"line", "rect"} <= set(marks) or name in ("trials", "latency", "levels_tps", "levels_mtt")
 
 
 def test_the_library_is_safe_in_a_page() -> None:
