@@ -40,7 +40,12 @@ def of_arm(ramps: Sequence[Ramp | None]) -> dict[str, Any]:
         [level for some in settled for level in some], first.think_s, first.servers, first.limit_percent
     )
     return {
-        "knee": {**asdict(knee), "answer": knee.answer, "line": _line(settled)},
+        "knee": {
+            **asdict(knee),
+            "each": [asdict(one) for one in knee.each],
+            "answer": knee.answer,
+            "line": _line(settled),
+        },
         "bounds": {**asdict(most), "most_tps": most.most_tps, "users": most.users, "answer": _bounded(most)},
         "usl": _law(settled),
         "errors_begin": {
@@ -55,9 +60,14 @@ def sentences(arm: Mapping[str, Any]) -> list[str]:
     """What is said of the ramp of an arm of results.json; nothing without one."""
     if not arm.get("knee"):
         return []
-    return [
+    said = [
         f"Throughput over users: {arm['knee']['answer']}.",
         f"Errors: {arm['errors_begin']['answer']}.",
+    ]
+    if not arm["knee"]["trials"]:  # too few levels for anything else
+        return said
+    return [
+        *said,
         f"Bounds: {arm['bounds']['answer']}.",
         f"Scalability law on requests in flight: {arm['usl']['answer']}.",
     ]
@@ -113,7 +123,8 @@ def _law(settled: Sequence[Sequence[Level]]) -> dict[str, Any]:
     found = usl.law(flight, tps)
     names = {"scale": "lambda"}
     values = {names.get(name, name): value for name, value in asdict(found).items()}
-    return {**values, "answer": found.answer}
+    peak = found.peak and dict(zip(("in_flight", "tps"), found.peak, strict=True))
+    return {**values, "peak": peak, "answer": found.answer}
 
 
 def _line(settled: Sequence[Sequence[Level]]) -> list[list[float]] | None:

@@ -14,6 +14,6 @@ ORDER = 4
 
 def draw(series: Series) -> Any:
     """Points of every arm with a ramp."""
-    if levels.only(series, "level", "mtt_ms").empty:
+    if not levels.drawable(series, "mtt_ms"):
         return None
     return levels.whole([*levels.knees(series), levels.points(series, "mtt_ms", "MTT, ms")])

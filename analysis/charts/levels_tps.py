@@ -17,7 +17,7 @@ ORDER = 3
 
 def draw(series: Series) -> Any:
     """Points, line, knee and bounds of every arm with a ramp."""
-    if levels.only(series, "level", "tps").empty:
+    if not levels.drawable(series, "tps"):
         return None
     layers = levels.knees(series)
     for kind, marks in (

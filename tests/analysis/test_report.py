@@ -237,11 +237,25 @@ def test_headline_charts_are_files_too(written: Path) -> None:
         assert (written.parent / "charts" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
+def ramp_levels(arms: tuple[str, ...]) -> pd.DataFrame:
+    """Series.levels of a ramp with a knee."""
+    kinds = [
+        ("level", 9, 4.0),
+        ("level", 18, 8.0),
+        ("level", 27, 8.1),
+        ("knee", 18.2, 8.0),
+        ("interval", 17.0, None),
+    ]
+    rows = [(arm, kind, at, 19.0, tps, 20.0, 1.0) for arm in arms for kind, at, tps in kinds]
+    return pd.DataFrame(rows, columns=series.LEVELS)
+
+
 @pytest.mark.parametrize("name", list(charts.charts()))
 def test_every_chart_is_drawn_and_has_its_words(name: str, two_arms: RunFolder, tmp_path: Path) -> None:
     module = charts.charts()[name]
     judged = results.judge(two_arms)
-    drawn = module.draw(series.series([(one.label, one.judged) for one in judged.members]))
+    seen = series.series([(one.label, one.judged) for one in judged.members])
+    drawn = module.draw(replace(seen, levels=ramp_levels(seen.arms)))
     assert drawn is not None and module.TITLE and module.CAPTION.endswith(".")
     panels = drawn if isinstance(drawn, list) else [("", drawn)]
     assert all(len(json.dumps(chart.to_dict())) > 1000 for _, chart in panels)
