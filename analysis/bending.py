@@ -63,9 +63,14 @@ def sentences(arm: Mapping[str, Any]) -> list[str]:
     """What is said of the ramp of an arm of results.json; nothing without one, or where its steps were no levels."""
     if not shown.ramped(arm):
         return []
-    return [
+    said = [
         f"Throughput over users: {arm['knee']['answer']}.",
         f"Errors: {arm['errors_begin']['answer']}.",
+    ]
+    if not arm["knee"]["trials"]:  # too few levels for anything else
+        return said
+    return [
+        *said,
         f"Bounds: {arm['bounds']['answer']}.",
         f"Scalability law on requests in flight: {arm['usl']['answer']}.",
     ]
@@ -121,7 +126,8 @@ def _law(settled: Sequence[Sequence[Level]]) -> dict[str, Any]:
     found = usl.law(flight, tps)
     names = {"scale": "lambda"}
     values = {names.get(name, name): value for name, value in record.to_json(found).items()}
-    return {**values, "answer": found.answer}
+    peak = found.peak and dict(zip(("in_flight", "tps"), found.peak, strict=True))
+    return {**values, "peak": peak, "answer": found.answer}
 
 
 def _line(settled: Sequence[Sequence[Level]]) -> list[list[float]] | None:

@@ -89,7 +89,7 @@ class Knee:
         return {
             "below": "below the first step",
             "unclear": "not decided: levels differ too much by chance",
-            "short": f"levels too short (fewer than {LEAST_LEVELS} settled)",
+            "short": f"levels too short: fewer than {LEAST_LEVELS} settled (10 s and 5 times the MTT)",
             "few": f"too few levels (fewer than {LEAST_LEVELS})",
         }.get(self.kind, "")
 

@@ -56,7 +56,7 @@ def law(count: Sequence[float], tps: Sequence[float]) -> Law:
     order = np.argsort(np.asarray(count, float), kind="stable")
     n, x = np.asarray(count, float)[order], np.asarray(tps, float)[order]
     if (few := len(np.unique(n))) < LEAST_LEVELS:
-        return Law(few, why=f"{few} levels, at least {LEAST_LEVELS} are needed")
+        return Law(few, why=f"{few} of at least {LEAST_LEVELS} levels")
     if not (n > 0).all() or not (x > 0).any() or n[-1] < LEAST_RANGE * n[0]:
         return Law(few, why="too narrow a range of requests in flight")
     fitted = fit(n, x)

@@ -17,6 +17,11 @@ def only(series: Series, kind: str, field: str = "users") -> pd.DataFrame:
     return pd.DataFrame(found[found[field].notna()])
 
 
+def drawable(series: Series, field: str) -> bool:
+    """Whether there is more than one level to draw: a hold alone is no ramp."""
+    return only(series, "level", field)["users"].nunique() > 1
+
+
 def users(series: Series) -> Any:
     """The axis of users, from 0."""
     most = float(series.levels["users"].max()) if len(series.levels) else 1.0

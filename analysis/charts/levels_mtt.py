@@ -15,6 +15,6 @@ PLACE = "bends"
 
 def draw(series: Series) -> Any:
     """Points of every arm with a ramp."""
-    if levels.only(series, "level", "mtt_ms")["users"].nunique() < 2:
+    if not levels.drawable(series, "mtt_ms"):
         return None
     return levels.whole([*levels.knees(series), levels.points(series, "mtt_ms", "MTT, ms")])

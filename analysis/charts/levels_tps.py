@@ -18,7 +18,7 @@ PLACE = "bends"
 
 def draw(series: Series) -> Any:
     """Points, line, knee and bounds of every arm with a ramp."""
-    if levels.only(series, "level", "tps")["users"].nunique() < 2:
+    if not levels.drawable(series, "tps"):
         return None
     layers = levels.knees(series)
     for kind, marks in (

@@ -83,7 +83,10 @@ def test_levels_that_say_nothing() -> None:
     few, flat = USERS[:4], np.full(4, 3.0)
     assert knee([]).answer == "too few levels (fewer than 5)"
     assert knee([Trial(few, flat)]).answer == "too few levels (fewer than 5)"
-    assert knee([Trial(few, flat, short=7)]).answer == "levels too short (fewer than 5 settled)"
+    assert (
+        knee([Trial(few, flat, short=7)]).answer
+        == "levels too short: fewer than 5 settled (10 s and 5 times the MTT)"
+    )
     assert knee([Trial([], [], short=11)]).kind == "short"
     assert knee([Trial(few, flat, short=7), *made(bent(43.0), 0.0, 1)]).trials == 1
     wild = knee(made(lambda users: 2 * users, 0.6, 5))

@@ -94,8 +94,8 @@ def test_short_levels_have_no_knee(tmp_path: Path) -> None:
     (arm,) = found["arms"]
     why = [one["why"] for one in arm["trials"][0]["levels"]]
     assert why == ["too short: 4 s of 10.0 s"] * 9 + [""]
-    assert arm["knee"]["answer"] == "levels too short (fewer than 5 settled)"
-    assert arm["usl"]["why"] == "1 levels, at least 6 are needed"
+    assert arm["knee"]["answer"] == "levels too short: fewer than 5 settled (10 s and 5 times the MTT)"
+    assert arm["usl"]["why"] == "1 of at least 6 levels"
 
 
 def test_users_that_never_came_keep_a_level_from_counting(tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_an_arm_of_several_trials() -> None:
         21, abs=0.3
     )
     assert found["usl"]["levels"] == 20 and found["usl"]["peak"] is None
-    assert json.loads(json.dumps(found)) == json.loads(json.dumps(found, allow_nan=False))
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
     of_ramps = {**found, "trials": [{"levels": one} for one in ([], [1, 2])]}
     assert bending.sentences(of_ramps)[0] == f"Throughput over users: {found['knee']['answer']}."
     assert bending.sentences({**found, "trials": [{"levels": [1]}, {"levels": None}]}) == []

@@ -275,8 +275,20 @@ def test_what_an_earlier_analysis_left_is_removed(copy: RunFolder) -> None:
 
 def with_ramp(lines: Series) -> Series:
     """With two levels of a ramp."""
-    steps = [(lines.arms[0], "level", users, None, 2.0 * users, 3.0, 1.0) for users in (5, 10)]
-    return replace(lines, levels=pd.DataFrame(steps, columns=series.LEVELS))
+    return replace(lines, levels=ramp_levels(lines.arms))
+
+
+def ramp_levels(arms: tuple[str, ...]) -> pd.DataFrame:
+    """Series.levels of a ramp with a knee."""
+    kinds = [
+        ("level", 9, 4.0),
+        ("level", 18, 8.0),
+        ("level", 27, 8.1),
+        ("knee", 18.2, 8.0),
+        ("interval", 17.0, None),
+    ]
+    rows = [(arm, kind, at, 19.0, tps, 20.0, 1.0) for arm in arms for kind, at, tps in kinds]
+    return pd.DataFrame(rows, columns=series.LEVELS)
 
 
 @pytest.mark.parametrize("name", list(charts.charts()))

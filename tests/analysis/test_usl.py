@@ -85,10 +85,10 @@ def test_no_peak_where_throughput_never_falls() -> None:
 @pytest.mark.parametrize(
     ("count", "tps", "why"),
     [
-        ([1, 2, 3, 4, 5], [1, 2, 3, 4, 5], "5 levels, at least 6 are needed"),
+        ([1, 2, 3, 4, 5], [1, 2, 3, 4, 5], "5 of at least 6 levels"),
         ([3, 3.1, 3.2, 3.3, 3.4, 3.5], [1, 2, 3, 4, 5, 6], "too narrow a range"),
         ([0, 1, 2, 3, 4, 5], [0, 1, 2, 3, 4, 5], "too narrow a range"),
-        ([], [], "0 levels"),
+        ([], [], "0 of at least 6 levels"),
     ],
 )
 def test_levels_that_no_law_is_fitted_to(count: list[float], tps: list[float], why: str) -> None:
