@@ -15,6 +15,8 @@ from analysis.trial import Judged
 from analysis.variance import Components, Trial
 
 FIGURES = ("tps", "mtt_ms")
+FEW = 10  # degrees of freedom; below them the numbers in brackets are what can be said
+ROUGH = "; a rough guess of few trials: its limits say how rough"
 AROUND_LOAD_S = 12.0  # of a trial: reset, warm-up, start of Locust, drain, seal, fetch
 
 
@@ -63,11 +65,11 @@ def _trial(one: Mapping[str, Any], label: str, made: Judged, hold: Window, figur
 def _figure(name: str, hold_s: float, trials: Sequence[Trial], found: Components) -> dict[str, Any]:
     around = sum(one.around_s for one in trials) / len(trials)
     low, high = found.limits()
-    proposals = [
-        _proposal(length, around, at, (low, high))
-        for length in sorted({*variance.HOLDS_S, hold_s})
-        if (at := found.at(length / hold_s)) is not None
-    ]
+    proposals = []
+    for length in sorted({*variance.HOLDS_S, hold_s}):
+        noises = [at for factor in (1.0, low, high) if (at := found.at(length / hold_s, factor)) is not None]
+        if noises:
+            proposals.append(_proposal(length, around, noises))
     return {
         "figure": name,
         "hold_s": hold_s,
@@ -82,7 +84,7 @@ def _figure(name: str, hold_s: float, trials: Sequence[Trial], found: Components
         "noise_high_percent": percent(found.noise * high),
         "freedom": found.freedom,
         "proposals": proposals,
-        "sentence": _sentence(name, hold_s, proposals),
+        "sentence": _sentence(name, hold_s, proposals) + (ROUGH if found.freedom < FEW else ""),
     }
 
 
@@ -102,16 +104,16 @@ def _arms(trials: Sequence[Trial]) -> Iterator[dict[str, Any]]:
         }
 
 
-def _proposal(hold_s: float, around_s: float, noise: float, limits: tuple[float, float]) -> dict[str, Any]:
-    """What trials with such a hold cost and see."""
+def _proposal(hold_s: float, around_s: float, noises: Sequence[float]) -> dict[str, Any]:
+    """What trials with such a hold cost and see; `noises`: as found, and at the limits of that."""
     seen = []
     for difference in variance.SEEN:
-        count, low, high = (variance.pairs(noise * factor, difference) for factor in (1.0, *limits))
+        count, low, high = (variance.pairs(noise, difference) for noise in noises)
         minutes = None if count is None else 2 * count * (hold_s + around_s) / 60
         seen.append(
             {"percent": 100 * difference, "pairs": count, "low": low, "high": high, "minutes": minutes}
         )
-    return {"hold_s": hold_s, "noise_percent": percent(noise), "sees": seen}
+    return {"hold_s": hold_s, "noise_percent": percent(noises[0]), "sees": seen}
 
 
 def _sentence(name: str, hold_s: float, proposals: Sequence[Mapping[str, Any]]) -> str:

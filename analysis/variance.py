@@ -54,13 +54,15 @@ class Components:
     launches: float | None
     blocks: float
 
-    def at(self, ratio: float) -> float | None:
-        """The noise of trials whose hold is `ratio` times as long."""
+    def at(self, ratio: float, factor: float = 1.0) -> float | None:
+        """The noise of trials whose hold is `ratio` times as long, if that of these was `factor` times what was found: the
+        less is known of it, the less of what launches add, which no hold makes smaller."""
+        noise = factor * self.noise
         if ratio == 1:
-            return self.noise
-        if self.within is None or self.launches is None:
+            return noise
+        if self.within is None:
             return None
-        return self.launches + min(self.within, self.noise) / ratio
+        return max(0.0, noise - self.within) + min(self.within, noise) / ratio
 
     def limits(self) -> tuple[float, float]:
         """Between which factors of what was found the true noise lies, with 80 %."""

@@ -141,5 +141,7 @@ def test_how_many_pairs_has_ends() -> None:
 def test_a_longer_hold_gains_what_is_within_it_and_no_more() -> None:
     one = Components(noise=0.05, freedom=20, within=0.04, launches=0.01, blocks=0.0)
     assert one.at(4.0) == pytest.approx(0.02) and one.at(1.0) == 0.05
+    # twice the noise is all of launches, half of it all within
+    assert one.at(4.0, 2.0) == pytest.approx(0.06 + 0.01) and one.at(4.0, 0.5) == pytest.approx(0.025 / 4)
     low, high = one.limits()
     assert (low, high) == pytest.approx((20 / 28.412, 20 / 12.443), rel=1e-4)  # tables of chi square

@@ -25,6 +25,10 @@ def test_parts_arms_and_proposals_are_there() -> None:
     assert all(one["low"] <= one["pairs"] <= one["high"] for one in now)
     assert now[1]["minutes"] == 2 * now[1]["pairs"] * (15 + 20) / 60
     assert f"{now[1]['pairs']} ({now[1]['low']} to {now[1]['high']})" in text
+    assert spread.ROUGH not in figure["sentence"]  # 29 degrees of freedom
+    few = made.trials(1, ("one", "two"), 4, 0.06, 0.10)
+    rough = variance.components(few)
+    assert rough is not None and spread._figure("tps", 15.0, few, rough)["sentence"].endswith(spread.ROUGH)
     assert "10 % are seen soonest with a hold of 15 s" in figure["sentence"] and figure["sentence"] in text
 
 
