@@ -22,7 +22,7 @@ def before(asked: Experiment) -> str:
         "",
         f"{search.load} from {search.least:,} to {search.most:,}, think time {seconds(load.think_s)}, timeout"
         f" {seconds(load.timeout_s)}, scenario {load.scenario}; {_servers(arm.servers)}, {trial_limit(arm.limit)}",
-        f"each trial: all users within {levels.RAMP_STEPS * levels.RAMP_STEP_S:g} s, settling"
+        f"each trial: all users within {_ramp_s():g} s, settling"
         f" {seconds(load.settle_s)}, a hold of {seconds(load.hold_s)} (up to {capacity.LONGEST_HOLD_S:g} s where"
         " answers are too few for a percentile)",
         f"search: times {capacity.GROWTH} until a load is over, then halving to {100 * search.resolution:g} %;"
@@ -42,8 +42,7 @@ def _servers(count: int) -> str:
 def cost(asked: Experiment, search: Capacity) -> list[str]:
     """Trials and minutes at most, as planned, and if all that may go wrong does."""
     trials = capacity.most_trials(search)
-    ramp_s = (levels.RAMP_STEPS - 1) * levels.RAMP_STEP_S
-    around_s = ramp_s + asked.arms[0].load.settle_s + AROUND_LOAD_S
+    around_s = _ramp_s() + asked.arms[0].load.settle_s + AROUND_LOAD_S
     each_s = around_s + asked.arms[0].load.hold_s
     worst_s = around_s + max(capacity.LONGEST_HOLD_S, asked.arms[0].load.hold_s)
     extra = calibration.most_s() if asked.calibrate else 0.0
@@ -51,6 +50,10 @@ def cost(asked: Experiment, search: Capacity) -> list[str]:
         f"at most {trials} trials, {_minutes(trials * each_s + extra)} minutes; if every trial had to be repeated with"
         f" the longest hold, {_minutes(2 * trials * worst_s + extra)}"
     ]
+
+
+def _ramp_s() -> float:
+    return (levels.RAMP_STEPS - 1) * levels.RAMP_STEP_S
 
 
 def _minutes(value: float) -> int:
