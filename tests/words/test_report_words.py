@@ -29,6 +29,9 @@ A, B = "20261124T031500Z-a", "20261124T041500Z-b"
         (["report", "--run"], ["report", "--run"]),
         (["bench", "--name", "report", A], ["bench", "--name", "report", A]),
         ([], []),
+        (["share", A], ["share", f"--run={A}"]),
+        (["share"], ["share"]),
+        (["share", "--run", A], ["share", "--run", A]),
     ],
 )
 def test_words_after_report_are_runs(words: list[str], expected: list[str]) -> None:
@@ -65,6 +68,30 @@ def test_a_report_that_is_not_valid_is_printed_all_the_same_and_exits_2(tmp_path
     first, *rest = done.stdout.split("\n")
     assert first.startswith("UNKNOWN: ") and "generator_rate" in first
     assert any(line.startswith("TPS ") for line in rest) and "report: " in done.stderr
+
+
+def test_a_run_is_shared_with_or_without_its_name(tmp_path: Path) -> None:
+    """The card needs an analysis, and no browser, host or network."""
+    environment = os.environ | {"LOADPROOF_RESULTS": str(tmp_path)}
+
+    def inv(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["./inv", *words], cwd=REPO, stdin=subprocess.DEVNULL, env=environment, capture_output=True, text=True, timeout=120
+        )  # fmt: skip
+
+    folder = Path(shutil.copytree(STORED, tmp_path / STORED.name))
+    (folder / "results.json").unlink(missing_ok=True)
+    early = inv("share")
+    (message,) = messages(early.stderr)
+    assert early.returncode == 70 or early.returncode in (2, 3), early.stderr
+    assert "not analysed yet" in message.error and f"report --run {STORED.name}" in message.next
+    assert inv("report").returncode == 2
+    for words in ((), (STORED.name,), ("--run", "-1")):
+        (folder / "share.png").unlink(missing_ok=True)
+        done = inv("share", *words)
+        assert done.returncode == 0 and "UNKNOWN" in done.stdout, done.stderr
+        assert (folder / "share.png").read_bytes().startswith(b"\x89PNG")
+        assert (folder / "share.md").read_text().rstrip() == done.stdout.rstrip()
 
 
 @pytest.mark.parametrize(("verdict", "code"), [("VALID", None), ("INVALID", 2), ("UNKNOWN", 2)])
