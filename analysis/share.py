@@ -20,6 +20,7 @@ TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 WIDTH, HEIGHT, MARGIN = 1200, 630, 64
 INNER = WIDTH - 2 * MARGIN
 MOST_LEADS = 3
+NEEDED = {"run", "question", "primary", "verdict", "checks", "comparisons", "arms"}
 # widths of letters in thousandths of their size, of a face as wide as Arial
 NARROW, WIDE = "fijltrI.,:;!'|()[]/ -\u202f", "mwMW@%—"
 LETTER_NARROW, LETTER, LETTER_UPPER, LETTER_WIDE, LETTER_OTHER = 340, 580, 740, 960, 1050
@@ -28,14 +29,14 @@ LETTER_NARROW, LETTER, LETTER_UPPER, LETTER_WIDE, LETTER_OTHER = 340, 580, 740, 
 def write(folder: RunFolder) -> tuple[Path, str]:
     """share.png and share.md of a run that was analysed: the path of the picture, and the paragraph. Raises
     RecordUnreadable where it was not."""
-    if not folder.results.exists():
+    found = record.read_json(folder.results) if folder.results.exists() else {}
+    if not found.keys() >= NEEDED:
         raise RecordUnreadable(
-            "it was not analysed yet",
+            "it was analysed by an earlier loadproof" if found else "it was not analysed yet",
             where=f"run {folder.id}",
             kept=str(folder.path),
             next=f"inv report --run {folder.id}",
         )
-    found = record.read_json(folder.results)
     runs = [about.run(source) for source in results.sources_of(folder)]
     picture, text = folder.path / "share.png", paragraph(found, runs)
     atomic.write_bytes(picture, drawing.packed(drawing.png(card(found, runs), 1.0)))

@@ -179,9 +179,15 @@ def test_lines_fit_their_room(text: str, most: int, expected: list[str]) -> None
 
 def test_a_run_that_was_not_analysed_has_no_card(tmp_path: Path) -> None:
     folder = blocks.run(tmp_path, 1)
-    with pytest.raises(RecordUnreadable) as caught:
-        share.write(folder)
-    assert caught.value.next == f"inv report --run {folder.id}"
+    for text, said in (
+        (None, "not analysed yet"),
+        ('{"format": 1, "run": "a", "arms": []}', "an earlier loadproof"),
+    ):
+        if text is not None:
+            folder.results.write_text(text)
+        with pytest.raises(RecordUnreadable) as caught:
+            share.write(folder)
+        assert said in caught.value.what and caught.value.next == f"inv report --run {folder.id}"
 
 
 def test_a_packed_picture_is_the_same_picture(run: RunFolder, found: dict[str, Any]) -> None:

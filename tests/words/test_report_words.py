@@ -32,6 +32,9 @@ A, B = "20261124T031500Z-a", "20261124T041500Z-b"
         (["variance", "-1", B, "--json"], ["variance", "--run=-1", f"--run={B}", "--json"]),
         (["bench", "--name", "report", A], ["bench", "--name", "report", A]),
         ([], []),
+        (["share", A], ["share", f"--run={A}"]),
+        (["share"], ["share"]),
+        (["share", "--run", A], ["share", "--run", A]),
     ],
 )
 def test_words_after_report_are_runs(words: list[str], expected: list[str]) -> None:
@@ -87,6 +90,30 @@ def test_to_analyse_asks_no_host_and_ends_as_report_does(
     assert ended.value.code == 2 and told.out.startswith("UNKNOWN: ") and "report: " in told.err
     tasks.variance.body(Context(), run=[STORED.name], json=True)
     assert '"missing"' in capsys.readouterr().out
+
+
+def test_a_run_is_shared_with_or_without_its_name(tmp_path: Path) -> None:
+    """The card needs an analysis, and no browser, host or network."""
+    environment = os.environ | {"LOADPROOF_RESULTS": str(tmp_path)}
+
+    def inv(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["./inv", *words], cwd=REPO, stdin=subprocess.DEVNULL, env=environment, capture_output=True, text=True, timeout=120
+        )  # fmt: skip
+
+    folder = Path(shutil.copytree(STORED, tmp_path / STORED.name))
+    (folder / "results.json").unlink(missing_ok=True)
+    early = inv("share")
+    (message,) = messages(early.stderr)
+    assert early.returncode == 2, early.stderr
+    assert "not analysed yet" in message.error and f"report --run {STORED.name}" in message.next
+    assert inv("report").returncode == 2
+    for words in ((), (STORED.name,), ("--run", "-1")):
+        (folder / "share.png").unlink(missing_ok=True)
+        done = inv("share", *words)
+        assert done.returncode == 0 and "UNKNOWN" in done.stdout, done.stderr
+        assert (folder / "share.png").read_bytes().startswith(b"\x89PNG")
+        assert (folder / "share.md").read_text().rstrip() == done.stdout.rstrip()
 
 
 @pytest.mark.parametrize(("verdict", "code"), [("VALID", None), ("INVALID", 2), ("UNKNOWN", 2)])
