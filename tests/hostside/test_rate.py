@@ -26,7 +26,8 @@ def ask(
 def ended(writer: recorder.Recorder, at_ns: int, error: int = recorder.OK) -> None:
     """A request that ended then, in CLOCK_MONOTONIC nanoseconds."""
     attempt = SimpleNamespace(
-        id=1, name="/x", port=1, status=200, received=0, think_us=0, start_ns=at_ns - 1000, first_ns=at_ns, end_ns=at_ns
+        id=1, name="/x", port=1, status=200, received=0, think_us=0, intended_ns=0, start_ns=at_ns - 1000,
+        first_ns=at_ns, end_ns=at_ns,
     )  # fmt: skip
     writer.request(attempt, error, "", 1)
 
