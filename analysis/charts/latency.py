@@ -48,12 +48,12 @@ def draw(series: Series) -> Any:
     )
     levels = alt.Chart(pd.DataFrame({"share": [50, 95, 99], "name": ["p50", "p95", "p99"]}))
     rules = levels.mark_rule(strokeDash=[2, 3], color=parts.GREY, opacity=0.8).encode(y="share:Q")
-    rules = rules + levels.mark_text(
-        align="left", dx=4, fontSize=10, color=parts.GREY, baseline="middle"
-    ).encode(x=alt.datum(ends[1]), y="share:Q", text="name:N")
+    names = levels.mark_text(align="left", dx=4, fontSize=10, color=parts.GREY, baseline="middle").encode(
+        x=alt.datum(ends[1]), y="share:Q", text="name:N"
+    )
     zoom = alt.selection_interval(name="zoom", bind="scales", encodings=["x"], zoom="wheel![event.shiftKey]")
-    drawn = rules + base.mark_line(strokeWidth=2, clip=True).add_params(zoom) + points
-    return alt.layer(drawn).properties(width=parts.WIDTH, height=parts.HEIGHT)
+    line = base.mark_line(strokeWidth=2, clip=True).add_params(zoom)
+    return parts.Stack(rules, names, line, points, width=parts.WIDTH, height=parts.HEIGHT)
 
 
 def _curve(times: pd.DataFrame, arm: str) -> pd.DataFrame:
