@@ -36,7 +36,7 @@ CONFIG: dict[str, Any] = {
         "layout": {"top": {"direction": "vertical", "anchor": "start", "margin": 4}},
     },  # fmt: skip
 }
-PNG_SCALE = 1.5
+PNG_SCALE = 1.25
 PLACES, DIGITS = re.compile(r' (?:d|transform)="[^"]*"'), re.compile(r"(\d\.\d)\d+")
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 

@@ -47,13 +47,13 @@ def draw(series: Series) -> Any:
         .add_params(near)
     )
     levels = alt.Chart(pd.DataFrame({"share": [50, 95, 99], "name": ["p50", "p95", "p99"]}))
-    rule = levels.mark_rule(strokeDash=[2, 3], color=parts.GREY, opacity=0.8).encode(y="share:Q")
-    text = levels.mark_text(align="left", dx=4, fontSize=10, color=parts.GREY, baseline="middle").encode(
+    rules = levels.mark_rule(strokeDash=[2, 3], color=parts.GREY, opacity=0.8).encode(y="share:Q")
+    names = levels.mark_text(align="left", dx=4, fontSize=10, color=parts.GREY, baseline="middle").encode(
         x=alt.datum(ends[1]), y="share:Q", text="name:N"
     )
     zoom = alt.selection_interval(name="zoom", bind="scales", encodings=["x"], zoom="wheel![event.shiftKey]")
     line = base.mark_line(strokeWidth=2, clip=True).add_params(zoom)
-    return alt.layer(rule, text, line, points).properties(width=parts.WIDTH, height=parts.HEIGHT)
+    return parts.Stack(rules, names, line, points, width=parts.WIDTH, height=parts.HEIGHT)
 
 
 def _curve(times: pd.DataFrame, arm: str) -> pd.DataFrame:

@@ -49,15 +49,15 @@ def draw(series: Series) -> Any:
     )
     marks = base.mark_point(filled=True, size=110, opacity=1).encode(shape=shape, tooltip=tips)
     held = frame[frame["verdict"] == "VALID"]
-    drawn = marks
+    drawn = [marks]
     if len(held):
         line = alt.Chart(held).mark_line(strokeWidth=1, opacity=0.45)
-        drawn = line.encode(x=x, y=y, color=parts.colour(arms)) + marks
+        drawn.insert(0, line.encode(x=x, y=y, color=parts.colour(arms)))
     edges = _edges(series)
     if edges:
         rules = alt.Chart(pd.DataFrame({"at": edges}))
-        drawn = rules.mark_rule(color=parts.GREY, opacity=0.35).encode(x="at:Q") + drawn
-    return alt.layer(drawn).properties(width=parts.WIDTH, height=parts.HEIGHT)
+        drawn.insert(0, rules.mark_rule(color=parts.GREY, opacity=0.35).encode(x="at:Q"))
+    return parts.Stack(*drawn, width=parts.WIDTH, height=parts.HEIGHT)
 
 
 def _edges(series: Series) -> list[float]:
