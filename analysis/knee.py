@@ -21,7 +21,7 @@ from scipy.special import stdtrit
 from analysis.statistics import LEAST_PAIRS, quantile
 
 Floats = NDArray[np.float64]
-Kind = Literal["knee", "below", "none", "unclear", "short", "few"]
+Kind = Literal["knee", "below", "none", "unclear", "short", "few", "failed"]
 
 LEAST_LEVELS = 5  # a broken stick has four parameters
 SIMULATED, SEED, LEVEL = 999, 20261126, 0.05
@@ -89,6 +89,7 @@ class Knee:
         return {
             "below": "below the first step",
             "unclear": "not decided: levels differ too much by chance",
+            "failed": "no request of a settled level succeeded",
             "short": f"levels too short: fewer than {LEAST_LEVELS} settled (10 s and 5 times the MTT)",
             "few": f"too few levels (fewer than {LEAST_LEVELS})",
         }.get(self.kind, "")
@@ -100,6 +101,8 @@ def knee(trials: Sequence[Trial]) -> Knee:
     if not enough:
         short = any(len(one.users) + one.short >= LEAST_LEVELS for one in trials)
         return Knee("short" if short else "few", 0)
+    if not any(max(one.tps) > 0 for one in enough):
+        return Knee("failed", 0)
     sticks = [_Stick(np.asarray(one.users, float), np.asarray(one.tps, float)) for one in enough]
     most = max(float(one.users.max()) for one in sticks)
     p = _p(sticks)

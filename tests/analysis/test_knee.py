@@ -89,6 +89,7 @@ def test_levels_that_say_nothing() -> None:
     )
     assert knee([Trial([], [], short=11)]).kind == "short"
     assert knee([Trial(few, flat, short=7), *made(bent(43.0), 0.0, 1)]).trials == 1
+    assert knee([Trial(USERS, 0 * USERS)]).answer == "no request of a settled level succeeded"
     wild = knee(made(lambda users: 2 * users, 0.6, 5))
     assert wild.answer == "not decided: levels differ too much by chance"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import statistics
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -167,9 +168,11 @@ def test_an_arm_of_several_trials() -> None:
     found = bending.of_arm([of_arm(scale) for scale in scales])
     each = [one["users"] for one in found["knee"]["each"]]
     assert found["knee"]["users"] == pytest.approx(sum(each) / 4) and found["knee"]["trials"] == 4
-    assert found["knee"]["low"] < min(each) < found["knee"]["users"] < max(each) < found["knee"]["high"] < 25
-    # the bend is round: two segments meet a little behind the 21 users of the asymptotes
-    assert 21 < found["knee"]["users"] == pytest.approx(21, rel=0.1)
+    # t(0.975, 3) = 3.1824
+    half = 3.1824 * statistics.stdev(each) / 2
+    assert found["knee"]["low"] == pytest.approx(found["knee"]["users"] - half, abs=1e-3)
+    assert found["knee"]["high"] == pytest.approx(found["knee"]["users"] + half, abs=1e-3)
+    assert 21 < each[1] < 23.5  # it bends softly: the knee lies a little behind N* = 21
     assert found["knee"]["answer"].endswith("4 trials)")
     assert found["errors_begin"] == {
         "users": [None, None, 48, 48],
