@@ -141,7 +141,9 @@ class Stack:
     def to_dict(self, validate: bool = True) -> dict[str, Any]:
         """The Vega-Lite spec. What belongs to the whole of one chart (its data, its selections that name their views)
         belongs to the whole of all."""
-        layers, data, params = [], {}, []
+        layers: list[dict[str, Any]] = []
+        data: dict[str, Any] = {}
+        params: list[dict[str, Any]] = []
         for one in self.charts:
             spec = {**one.to_dict(validate=validate)}
             data |= spec.pop("datasets", {})
