@@ -274,8 +274,9 @@ def test_what_an_earlier_analysis_left_is_removed(copy: RunFolder) -> None:
 
 
 def with_ramp(lines: Series) -> Series:
-    """With two levels of a ramp."""
-    return replace(lines, levels=ramp_levels(lines.arms))
+    """With levels of a ramp, and a moment at which nGrinder would have stopped."""
+    stops = pd.DataFrame([(lines.arms[0], 12.0, 9, "nGrinder would have stopped")], columns=series.STOPS)
+    return replace(lines, levels=ramp_levels(lines.arms), stops=stops)
 
 
 def ramp_levels(arms: tuple[str, ...]) -> pd.DataFrame:
@@ -299,6 +300,8 @@ def test_every_chart_is_drawn_and_has_its_words(name: str, two_arms: RunFolder, 
     assert drawn is not None and module.TITLE and module.CAPTION.endswith(".")
     panels = drawn if isinstance(drawn, list) else [("", drawn)]
     assert all(len(json.dumps(chart.to_dict())) > 1000 for _, chart in panels)
+    marked = "nGrinder would have stopped" in json.dumps([chart.to_dict() for _, chart in panels])
+    assert marked is (name in ("tps", "errors"))
     nothing, _ = synthetic.one_arm(tmp_path)
     shutil.rmtree(nothing.trials[0].raw())
     assert module.draw(report.lines(results.judge(nothing))) is None
