@@ -120,7 +120,9 @@ class Stack:
     def to_dict(self, validate: bool = True) -> dict[str, Any]:
         """The Vega-Lite spec. What belongs to the whole of one chart (its data, its selections that name their views)
         belongs to the whole of all."""
-        layers, data, params = [], {}, []
+        layers: list[Any] = []
+        data: dict[str, Any] = {}
+        params: list[Any] = []
         for one in self.charts:
             spec = {**one.to_dict(validate=validate)}
             data |= spec.pop("datasets", {})
@@ -164,8 +166,8 @@ def lines(
     return Stack(drawn, dots, points)
 
 
-def banded(series: Series, field: str, drawn: Any) -> Any:
-    """Lines of means over the bands in which the trials of each arm lie."""
+def banded(series: Series, field: str, title: str, drawn: Any) -> Any:
+    """Lines of means over the bands in which the trials of each arm lie; `title` is that of the lines."""
     if series.bands.empty:
         return drawn
     band = (
@@ -173,7 +175,7 @@ def banded(series: Series, field: str, drawn: Any) -> Any:
         .mark_area(opacity=0.16, clip=True)
         .encode(
             x=seconds(series),
-            y=alt.Y(f"{field}_low:Q", title=None),
+            y=alt.Y(f"{field}_low:Q", title=title),
             y2=f"{field}_high:Q",
             color=colour(series.arms),
         )
