@@ -187,8 +187,8 @@ def lines(
     return Stack(drawn, dots, points)
 
 
-def banded(series: Series, field: str, drawn: Any) -> Any:
-    """Lines of means over the bands in which the trials of each arm lie."""
+def banded(series: Series, field: str, title: str, drawn: Any) -> Any:
+    """Lines of means over the bands in which the trials of each arm lie; `title` is that of the lines."""
     if series.bands.empty:
         return drawn
     band = (
@@ -196,7 +196,7 @@ def banded(series: Series, field: str, drawn: Any) -> Any:
         .mark_area(opacity=0.16, clip=True)
         .encode(
             x=seconds(series),
-            y=alt.Y(f"{field}_low:Q", title=None),
+            y=alt.Y(f"{field}_low:Q", title=title),
             y2=f"{field}_high:Q",
             color=colour(series.arms),
         )

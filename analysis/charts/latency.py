@@ -48,8 +48,8 @@ def draw(series: Series) -> Any:
     )
     levels = alt.Chart(pd.DataFrame({"share": [50, 95, 99], "name": ["p50", "p95", "p99"]}))
     rules = levels.mark_rule(strokeDash=[2, 3], color=parts.GREY, opacity=0.8).encode(y="share:Q")
-    names = levels.mark_text(align="left", dx=4, fontSize=10, color=parts.GREY, baseline="middle").encode(
-        x=alt.datum(ends[1]), y="share:Q", text="name:N"
+    names = levels.mark_text(align="left", dx=4, fontSize=9, color=parts.GREY, baseline="middle").encode(
+        x=alt.datum(ends[0]), y="share:Q", text="name:N"
     )
     zoom = alt.selection_interval(name="zoom", bind="scales", encodings=["x"], zoom="wheel![event.shiftKey]")
     line = base.mark_line(strokeWidth=2, clip=True).add_params(zoom)

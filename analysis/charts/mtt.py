@@ -22,4 +22,4 @@ def draw(series: Series) -> Any:
         parts.tip("mtt_ms:Q", "MTT ms", ".1f"),
     ]
     lines = parts.lines(series, series.rates, "mtt_ms", "MTT, ms", {"color": parts.colour(series.arms)}, tips)
-    return parts.over_users(series, parts.banded(series, "mtt_ms", lines))
+    return parts.over_users(series, parts.banded(series, "mtt_ms", "MTT, ms", lines))

@@ -22,4 +22,4 @@ def draw(series: Series) -> Any:
         parts.tip("tps:Q", "TPS", ".2f"),
     ]
     lines = parts.lines(series, series.rates, "tps", "TPS", {"color": parts.colour(series.arms)}, tips)
-    return parts.over_users(series, parts.stops(series, parts.banded(series, "tps", lines)))
+    return parts.over_users(series, parts.stops(series, parts.banded(series, "tps", "TPS", lines)))

@@ -128,6 +128,11 @@ def test_a_phone_needs_no_sideways_scrolling_with_everything_unfolded(written: P
     assert width <= 390 and out == [], (width, out)
 
 
+@pytest.mark.parametrize(("name", "title"), [("tps", "TPS"), ("mtt", "MTT, ms")])
+def test_bands_leave_the_axis_its_title(name: str, title: str, written: Path) -> None:
+    assert f">{title}</text>" in (written.parent / "charts" / f"{name}.svg").read_text()
+
+
 def test_each_chart_that_zooms_can_be_zoomed_by_name(written: Path) -> None:
     """What the page's script sets: one signal zoom_<field>, and the scale named x."""
     text = written.read_text()

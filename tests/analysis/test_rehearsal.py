@@ -180,7 +180,7 @@ def test_charts_shade_what_was_broken(tmp_path: Path) -> None:
     assert (second["label"], second["colour"]) == ("nobody_knows", series.FAULT_COLOUR)
     page = report.write(judged).read_text()
     assert label in page and label not in plain
-    for one in drawing.draw(drawn):
-        if one.name == "latency":  # it has no time on its axis
-            continue
+    over_time = [one for one in drawing.draw(drawn) if one.name not in ("latency", "trials")]
+    assert len(over_time) > 3
+    for one in over_time:
         assert label in one.svg and colour in one.svg, one.name
