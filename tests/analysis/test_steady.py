@@ -89,6 +89,17 @@ def test_levels_that_move(level: steady.Floats, steadily: bool) -> None:
     assert [(what, one.steady) for what, one in found] == [("TPS", steadily), ("times", steadily)]
 
 
+def test_a_fall_is_told_from_the_noise_of_a_limiter() -> None:
+    """What the rehearsal weary_users does: from 4 to 1 request per second of a user in 60 s; noise of 30 % per second."""
+    chance = np.random.default_rng(4)
+    missed = 0
+    for _ in range(300):
+        one = steady.slope(np.linspace(150, 40, 60) * np.maximum(0, 1 + chance.normal(0, 0.3, 60)))
+        assert one is not None
+        missed += one.steady
+    assert missed <= 3, missed
+
+
 def test_the_slope_is_that_of_least_squares() -> None:
     """Five batches of 3 s on a line: the change is that of the line, without doubt."""
     found = steady.slope(np.repeat([8.0, 9.0, 10.0, 11.0, 12.0], 3))

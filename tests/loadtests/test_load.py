@@ -114,6 +114,17 @@ def test_what_a_task_computes_before_its_request_is_no_sleep(fleet: Make) -> Non
     assert 5_000 <= np.median(requests["think_us"]) < 20_000
 
 
+def test_weary_users_ask_less_and_less_often(fleet: Make) -> None:
+    """1/4 s of thinking at first, 0.05 requests per second less with each second; all of it in the rows as slept."""
+    with BadServer(lambda _: "ok") as server:
+        made = fleet(scenario="weary", workers=1, users=1, step=1, hold=12.0, target=server.url).run()
+    requests = made.requests()
+    thought = requests["think_us"][1:] / 1e6
+    since = (requests["start_us"][1:] - requests["start_us"][1]) / 1e6
+    assert thought[0] == pytest.approx(0.25, abs=0.05) and since[-1] > 8
+    assert thought[-1] == pytest.approx(1 / (4 - 0.05 * since[-1]), abs=0.05) and thought[-1] > thought[0]
+
+
 def test_nothing_is_sent_twice(fleet: Make) -> None:
     with BadServer(lambda number: "ok" if number % 3 else "close") as server:
         made = fleet(users=3, target=server.url).run()

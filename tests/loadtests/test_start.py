@@ -89,7 +89,7 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
         (["mastre"], {}, "`master` or a worker number"),
         (["0"], {}, "worker number"),
         (["65520"], {}, "below 65520"),
-        (["1"], {"scenario": "itmes"}, "there are: heavy, hello, items, null"),
+        (["1"], {"scenario": "itmes"}, "there are: heavy, hello, items, null, weary"),
         (["1"], {"users": 19}, "never reaches its 19 users"),
         (["1"], {"end_s": 5.0}, "end_s"),
     ],

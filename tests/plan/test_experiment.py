@@ -64,7 +64,7 @@ def test_all_problems_at_once_with_the_nearest_word() -> None:
         "--cpu-limit: 'five' is no percentage",
         "--limiter: there is no 'cpulimt': cpulimit, none, quota; did you mean cpulimit?",
         "--variant: there is no 'globl': global, global_async, local, local_async, plain; did you mean global?",
-        "--scenario: there is no 'item': heavy, hello, items, null; did you mean items?",
+        "--scenario: there is no 'item': heavy, hello, items, null, weary; did you mean items?",
         "--rows: '0' is no whole number from 1 to 10000000",
         "--seed: 'x' is no whole number from 0 to 4294967295",
         "--name: 'A b' is no name: small letters, digits, '-' and '_', at most 40",

@@ -87,9 +87,10 @@ def test_every_check_has_a_fault_or_a_reason() -> None:
 @pytest.mark.parametrize(
     ("words", "found"),
     [
-        (["limiter_attached"], ("loosen_limiter", "lower_limiter", "stop_limiter")),
+        (["limiter_attached"], ("loosen_limiter", "stop_limiter")),
         (["drift", "edit_nginx"], ("edit_nginx", "forget_backend")),
         (["steal_cpu"], ("steal_cpu",)),
+        (["steady"], ("weary_users",)),
         ([], faults.names()),
     ],
 )
@@ -192,5 +193,6 @@ def test_lines_and_rows_go_missing_without_a_trace(tmp_path: Path) -> None:
     assert len(gone) == 11 and gone[0] > 40 and gone[-1] < 70
 
 
-def test_the_scenario_that_is_a_fault_is_one() -> None:
-    assert faults.load("heavy_scenario").trial["scenario"] in choices(ROOT / "loadtests" / "scenarios")
+@pytest.mark.parametrize("name", ["heavy_scenario", "weary_users"])
+def test_the_scenario_that_is_a_fault_is_one(name: str) -> None:
+    assert faults.load(name).trial["scenario"] in choices(ROOT / "loadtests" / "scenarios")
