@@ -19,6 +19,7 @@ from loadproof.runfolder.formats import PROXY_FIELDS
 NUMBERS = {"connection": pa.int64(), "port": pa.int64(), "msec": pa.float64(), "request_time": pa.float64(),
            "status": pa.int64(), "bytes": pa.int64()}  # fmt: skip
 MOST = 10**12  # a larger number is none that nginx prints
+CACHED = 1 << 18  # bytes looked at together, so that what is made of them stays in the processor's cache
 WORDS = pa.dictionary(pa.int32(), pa.binary())
 
 # What nginx may print, with escape=default: bytes 32 to 126 without quote and backslash, and \xXX for all others.
@@ -69,24 +70,28 @@ def _at_once(piece: bytes) -> Any:
     """The lines of a piece that has nothing but good ones; None when it has others."""
     if not piece:
         return pa.table({name: pa.array([], kind) for name, kind in _CONVERT.column_types.items()})
-    count = _separated(piece)
-    if not count:
+    if not _escaped(piece):
         return None
     options = csv.ReadOptions(use_threads=False, block_size=len(piece) + 1, column_names=list(PROXY_FIELDS))
     try:
         table = csv.read_csv(pa.BufferReader(piece), options, _PARSE, _CONVERT)
     except (pa.ArrowException, ValueError):
         return None
-    if table.num_rows != count or table["msec"].null_count:
+    # each row has its tabs and one line end, or there would be none: what is more is an empty line, or no byte of nginx's
+    if _low(piece) != table.num_rows * len(PROXY_FIELDS) or table["msec"].null_count:
         return None
-    for name in NUMBERS:
-        column = table[name]
-        values = (column.fill_null(0) if column.null_count else column).to_numpy()
-        if not (
-            values.min() >= 0 and values.max() < (1000 if name == "status" else MOST)
-        ):  # not a number: neither
-            return None
+    if not all(_in_range(table[name], 1000 if name == "status" else MOST) for name in NUMBERS):
+        return None
     return table if all(_all_match(table[name], listed) for name, listed in _LISTS.items()) else None
+
+
+def _in_range(column: Any, above: int) -> bool:
+    """Whether all numbers of a column are from 0 to below `above`; what is not a number is neither."""
+    if pa.types.is_floating(column.type) and compute.any(compute.is_nan(column)).as_py():
+        return False
+    found = compute.min_max(column)
+    lowest, highest = found["min"].as_py(), found["max"].as_py()
+    return lowest is None or bool(lowest >= 0 and highest < above)
 
 
 def _all_match(column: Any, pattern: str) -> bool:
@@ -95,16 +100,20 @@ def _all_match(column: Any, pattern: str) -> bool:
     return all(compute.all(one, min_count=0).as_py() for one in found)
 
 
-def _separated(piece: bytes) -> int:
-    """How many lines a piece has, when it has as many tabs and line ends as they need and no other byte that nginx would
-    have escaped; else 0."""
+def _low(piece: bytes) -> int:
+    """How many bytes of a piece are below 32, or above 127: nginx has tabs and line ends of these."""
     data = np.frombuffer(piece, np.int8)  # signed: bytes above 127 are below 0
-    count, low = piece.count(b"\n"), np.count_nonzero(data < 32)
-    if low != count * len(PROXY_FIELDS) or b'"' in piece or b"\x7f" in piece:
-        return 0
-    if b"\\" in piece and piece.count(b"\\") != len(_ESCAPED.findall(piece)):
-        return 0
-    return count
+    return sum(
+        int(np.count_nonzero(data[begin : begin + CACHED] < 32)) for begin in range(0, len(data), CACHED)
+    )
+
+
+def _escaped(piece: bytes) -> bool:
+    """Whether a piece has none of the bytes above 31 that nginx would have escaped, and no carriage return, which would
+    be taken for a line end."""
+    if b"\r" in piece or b'"' in piece or b"\x7f" in piece:
+        return False
+    return b"\\" not in piece or piece.count(b"\\") == len(_ESCAPED.findall(piece))
 
 
 def text(escaped: bytes) -> str:

@@ -101,7 +101,7 @@ def _derived(raw: Any, offset: int) -> Any:
         "done_us": _micros_of(raw["msec"], offset),
         "request_time_us": _micros_of(raw["request_time"]),
         "status": status,
-        "server": last("upstream_addr", pa.string(), _some).dictionary_encode(),
+        "server": last("upstream_addr", TEXT, _some),
         "server_status": last("upstream_status", pa.int64(), whole_number),
         **{
             name.replace("upstream", "server").replace("time", "us"): _last_micros(spelled[name])
@@ -154,8 +154,10 @@ def _encoded(column: Any) -> Any:
     return whole if pa.types.is_dictionary(whole.type) else whole.dictionary_encode()
 
 
-HEX = np.full(256, 255, np.uint8)
-HEX[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16)
+NO_HEX = 256  # above every byte
+# the byte that two hex digits spell, by the number that they are as text
+PAIRS = np.full(1 << 16, NO_HEX, np.uint16)
+PAIRS[np.frombuffer(bytes(range(256)).hex().encode(), np.uint16)] = np.arange(256)
 
 
 def _ids(column: Any) -> Any:
@@ -165,10 +167,10 @@ def _ids(column: Any) -> Any:
     texts = column.filter(good).cast(pa.binary()).combine_chunks()
     if len(texts):
         begin = int(np.frombuffer(texts.buffers()[1], np.int32)[texts.offset])
-        digits = HEX[np.frombuffer(texts.buffers()[2], np.uint8, 16 * len(texts), begin)].reshape(-1, 16)
-        values = (digits[:, ::2] << 4 | digits[:, 1::2] & 15).view(">u8")[:, 0]
-        if digits.max() > 15:
-            values = np.where((digits > 15).any(axis=1), 0, values)
+        pairs = PAIRS[np.frombuffer(texts.buffers()[2], np.uint16, 8 * len(texts), begin)].reshape(-1, 8)
+        values = pairs.astype(np.uint8).view(">u8")[:, 0]
+        if pairs.max() == NO_HEX:
+            values = np.where((pairs == NO_HEX).any(axis=1), 0, values)
         ids[good.to_numpy()] = values
     return pa.array(ids)
 
