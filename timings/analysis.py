@@ -24,6 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import analysis  # noqa: F401 before pyarrow, as in `inv`: how memory is kept is settled there
 from timings.generate import KINDS, generate
 
 ROOT = Path(__file__).resolve().parent.parent
