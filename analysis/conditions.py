@@ -52,6 +52,6 @@ def judged(
 
 def nothing_here() -> tuple[Check, ...]:
     """Of a trial that was planned and of which there is nothing: no check has anything to ask."""
-    remedy = "go on with what was left: ./inv experiment --resume; or fetch it, where hosts have it"
+    remedy = "./inv runs says how to go on with what was left; or fetch it, where hosts have it"
     said = "nothing of it is here: it never ran, or was not fetched"
     return (Check("trials_here", "UNKNOWN", None, None, "", checks.TRIAL, remedy, said),)

@@ -543,3 +543,16 @@ def test_a_clock_that_moved_a_little_is_known_that_much_less(copy: RunFolder) ->
     found = clocks(paths, ["load1", "app1"])
     assert (known, found.apart(["load1"], "app1")) == (200, 200 + 30_001)
     assert found.notes == ()
+
+
+def test_a_trial_of_which_nothing_is_here_is_said_once(copy: RunFolder) -> None:
+    """As in an experiment that was left: its other trials are judged as ever, and no check asks what cannot be known."""
+    (first, second) = copy.trials
+    before = json.loads(copy.results.read_text())["arms"]
+    shutil.rmtree(second.raw())
+    shutil.rmtree(copy.path / "tables")
+    made = results.analyse(copy.path)
+    (one,) = made["arms"][1]["checks"]
+    assert (one["name"], one["verdict"], one["withholds"]) == ("trials_here", "UNKNOWN", "trial")
+    assert made["verdict"] != "VALID" and made["arms"][1]["verdict"] == "UNKNOWN"
+    assert made["arms"][0]["checks"] == before[0]["checks"]
