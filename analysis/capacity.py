@@ -61,7 +61,7 @@ def _tried(asked: Capacity, same: Sequence[Slot], outcome: str) -> dict[str, Any
     return {
         asked.load: same[0].level,
         "purpose": same[0].purpose,
-        "because": same[0].judged.plan.because,
+        "because": same[0].because,
         "trials": [one.ids[-1] for one in same],
         "repeated": [id for one in same for id in one.ids[:-1]],
         "values": values,

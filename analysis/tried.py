@@ -14,11 +14,11 @@ from scipy.special import betaincinv, stdtrit
 from analysis import verdicts
 from analysis.trial import Judged
 from loadproof.plan import capacity, limits
+from loadproof.plan import trials as trials_planned
 from loadproof.plan.capacity import End, Next, Outcome, Round, Seen
 from loadproof.plan.values import Below, Capacity
 from loadproof.runfolder import shown
 
-REPEAT = "repeat of "  # with the id of a trial: how the plan of its repeat begins
 # Failures in percent of the requests with which a figure of the successes still speaks for all: of those that failed it
 # is only known that they were not answered, so that a percentile beyond them is above every limit.
 MOST_FAILED = {"p95_ms": 5.0, "p99_ms": 1.0, "mtt_ms": 5.0}
@@ -43,6 +43,7 @@ class Slot:
     judged: Judged
     verdict: str
     readings: tuple[Reading, ...]  # one per limit
+    because: str  # of the trial as it was planned, not of its repeat
 
     @property
     def purpose(self) -> str:
@@ -119,9 +120,7 @@ def slots(asked: Capacity, trials: Sequence[Judged]) -> list[Slot]:
     for one in sorted(trials, key=lambda judged: int(judged.plan.id)):
         if one.plan.purpose not in ("search", "verify"):
             continue
-        why = one.plan.because
-        first = why.removeprefix(REPEAT).partition(":")[0] if why.startswith(REPEAT) else one.plan.id
-        found.setdefault(first, []).append(one)
+        found.setdefault(trials_planned.repeats(one.plan) or one.plan.id, []).append(one)
     return [_slot(asked, same) for same in found.values()]
 
 
@@ -129,7 +128,7 @@ def _slot(asked: Capacity, same: Sequence[Judged]) -> Slot:
     counts = same[-1]
     said = verdicts.of_trial(counts.checks)
     readings = tuple(reading(limit, {**counts.figures, **said}) for limit in asked.limits)
-    return Slot(tuple(one.plan.id for one in same), counts, said["verdict"], readings)
+    return Slot(tuple(one.plan.id for one in same), counts, said["verdict"], readings, same[0].plan.because)
 
 
 def found(asked: Capacity, hold_s: float, made: Sequence[Slot]) -> Found:

@@ -18,6 +18,12 @@ def of_trial(found: Iterable[Check]) -> dict[str, Any]:
     return {"verdict": checks.verdict(listed), "checks": [as_json(one) for one in listed]}
 
 
+def broken(found: Iterable[Check]) -> str:
+    """Which conditions of a trial did not hold, in words; empty: none is INVALID."""
+    turned = [one for one in found if one.verdict == "INVALID" and one.withholds == checks.TRIAL]
+    return f"{', '.join(one.name for one in turned)} ({turned[0].said})" if turned else ""
+
+
 def as_json(check: Check) -> dict[str, Any]:
     """One check as results.json has it."""
     withholds = check.withholds if isinstance(check.withholds, str) else list(check.withholds)

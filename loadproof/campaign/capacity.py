@@ -4,7 +4,6 @@ fresh ones of what was found. All that was done is in the folder after every tri
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from analysis import capacity as findings
@@ -14,6 +13,7 @@ from analysis.trial import Judged
 from loadproof.campaign import attach, bench, calibrate, state
 from loadproof.control.fleet import Fleet
 from loadproof.plan import levels, limits
+from loadproof.plan import trials as trial_plans
 from loadproof.plan.capacity import End
 from loadproof.plan.values import Capacity, Experiment, Inventory, TrialPlan
 from loadproof.runfolder import record
@@ -81,12 +81,10 @@ def _plans(folder: RunFolder) -> list[TrialPlan]:
 
 def _again(last: Judged) -> TrialPlan | None:
     """The repeat of a trial whose conditions did not hold, once."""
-    if verdicts.of_trial(last.checks)["verdict"] != "INVALID" or last.plan.because.startswith(tried.REPEAT):
+    why = verdicts.broken(last.checks)
+    if not why or trial_plans.repeats(last.plan):
         return None
-    broken = [one for one in last.checks if one.verdict == "INVALID" and one.withholds == "trial"]
-    why = f"{', '.join(one.name for one in broken)} ({broken[0].said})"
-    because = f"{tried.REPEAT}{last.plan.id}: {why}"
-    return replace(last.plan, id=f"{int(last.plan.id) + 1:02d}", because=because)
+    return trial_plans.repeat(last.plan, int(last.plan.id) + 1, why)
 
 
 def _next(

@@ -4,18 +4,16 @@ conditions did not hold. All that was done is in the folder after every trial, s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from analysis import trial as trials_judged
 from analysis import verdicts
 from loadproof.campaign import attach, bench, calibrate, state
 from loadproof.control.fleet import Fleet
+from loadproof.plan import trials as trial_plans
 from loadproof.plan.values import Experiment, Inventory, TrialPlan
 from loadproof.runfolder import record
 from loadproof.runfolder.paths import RunFolder
-
-REPEAT = "repeat of "
 
 
 def run(
@@ -43,12 +41,10 @@ def judging(inventory: Inventory, watcher: bench.Watcher) -> bench.After:
         found = verdicts.of_trial(judged.checks)
         broken = [one for one in judged.checks if one.verdict == "INVALID" and one.withholds == "trial"]
         watcher.say(f"trial {trial.id}: {found['verdict']}" + "".join(f"; {one.said}" for one in broken))
-        if found["verdict"] != "INVALID" or trial.because.startswith(REPEAT) or _repeated(trial, folder):
+        why = verdicts.broken(judged.checks)
+        if not why or trial_plans.repeats(trial) or _repeated(trial, folder):
             return None
-        why = ", ".join(one.name for one in broken)
-        again = replace(
-            trial, id=f"{_next(folder):02d}", because=f"{REPEAT}{trial.id}: {why} ({broken[0].said})"
-        )
+        again = trial_plans.repeat(trial, _next(folder), why)
         record.write_plan(folder.trial(again.folder).plan, again)
         record.add_trial(folder, again)
         return again
@@ -65,7 +61,7 @@ def _next(folder: RunFolder) -> int:
 
 
 def _repeated(trial: TrialPlan, folder: RunFolder) -> bool:
-    return any(plan.because.startswith(f"{REPEAT}{trial.id}:") for plan in _plans(folder))
+    return any(trial_plans.repeats(plan) == trial.id for plan in _plans(folder))
 
 
 def resume(folder: RunFolder, root: Path, watcher: bench.Watcher) -> None:

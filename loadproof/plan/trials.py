@@ -14,6 +14,7 @@ from loadproof.plan.values import Arm, Experiment, Host, Inventory, Serving, Sta
 # the trial; a long one costs nothing but where nobody comes back.
 STARTING_S = 120.0
 PER_WORKER_S = 0.5
+REPEAT = "repeat of "  # with the id of a trial: how what is said of its repeat begins
 
 
 def enough_servers(experiment: Experiment, inventory: Inventory) -> None:
@@ -171,3 +172,13 @@ def _trial(
         planned_s=load.end_s,
         margin_s=margin(load.processes, load.timeout_s),
     )
+
+
+def repeat(trial: TrialPlan, number: int, why: str) -> TrialPlan:
+    """A trial whose conditions did not hold, once more, as trial `number`."""
+    return replace(trial, id=f"{number:02d}", because=f"{REPEAT}{trial.id}: {why}")
+
+
+def repeats(trial: TrialPlan) -> str:
+    """The id of the trial that this one repeats; empty for none."""
+    return trial.because.removeprefix(REPEAT).partition(":")[0] if trial.because.startswith(REPEAT) else ""
