@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from loadproof.runfolder.paths import RunFolder
 CALM = ("VALID", "NOT ASKED")
 ATTRIBUTION = "attribution"  # beside the checks, what failed requests are put down to
 UNEXPLAINED = "unexplained"
+ALL = "all"  # the line for all checks of a trial together
+STOLEN = "(stolen)"  # expected of nobody: the machine below did it
 NO_FAILURE = (None, "", "cut")  # what our own stop cut off has nothing to explain
 
 
@@ -58,11 +60,11 @@ def findings(fault: Fault | None, results: Mapping[str, Any]) -> list[Finding]:
         word, stolen = "may turn" if allowed else "VALID", quiet_hosts.stolen(value)
         found.append(Finding(name, check, word, verdict, said, allowed, stolen))
     if not checks:
-        found.append(Finding(name, "all", "judged", "not judged", "results.json holds no checks", False))
+        found.append(Finding(name, ALL, "judged", "not judged", "results.json holds no checks", False))
     elif not must:
         turned = [one for one in found if not one.ok]
         verdict = "INVALID" if turned else "VALID"
-        found.insert(0, Finding(name, "all", "VALID", verdict, f"{len(checks)} checks", not turned))
+        found.insert(0, Finding(name, ALL, "VALID", verdict, f"{len(checks)} checks", not turned))
     return found
 
 
@@ -70,6 +72,14 @@ def disturbed(found: Sequence[Finding]) -> bool:
     """Whether the machine below the lab took so much CPU away that a check turned for it: what else turned, or did not,
     says nothing of the fault then."""
     return any(one.stolen and not one.ok for one in found)
+
+
+def unplanned(found: Sequence[Finding]) -> list[Finding]:
+    """The findings of a trial with a fault, where a theft by the machine below is what it is: one more fault, which nobody
+    planned and which its check saw. It excuses nothing else; and a trial without a fault has to be VALID all the same."""
+    if any(one.check == ALL for one in found):
+        return list(found)
+    return [replace(one, expected=STOLEN, ok=True) if one.stolen else one for one in found]
 
 
 def _checks(arm: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:

@@ -21,9 +21,8 @@ from loadproof.runfolder.journal import Journal
 from loadproof.runfolder.paths import RunFolder
 
 CLEAN = "clean"
-TRIES = (
-    3  # of a trial from which the machine below took CPU away; on a shared machine that comes in stretches
-)
+# of a trial from which the machine below took CPU away; on a shared machine that comes in stretches
+TRIES = 3
 # after these no other trial would fare better
 ENDING = (Interrupted, HostUnreachable, LabUnavailable, LocalDisk, Refused)
 
@@ -58,7 +57,8 @@ def rehearse(
 ) -> bool:
     """One run for each name; `tell` hears of each what was found. True when all was as expected. The runs are kept.
 
-    A trial from which the machine below took CPU away says nothing of its fault, and is made again."""
+    A trial from which the machine below took CPU away says nothing of its fault, and is made again; where that happened
+    each time, what is told is as expected but for the theft (`rehearsal.unplanned`)."""
     green = True
     for index, name in enumerate(names, start=1):
         label = "nothing is broken" if name == CLEAN else faults.load(name).label
@@ -70,6 +70,7 @@ def rehearse(
             kept = f"run {folder.id} is kept" if folder else "no run"
             watcher.say(f"{name}: {next(one.said for one in found if one.stolen)}; again ({kept})")
             found, folder = _one(name, inventory, root, results, command, watcher)
+        found = rehearsal.unplanned(found)
         tell(found, folder)
         green = green and all(one.ok for one in found)
     return green

@@ -26,6 +26,8 @@ class Finding(Protocol):
     def said(self) -> str: ...
     @property
     def ok(self) -> bool: ...
+    @property
+    def stolen(self) -> bool: ...
 
 
 def header() -> str:
@@ -47,7 +49,13 @@ def ending(found: Sequence[Finding], trials: int) -> str:
     wrong = [f"{one.fault}: {one.check} {one.found}" for one in found if not one.ok]
     if wrong:
         return f"the rehearsal is not green, {len(wrong)} of {len(found)}: {escape('; '.join(wrong))}"
-    return f"the rehearsal is green: trials: {trials}, findings: {len(found)}, all as expected"
+    stolen = [one.fault for one in found if one.stolen]
+    but = (
+        f", but for CPU that the machine below kept for itself ({escape(', '.join(stolen))})"
+        if stolen
+        else ""
+    )
+    return f"the rehearsal is green: trials: {trials}, findings: {len(found)}, all as expected{but}"
 
 
 def _row(cells: Sequence[str], ok: str, said: str) -> str:
