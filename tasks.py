@@ -95,6 +95,7 @@ LOAD_HELP = {
     "variant": "of the app: plain, local, local_async, global, global_async (default plain)",
     "scenario": "what the users do (default items)",
     "rows": "rows of the data file (default 10000)",
+    "steal": "percent of the hosts' CPU that the machine below them may keep for itself; more makes a trial INVALID (default 2, at most 8)",
     "name": "name of the run (default bench)",
     "note": "a remark that stays with the run",
 }
@@ -469,6 +470,7 @@ def bench(
     variant: str = "",
     scenario: str = "",
     rows: str = "",
+    steal: str = "",
     name: str = "",
     note: str = "",
 ) -> None:
@@ -582,7 +584,7 @@ def go_on(run: str, others: Mapping[str, str]) -> None:
 
 
 CAPACITY_LOAD = ("servers", "processes", "settle", "hold", "think", "timeout", "cpu_limit", "limiter", "calibrate", "variant",
-                 "scenario", "rows", "name", "note")  # fmt: skip
+                 "scenario", "rows", "steal", "name", "note")  # fmt: skip
 CAPACITY_HELP = {
     "p95": "95 of 100 answers take less: 500ms, for example",
     "p99": "99 of 100 answers take less",
@@ -620,6 +622,7 @@ def capacity(
     variant: str = "",
     scenario: str = "",
     rows: str = "",
+    steal: str = "",
     name: str = "",
     note: str = "",
     dry_run: bool = False,
@@ -862,6 +865,7 @@ def plan(
     variant: str = "",
     scenario: str = "",
     rows: str = "",
+    steal: str = "",
     name: str = "",
     note: str = "",
     files: bool = False,

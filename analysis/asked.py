@@ -91,6 +91,7 @@ def _of_all(asked: Experiment) -> dict[str, str]:
         "repeats": asked.blocks,
         "seed": asked.seed,
         "warm": f"{asked.warm_requests} requests to each server",
+        "steal": f"at most {asked.steal:g} %",
         "calibrate": _yes(asked.calibrate),
         "name": asked.name,
         "note": asked.note,

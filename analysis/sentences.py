@@ -8,7 +8,7 @@ from typing import Any
 
 from analysis import models
 from analysis.words import share
-from loadproof.plan.values import TrialPlan
+from loadproof.plan.values import STEAL, TrialPlan
 
 Arm = Mapping[str, Any]
 UNEVEN = 0.10
@@ -17,6 +17,7 @@ NAMES = {
     "tps": "TPS", "mtt_ms": "MTT", "p50_ms": "p50", "p95_ms": "p95", "p99_ms": "p99",
     "answer_or_give_up_ms": "Time to an answer or to giving up", "failed_share": "The failed share",
 }  # fmt: skip
+TOLERATED = "steal tolerated"
 DERIVED = ("client", "drain")  # of the chain of timeouts: they follow from --timeout
 
 
@@ -43,6 +44,7 @@ def setup(plan: TrialPlan) -> dict[str, str]:
         **{f"app {name}": value for name, value in serving.app},
         "seed": str(plan.seed),
         "warm-up requests": str(plan.warm_requests),
+        TOLERATED: f"{plan.steal:g} %",
         "load hosts": ", ".join(plan.loads),
         "proxy": plan.proxy,
         **{f"timeout of {name}": f"{seconds:g} s" for name, seconds in plan.timeouts if name not in DERIVED},
@@ -78,7 +80,7 @@ def sentences(
                 f"The failed share differs by {apart:.1f} points between arms: whoever fails more looks faster, so MTT and percentiles of successes are not to be compared; the time to an answer or to giving up is.",
             )
         )
-    said += [("warn", text) for text in _brief(arms)]
+    said += [("warn", text) for text in [*_brief(arms), *_lenient(arms)]]
     said += [("note", text) for text in _uneven(arms)]
     if len(arms) == 2 and not forbidden and all(len(arm["trials"]) == 1 for arm in arms):
         said.append(("note", ratio(*arms)))
@@ -147,6 +149,18 @@ def _unknown(arms: Sequence[Arm]) -> list[str]:
         return []
     return [
         f"Whether all conditions of {', '.join(open_)} held is not known: what is said of them may be wrong."
+    ]
+
+
+def _lenient(arms: Sequence[Arm]) -> list[str]:
+    """A sentence where more was tolerated than is usual."""
+    usual = f"{STEAL:g} %"
+    asked = dict.fromkeys(arm["setup"].get(TOLERATED, usual) for arm in arms)
+    return [
+        f"As asked, {text} of the hosts' CPU may have been taken by the machine below them ({usual} by default): VALID "
+        "is said under that condition."
+        for text in asked
+        if float(text.removesuffix(" %")) > STEAL
     ]
 
 

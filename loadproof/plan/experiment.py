@@ -122,6 +122,7 @@ def _merge(
         primary=values["primary"],
         blocks=values["repeats"],
         thresholds=asked,
+        steal=values["steal"],
     )
 
 

@@ -17,7 +17,9 @@ AUTOSTOPS = ("none", "ngrinder")
 BALANCES = ("round_robin", "least_conn", "random")  # nginx's own words
 PRIMARIES = ("tps", "mtt_ms", "p50_ms", "p95_ms", "p99_ms", "answer_or_give_up_ms", "failed_share")
 # One for the whole experiment: arms that differ in it are not compared.
-SHARED = frozenset(("settle", "seed", "name", "note", "warm", "calibrate", "question", "primary", "repeats"))
+SHARED = frozenset(
+    ("settle", "seed", "name", "note", "warm", "calibrate", "question", "primary", "repeats", "steal")
+)
 USERS = ("vusers", "processes", "threads")
 # What a closed load has and an open one has not. A rate takes the place of what earlier layers say of it, and of their
 # users, who are something else there.
@@ -62,6 +64,7 @@ def parsers() -> dict[str, words.Parser]:
         "name": words.judged(allowed.run_name),
         "note": words.note,
         "warm": words.whole(0, 100_000),
+        "steal": words.tolerance,
         "question": words.note,
         "primary": words.one_of(PRIMARIES),
         "repeats": words.whole(1, 1000),
@@ -91,6 +94,7 @@ DEFAULTS = {
     "name": "bench",
     "note": "",
     "warm": "200",
+    "steal": "2",
     "question": "",
     "primary": "tps",
     "repeats": "1",

@@ -171,6 +171,7 @@ def _trial(
         timeouts=timeouts.chain(load.timeout_s),
         planned_s=load.end_s,
         margin_s=margin(load.processes, load.timeout_s),
+        steal=experiment.steal,
     )
 
 

@@ -11,6 +11,7 @@ ROLES: tuple[Role, ...] = ("app", "proxy", "load", "watch")
 DEFAULT_PORTS: dict[Role, int] = {"app": 8000, "proxy": 8080}
 STATUS_PORT = 8079  # nginx's own local status server, 127.0.0.1 of the proxy host
 MASTER_PORT = 5557  # Locust master
+STEAL = 2.0  # % of the hosts' CPU: what the machine below may keep for itself where nobody says otherwise
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,7 @@ class Experiment:
     primary: str = "tps"  # the figure that answers it, fixed in advance
     blocks: int = 1  # trials of each arm
     thresholds: tuple[str, ...] = ()  # what plan.thresholds reads
+    steal: float = STEAL  # % of the hosts' CPU that the machine below may keep for itself
     capacity: Capacity | None = (
         None  # its trials follow from each other: only the first one is known in advance
     )
@@ -214,6 +216,7 @@ class TrialPlan:
     # "search" looks for a capacity and counts for nothing, "verify" are the fresh trials that answer
     purpose: Literal["measure", "calibration", "search", "verify"] = "measure"
     faults: tuple[PlannedFault, ...] = ()  # of a rehearsal; no other trial has any
+    steal: float = STEAL  # % of the hosts' CPU that the machine below may keep for itself
 
     @property
     def state(self) -> tuple[Serving, tuple[str, ...]]:

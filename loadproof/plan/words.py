@@ -11,6 +11,8 @@ from loadproof.plan.load import RAMPS
 
 Parser = Callable[[str], Any]
 
+MOST_STEAL = 8.0
+
 _WHOLE = re.compile(r"-?[0-9]{1,12}")
 
 
@@ -69,6 +71,16 @@ def percent(text: str) -> float:
     if not re.fullmatch(r"[0-9]{1,5}(\.[0-9]{1,3})?", word):
         raise ValueError(f"{allowed.shown(text)} is no percentage")
     return float(word)
+
+
+def tolerance(text: str) -> float:
+    """Percent that the machine below may keep for itself. Of a machine that takes more, nothing can be believed."""
+    value = percent(text)
+    if value > MOST_STEAL:
+        raise ValueError(
+            f"{allowed.shown(text)} is more than {MOST_STEAL:g} %: take hosts that are left alone"
+        )
+    return value
 
 
 def switch(text: str) -> bool:

@@ -45,6 +45,12 @@ def test_a_ratio_of_arms_whose_conditions_are_not_known_is_no_plain_one(calm: li
         assert (words in text) == told and "times that of" in text
 
 
+def test_what_was_tolerated_stands_beside_the_answer(calm: list[dict[str, Any]]) -> None:
+    for tolerated, told in (("2 %", False), ("1 %", False), ("5 %", True)):
+        text = said([{**arm, "setup": arm["setup"] | {"steal tolerated": tolerated}} for arm in calm])
+        assert ("As asked, 5 % of the hosts' CPU may have been taken" in text) is told
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

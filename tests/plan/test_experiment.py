@@ -33,12 +33,14 @@ def test_defaults() -> None:
 def test_flags_win_and_say_so() -> None:
     flags = {"servers": "2", "processes": "10", "threads": "100", "ramp": "process", "interval": "5s", "think": "150ms",
              "timeout": "2s", "cpu-limit": "7%", "variant": "global_async", "rows": "5", "seed": "7", "name": "thousand",
-             "note": "after the change", "limiter": "quota", "duration": "10m", "warm": "0"}  # fmt: skip
+             "note": "after the change", "limiter": "quota", "duration": "10m", "warm": "0",
+             "steal": "5%"}  # fmt: skip
     found = experiment.from_flags(flags)
     (arm,) = found.arms
     assert (arm.servers, arm.load.users, arm.load.hold_s) == (2, 1000, 600 - 45 - 5)
     assert (arm.load.think_s, arm.load.timeout_s, arm.limit) == (0.15, 2.0, Limit("quota", 7.0))
     assert (arm.serving, found.seed, found.warm_requests) == (Serving("global_async", 5), 7, 0)
+    assert found.steal == 5.0
     origins = dict(found.origins)
     assert {name: origins[name] for name in flags} == {name: f"flag --{name}" for name in flags}
     assert origins["hold"] == "--duration less ramp and settle"
@@ -95,6 +97,7 @@ def test_all_problems_at_once_with_the_nearest_word() -> None:
         ({"limiter": "none", "calibrate": "True"}, "--calibrate: limiter none sets nothing that could be calibrated"),
         ({"calibrate": "maybe"}, "--calibrate: 'maybe' is neither yes nor no"),
         ({"timeout": "0"}, "--timeout: 0s is no timeout: each request needs at least 1ms"),
+        ({"steal": "9%"}, "--steal: '9%' is more than 8 %: take hosts that are left alone"),
     ],
 )  # fmt: skip
 def test_one_problem(flags: dict[str, str], problem: str) -> None:

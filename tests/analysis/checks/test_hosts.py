@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from analysis import checks
+from analysis.checks import quiet_hosts
 from analysis.steady import Floats, Seconds
 from loadproof.plan.places import APP_UNIT
 from tests.analysis import synthetic
@@ -118,6 +120,19 @@ def test_what_the_machine_below_kept(made: Made, share: float, verdict: str) -> 
     assert one.verdict == verdict, one.said
     if verdict == "INVALID":
         assert "proxy1: 2.1 % of its CPU was stolen" in one.said
+
+
+@pytest.mark.parametrize(("share", "verdict"), [(0.049, "VALID"), (0.051, "INVALID")])
+def test_more_of_it_is_tolerated_where_that_was_asked(tmp_path: Path, share: float, verdict: str) -> None:
+    made = Made.sound(tmp_path, replace(synthetic.plan(servers=2), steal=5.0))
+    made.used["proxy1", "host_steal_us"] = lambda at: 2 * share * (at + 9)
+    made.used["proxy1", "host_idle_us"] = lambda at: 2 * (1 - share) * (at + 9)
+    one = made.judge("quiet_hosts")
+    assert one.verdict == verdict, one.said
+    if verdict == "VALID":
+        assert "the machine below took 4.9 %, 5 % are tolerated as asked" in one.said
+    else:
+        assert one.limit == 5.0 and quiet_hosts.stolen(vars(one) | {"name": "quiet_hosts"})
 
 
 def test_our_own_units_are_nobody_else(made: Made) -> None:
