@@ -147,6 +147,7 @@ def test_only_some_hosts(words: Words, shell: Shell) -> None:
     good(words.inv("deploy"), app2="changed")
 
 
+@pytest.mark.long
 def test_every_variant(words: Words, shell: Shell) -> None:
     """Each answers with its own name and deploy id on the apps, and serves a row of the data through the proxy."""
     ids = set()
@@ -164,6 +165,7 @@ def test_every_variant(words: Words, shell: Shell) -> None:
     good(words.inv("deploy"))
 
 
+@pytest.mark.long
 def test_missing_packages_come_from_a_folder(words: Words, shell: Shell, packages: Path) -> None:
     """Both are installed where they are missing, the host's own nginx never runs, and `clean` knows what we brought."""
     get = "DEBIAN_FRONTEND=noninteractive apt-get"

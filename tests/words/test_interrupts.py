@@ -57,14 +57,17 @@ def interrupt(words: Words, number: signal.Signals, stage: str) -> tuple[Said, R
 
 
 # the others take as long and find less
-QUICK = ("warm", "load", "watch", "seal")
+QUICK = ("warm", "load", "watch")
 EACH_STAGE = [
     pytest.param(stage, marks=() if stage in QUICK else pytest.mark.long) for stage in dict.fromkeys(STAGES)
 ]
 
 
-# SIGHUP and SIGTERM take one way through the program, SIGKILL takes none
-GOING = [signal.SIGHUP, signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.long)]
+# SIGHUP and SIGTERM take one way through the program (the quick tests of `signals` have both), SIGKILL takes none
+GOING = [
+    signal.SIGKILL,
+    *(pytest.param(one, marks=pytest.mark.long) for one in (signal.SIGHUP, signal.SIGTERM)),
+]
 
 
 @pytest.mark.parametrize("stage", EACH_STAGE)
@@ -195,7 +198,8 @@ def test_hosts_end_by_themselves_when_nobody_comes_back(words: Words, shell: She
     assert_complete(words, shell, begun.run)
 
 
-@pytest.mark.parametrize("stage", ["apply", pytest.param("warm", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("stage", ["apply", "warm"])
 def test_a_bench_that_is_killed_before_its_load_is_run_again(words: Words, shell: Shell, stage: str) -> None:
     with going(words, *SHORT, *LOAD) as begun:
         begun.reached(stage)

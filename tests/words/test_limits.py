@@ -147,6 +147,7 @@ def test_its_failures_are_counted_not_hidden(harmed: Run) -> None:
     assert errors and set(errors) <= {"http_502", "http_504", "timeout"}, errors
 
 
+@pytest.mark.long
 def test_a_bench_afterwards_works(words: Words, shell: Shell, harmed: Run) -> None:
     run = bench(words, "--hold", "1s")
     assert_sealed(shell, run)
