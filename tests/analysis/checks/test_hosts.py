@@ -218,8 +218,8 @@ def test_percentiles_need_samples(made: Made, successes: int, withheld: object) 
     ("ended", "mean_ms", "verdict", "value", "said"),
     [
         (np.tile([48.0, 52.0], 8), np.tile([179.0, 181.0], 8), "VALID", None, "times over the hold:"),
-        (np.linspace(60, 40, 16), np.full(16, 180.0), "INVALID", 42.7, "TPS over the hold: -43 %"),
-        (np.full(16, 50.0), np.linspace(90, 270, 16), "INVALID", 106.7, "times over the hold: +107 %"),
+        (np.linspace(60, 40, 16), np.full(16, 180.0), "INVALID", 42.7, "TPS over the hold: -43 % of the mean"),
+        (np.full(16, 50.0), np.linspace(90, 270, 16), "INVALID", 106.7, "times over the hold: +107 % of the mean"),
         (np.linspace(60, 40, 300), np.full(300, 180.0), "INVALID", 50.0, "MSER-5 cuts off the first 50 % of the hold"),
         (np.full(300, 50.0), np.full(300, 180.0), "VALID", 0.0, "cuts off the first 0 %"),
         (np.full(11, 50.0), np.full(11, 180.0), "UNKNOWN", None, "of 11 whole seconds too few"),
