@@ -40,7 +40,9 @@ def judge(evidence: Evidence) -> Measured:
 
 def _slope(what: str, one: Slope) -> Measured:
     low, change, high = (f"{100 * share:+.0f}" for share in (one.low, one.change, one.high))
-    said = f"{what} over the hold: {change} % of the mean, {100 * steady.CERTAIN:g} % interval {low} to {high} %"
+    said = (
+        f"{what} over the hold: {change} % of the mean, {100 * steady.CERTAIN:g} % interval {low} to {high} %"
+    )
     return (valid if one.steady else invalid)(said, 100 * abs(one.change), 100 * steady.MOST_CHANGE, "%")
 
 

@@ -90,10 +90,10 @@ class RunFolder:
 
     @property
     def trials(self) -> tuple[TrialPaths, ...]:
-        """The trials that were planned, in order."""
+        """The trials that were planned, in order of their numbers: the hundredth comes last."""
         folder = self.path / "trials"
-        found = sorted(item for item in folder.iterdir() if item.is_dir()) if folder.is_dir() else []
-        return tuple(TrialPaths(path) for path in found)
+        found = [item for item in folder.iterdir() if item.is_dir()] if folder.is_dir() else []
+        return tuple(TrialPaths(path) for path in sorted(found, key=_number))
 
     def table(self, kind: str, trial: str) -> Path:
         """tables/<kind>/<trial>.parquet."""
@@ -151,6 +151,12 @@ class RunFolder:
             problem = Problem(f"there is no run {which or LATEST} in {results}", "--run")
             raise BadInput([problem], next="inv runs" if found else "inv bench")
         return RunFolder(path.resolve())
+
+
+def _number(path: Path) -> tuple[int, str]:
+    """The number of a trial's folder, and its name: others than ours have none, and come first."""
+    number = path.name.partition("-")[0]
+    return (int(number) if number.isdecimal() else 0), path.name
 
 
 def runs(results: Path) -> tuple[RunFolder, ...]:

@@ -78,3 +78,10 @@ def test_a_folder_that_cannot_be_made_is_a_matter_of_this_machine() -> None:
     with pytest.raises(LocalDisk, match="cannot write") as caught:
         RunFolder.create(Path("/sys/kernel/results"), "bench", datetime.now(UTC))
     assert "LOADPROOF_RESULTS" in caught.value.next
+
+
+def test_the_hundredth_trial_comes_last(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, "null", NOW)
+    for name in ("100-copy-a", "11-copy-b", "02-copy-a"):
+        folder.trial(name)
+    assert [one.name for one in folder.trials] == ["02-copy-a", "11-copy-b", "100-copy-a"]
