@@ -19,7 +19,7 @@ from analysis.measures.columns import Mask
 from loadproof.plan.values import Inventory
 
 Codes = NDArray[np.int8]
-PUNCTUAL_US = 20_000  # an answer that came so little before the client gave up came too late all the same
+PUNCTUAL_US = 20_000  # what an app did so little before the client gave up came too late all the same
 
 
 class Reason(NamedTuple):
@@ -39,7 +39,7 @@ class Reason(NamedTuple):
 REASONS = (
     Reason(
         "client", "gave_up", "the client's time was up while the app was at work on it; the app never finished",
-        "client: timeout; nginx: 499, connected; app row: read before that, never handed over",
+        "client: timeout; nginx: 499, connected; app row: read 20 ms or more before that, never handed over",
     ),
     Reason(
         "client", "own", "the load generator's own: the answer was there before it gave up, or its code failed",
@@ -91,7 +91,7 @@ REASONS = (
     ),
     Reason(
         "app", "too_late", "the backend finished, or only began, when the client had given up",
-        "client: timeout; app row: handed over after that or less than 20 ms before it, or only read after it",
+        "client: timeout; app row: handed over, or only read, after that or less than 20 ms before it",
     ),
     Reason(
         "app", "error", "the backend's own error", "nginx: the same status, with the head of the backend's answer"
@@ -166,8 +166,8 @@ class _Seen:
     handed: Mask
     in_time: Mask  # handed over before the client gave up, beyond doubt
     too_late: Mask  # after that, or so little before it that it could not be on time; beyond doubt
-    read_late: Mask  # read after the client gave up, beyond doubt
-    read_before: Mask  # and before it, beyond doubt
+    read_late: Mask  # the same of reading it
+    read_before: Mask  # read before that, beyond doubt
     sent_early: Mask  # nginx had sent all of it well before the client gave up
     begun_late: Mask  # nginx had its head only after the client gave up, beyond doubt
     crossed: Mask  # an app read what nginx, with one attempt, says it brought to no backend or to another one
@@ -179,6 +179,8 @@ class _Seen:
         whole = (some.backend >= 0) & known.apps[np.maximum(some.backend, 0)]
         apart = known.apps_apart[np.maximum(some.host, 0)]
         early = max(PUNCTUAL_US, known.proxy_apart)
+        in_time = some.end - np.maximum(apart, PUNCTUAL_US)
+        late = some.end + np.where(apart > PUNCTUAL_US, apart, -PUNCTUAL_US)
         several = np.array([*("," in text or " : " in text for text in texts.upstreams), False])[some.tried]
         elsewhere = (some.backend >= 0) & (some.backend != some.host)
         return _Seen(
@@ -190,10 +192,10 @@ class _Seen:
             read,
             ~read & whole,
             some.handed > 0,
-            (some.handed > 0) & (some.handed < some.end - np.maximum(apart, PUNCTUAL_US)),
-            (some.handed > 0) & (some.handed > some.end + np.where(apart > PUNCTUAL_US, apart, -PUNCTUAL_US)),
-            read & (some.read > some.end + apart),
-            read & (some.read < some.end - apart),
+            (some.handed > 0) & (some.handed < in_time),
+            (some.handed > 0) & (some.handed > late),
+            read & (some.read > late),
+            read & (some.read < in_time),
             line & some.complete & (some.done < some.end - early),
             line & (some.received > some.end + early),
             line & read & ~several & (elsewhere | (some.connect < 0)),

@@ -68,9 +68,9 @@ def writing(path: Path, texts: Texts, source: str) -> Iterator[Any]:
             write_page_checksum=True,
             write_statistics=["id"],
         ) as into,
-        behind(into.write_table) as write,
+        behind(lambda block, codes: into.write_table(_table(block, codes, texts))) as write,
     ):
-        yield lambda block, codes: write(_table(block, codes, texts))
+        yield write
 
 
 DICTIONARIES = ["name", "error", "server", "exception", "layer", "reason", "attempts.list.element.server"]

@@ -523,12 +523,15 @@ def of_a_timeout(line, row, gave_up, seen):
     doubt = seen.doubt(server, host)
     if handed and handed < end - max(PUNCTUAL_US, doubt):
         return "proxy/slow"
+    did = handed or read
+    late = did > end - PUNCTUAL_US if doubt <= PUNCTUAL_US else did > end + doubt
     if handed:
-        late = handed > end - PUNCTUAL_US if doubt <= PUNCTUAL_US else handed > end + doubt
         return "app/too_late" if late or left and not line["head"] else None
-    if not left or abs(read - end) <= doubt:
+    if not left:
         return None
-    return "client/gave_up" if read < end else "app/too_late"
+    if late:
+        return "app/too_late"
+    return "client/gave_up" if read < end - max(PUNCTUAL_US, doubt) else None
 
 
 def of_a_broken_connection(text, line, row):

@@ -73,6 +73,8 @@ CASES = [
     ("timeout", line(499) | row(5, 2300, lost=2300 * MS, exception=1), "app/too_late"),
     ("timeout", line(499) | row(5, 1995), "app/too_late"),  # on the wire when the client left
     ("timeout", line(499) | row(5, 1500), "proxy/slow"),
+    ("timeout", line(499) | row(1970, lost=2001 * MS), "client/gave_up"),
+    ("timeout", line(499) | row(1990, lost=2001 * MS), "app/too_late"),  # as good as when nobody waited any more
     ("timeout", line(499) | row(2100), "app/too_late"),  # read when nobody waited any more, never finished
     ("timeout", line(499) | row(2100, 2200), "app/too_late"),
     # nginx was done with it
