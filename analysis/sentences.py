@@ -134,12 +134,17 @@ def _interval(one: Mapping[str, Any]) -> str:
 
 def _invalid(arms: Sequence[Arm]) -> list[str]:
     """A sentence on arms whose conditions did not hold."""
-    broken = [arm["label"] for arm in arms if arm.get("verdict") == "INVALID"]
+    broken = [arm["label"] for arm in arms if arm.get("verdict") == "INVALID" and not _untrusted(arm)]
     if not broken:
         return []
     return [
         f"Conditions of {', '.join(broken)} did not hold: figures are shown, and neither trusted nor compared."
     ]
+
+
+def _untrusted(arm: Arm) -> bool:
+    """Whether it has no figures only because none of its trials counts."""
+    return arm["tps"] is None and any(one["tps"] is not None for one in arm["trials"])
 
 
 def _unknown(arms: Sequence[Arm]) -> list[str]:
@@ -166,10 +171,16 @@ def _lenient(arms: Sequence[Arm]) -> list[str]:
 
 def _without_figures(arms: Sequence[Arm]) -> list[str]:
     """Sentences on arms that have no figures."""
-    missing = [arm["label"] for arm in arms if arm["tps"] is None]
-    return (
-        [f"No figures for {', '.join(missing)}; what is incomplete says what is missing."] if missing else []
-    )
+    untrusted = [arm["label"] for arm in arms if _untrusted(arm)]
+    missing = [arm["label"] for arm in arms if arm["tps"] is None and not _untrusted(arm)]
+    said = []
+    if untrusted:
+        said.append(
+            f"No trial of {', '.join(untrusted)} is VALID, so none counts: what each one gave is in the table of trials."
+        )
+    if missing:
+        said.append(f"No figures for {', '.join(missing)}; what is incomplete says what is missing.")
+    return said
 
 
 def _unlike(arms: Sequence[Arm]) -> list[str]:

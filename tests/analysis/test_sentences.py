@@ -59,14 +59,22 @@ def test_what_was_tolerated_stands_beside_the_answer(calm: list[dict[str, Any]])
             {"window": {"from_s": 6, "short_for_times": False, "to_s": 22, "short": False, "users": 8}},
             "(servers=2: 8 of 9)",
         ),
-        ({"tps": None, "window": None}, "No figures for servers=2; what is incomplete"),
+        (
+            {"tps": None, "window": None, "trials": [{"tps": None}]},
+            "No figures for servers=2; what is incomplete",
+        ),
+        # without figures because of what its trials are, not because anything is missing
+        (
+            {"tps": None, "window": None, "verdict": "INVALID", "trials": [{"tps": 50.0}, {"tps": 51.0}]},
+            "No trial of servers=2 is VALID, so none counts: what each one gave is in the table of trials.",
+        ),
     ],
 )
 def test_arms_that_may_not_be_compared_have_none(
     calm: list[dict[str, Any]], change: dict[str, Any], words: str
 ) -> None:
     text = said([calm[0], {**calm[1], **change}])
-    assert words in text and "times that of" not in text
+    assert words in text and "times that of" not in text and "neither trusted nor" not in text
     assert ("the list" in text or "what is incomplete" in text) == ("what is incomplete" in words)
 
 
