@@ -189,7 +189,16 @@ class _Stick:
     def ray(self) -> float:
         """Throughput per user at the first level."""
         first = float(self.users[0])
-        return float(self.tps[self.users == first].mean()) / first
+        return self._at(first) / first
+
+    @property
+    def begins(self) -> float:
+        """What a user more brings from the first level to the second."""
+        first = float(self.users[0])
+        return (self._at(self.second) - self._at(first)) / (self.second - first)
+
+    def _at(self, users: float) -> float:
+        return float(self.tps[self.users == users].mean())
 
 
 def _p(sticks: Sequence[_Stick]) -> float:
@@ -238,7 +247,10 @@ def _design(one: _Stick, at: float | None) -> Floats:
 
 def _surely_flat(sticks: Sequence[_Stick], bends: Sequence[Bend] | None) -> bool:
     """Whether throughput grows less than half as fast, over all levels (with `bends`: up to the break), as from no users to
-    the first one; by 95 %."""
+    the first one, by 95 %; and does so from the first level to the second. Where it does not, a queue that bends softly is
+    flatter on the whole than at its beginning, and its knee lies behind the first step all the same."""
+    if sum(one.begins - BENDS * one.ray for one in sticks) >= 0:
+        return False
     if bends and any(bend.before == one.ray for one, bend in zip(sticks, bends, strict=True)):
         return False
     breaks = [bend.users for bend in bends] if bends else [None] * len(sticks)

@@ -79,6 +79,21 @@ def test_what_has_no_knee_in_its_range(shape: Shape, kind: str, answer: str) -> 
         assert found.hides_from is None or found.hides_from >= 72
 
 
+# two servers on the lab, 250 ms of think time: TPS of the levels of three trials
+SOFT = (
+    [34.6, 63.2, 80.2, 101.6, 115.8, 105.6, 123.2, 149.6, 144.6, 117.2, 130.5],
+    [34.6, 64.6, 89.0, 106.0, 105.4, 116.0, 128.0, 159.6, 112.0, 126.4, 120.6],
+    [34.4, 62.2, 82.4, 88.8, 104.4, 124.6, 125.6, 116.0, 99.8, 131.4, 121.1],
+)
+
+
+def test_a_queue_that_bends_softly_has_its_knee_behind_the_first_step() -> None:
+    """Over all levels it is flatter than at its beginning; from 9 to 18 users it grows as from none to 9."""
+    found = knee([Trial(USERS, tps) for tps in SOFT])
+    assert found.kind == "knee" and found.users is not None and 36 < found.users < 72, found.answer
+    assert found.low is not None and found.low > USERS[1]
+
+
 def test_levels_that_say_nothing() -> None:
     few, flat = USERS[:4], np.full(4, 3.0)
     assert knee([]).answer == "too few levels (fewer than 5)"
