@@ -17,6 +17,7 @@ OF_SUCCESSES = ("mtt_ms", "p50_ms", "p95_ms", "p99_ms")
 TIMES = (*OF_SUCCESSES, "answer_or_give_up_ms")
 SHARE_POINTS = 1.0  # whoever fails more looks faster: beyond this, times of successes are not compared
 AS_RUN, EQUAL_CPU = "as run", "equal cpu"
+FULL = 0.8  # of what it was held to: a server that used less had nothing to do at times
 
 
 def comparisons(primary: str, arms: Sequence[Arm], why_not: str = "") -> list[dict[str, Any]]:
@@ -117,12 +118,18 @@ def _as_json(found: Ratio | None, confidence: float, why_not: str) -> dict[str, 
 
 
 def _limited(above: Arm, below: Arm) -> bool:
+    """Whether their servers were held to a share of a CPU, and used it: only a full server gives more for more CPU."""
     return all(
-        server["limit_percent"]
+        server["limit_percent"] and _full(server)
         for arm in (above, below)
         for one in arm["trials"]
         for server in one["servers"]
     )
+
+
+def _full(server: Mapping[str, Any]) -> bool:
+    used = server["cpu_percent"]
+    return used is None or used >= FULL * server["limit_percent"]
 
 
 def _brief(above: Arm, below: Arm, metric: str) -> str:

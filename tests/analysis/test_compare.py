@@ -173,6 +173,14 @@ def test_an_arm_of_several_trials_has_means_and_sums() -> None:
     assert nothing["tps"] is None and nothing["servers"] == []
 
 
+@pytest.mark.parametrize(("used", "told"), [(4.0, True), (3.9, False)])
+def test_servers_that_were_not_full_are_not_compared_at_equal_cpu(used: float, told: bool) -> None:
+    arms = two([10.0] * 4, [10.0] * 4)
+    for one in arms[1]["trials"]:
+        one["servers"][0]["cpu_percent"] = used
+    assert any(one["basis"] == "equal cpu" for one in compare.comparisons("tps", arms)) is told
+
+
 def test_beside_another_primary_figure_equal_cpu_is_one_more() -> None:
     found = compare.comparisons("mtt_ms", two([10, 20, 31], [20, 41, 60]))
     assert sum(1 - one["confidence"] for one in found[1:]) == pytest.approx(0.05)
