@@ -7,6 +7,7 @@ from typing import Any
 
 from analysis.words import NONE
 from loadproof.plan import openload
+from loadproof.plan.settings import OF_CLOSED, USERS
 from loadproof.plan.values import Arm, Experiment
 
 Row = tuple[str, str, str]
@@ -45,6 +46,11 @@ def _origin(name: str, origins: dict[str, str]) -> str:
         "duration": ("settle", "hold"),
     }.get(name, ())
     said = [one for one in follows if one in origins]
+    if "rate" in origins:
+        if name in OF_CLOSED:
+            return "an open load has none"
+        if name in USERS and not said:
+            said = ["rate", "timeout"]
     if name in ("rate", "arrivals") and origins:  # a closed load has neither
         return "default"
     if name == "thresholds":

@@ -59,3 +59,11 @@ def test_a_run_of_an_earlier_loadproof_has_no_origins() -> None:
 
     rows = asked.settings(replace(bare, origins=()))
     assert {origin for _, _, origin in rows} == {"not recorded"}
+
+
+def test_what_follows_from_a_rate_says_so() -> None:
+    rows = {name: origin for name, _, origin in asked.settings(experiment.from_flags({"rate": "20/s"}))}
+    assert rows["vusers"] == rows["processes"] == rows["threads"] == "follows from rate and timeout"
+    assert rows["ramp"] == rows["think"] == rows["interval"] == "an open load has none"
+    given = asked.settings(experiment.from_flags({"rate": "20/s", "vusers": "50"}))
+    assert {name: origin for name, _, origin in given}["processes"] == "follows from vusers"
