@@ -118,9 +118,10 @@ def _as_json(found: Ratio | None, confidence: float, why_not: str) -> dict[str, 
 
 
 def _limited(above: Arm, below: Arm) -> bool:
-    """Whether their servers were held to a share of a CPU, and used it: only a full server gives more for more CPU."""
+    """Whether their servers were held to a share of a CPU, and used it in the trials that count: only a full server gives
+    more for more CPU."""
     return all(
-        server["limit_percent"] and _full(server)
+        server["limit_percent"] and (one["verdict"] != "VALID" or _full(server))
         for arm in (above, below)
         for one in arm["trials"]
         for server in one["servers"]
@@ -129,7 +130,7 @@ def _limited(above: Arm, below: Arm) -> bool:
 
 def _full(server: Mapping[str, Any]) -> bool:
     used = server["cpu_percent"]
-    return used is None or used >= FULL * server["limit_percent"]
+    return used is None or bool(used >= FULL * server["limit_percent"])
 
 
 def _brief(above: Arm, below: Arm, metric: str) -> str:

@@ -173,11 +173,16 @@ def test_an_arm_of_several_trials_has_means_and_sums() -> None:
     assert nothing["tps"] is None and nothing["servers"] == []
 
 
-@pytest.mark.parametrize(("used", "told"), [(4.0, True), (3.9, False)])
-def test_servers_that_were_not_full_are_not_compared_at_equal_cpu(used: float, told: bool) -> None:
+@pytest.mark.parametrize(
+    ("used", "verdict", "told"), [(4.0, "VALID", True), (3.9, "VALID", False), (3.9, "INVALID", True)]
+)
+def test_servers_that_were_not_full_are_not_compared_at_equal_cpu(
+    used: float, verdict: str, told: bool
+) -> None:
+    """What a withheld trial used, of an app that was frozen, say, takes nothing from the others."""
     arms = two([10.0] * 4, [10.0] * 4)
-    for one in arms[1]["trials"]:
-        one["servers"][0]["cpu_percent"] = used
+    arms[1]["trials"][0]["servers"][0]["cpu_percent"] = used
+    arms[1]["trials"][0]["verdict"] = verdict
     assert any(one["basis"] == "equal cpu" for one in compare.comparisons("tps", arms)) is told
 
 

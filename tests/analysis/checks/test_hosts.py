@@ -112,10 +112,15 @@ def test_others(made: Made, share: float, begin: float, end: float, verdict: str
     assert made.judge("quiet_hosts").verdict == verdict
 
 
-@pytest.mark.parametrize(("share", "verdict"), [(0.019, "VALID"), (0.021, "INVALID")])
-def test_what_the_machine_below_kept(made: Made, share: float, verdict: str) -> None:
+def steal(made: Made, share: float) -> None:
+    """The machine below takes that share of the proxy's two CPUs."""
     made.used["proxy1", "host_steal_us"] = lambda at: 2 * share * (at + 9)
     made.used["proxy1", "host_idle_us"] = lambda at: 2 * (1 - share) * (at + 9)
+
+
+@pytest.mark.parametrize(("share", "verdict"), [(0.019, "VALID"), (0.021, "INVALID")])
+def test_what_the_machine_below_kept(made: Made, share: float, verdict: str) -> None:
+    steal(made, share)
     one = made.judge("quiet_hosts")
     assert one.verdict == verdict, one.said
     if verdict == "INVALID":
@@ -125,8 +130,7 @@ def test_what_the_machine_below_kept(made: Made, share: float, verdict: str) -> 
 @pytest.mark.parametrize(("share", "verdict"), [(0.049, "VALID"), (0.051, "INVALID")])
 def test_more_of_it_is_tolerated_where_that_was_asked(tmp_path: Path, share: float, verdict: str) -> None:
     made = Made.sound(tmp_path, replace(synthetic.plan(servers=2), steal=5.0))
-    made.used["proxy1", "host_steal_us"] = lambda at: 2 * share * (at + 9)
-    made.used["proxy1", "host_idle_us"] = lambda at: 2 * (1 - share) * (at + 9)
+    steal(made, share)
     one = made.judge("quiet_hosts")
     assert one.verdict == verdict, one.said
     if verdict == "VALID":
