@@ -28,21 +28,22 @@ from analysis.measures.columns import Ints, Mask
 from analysis.readers.client import TEXT
 from analysis.readers.proxy import ATTEMPTS, micros, whole_number
 from analysis.rows import NOTE_KEY, Damaged
-from loadproof.runfolder import atomic
+from loadproof.runfolder import atomic, disk
 from loadproof.runfolder.formats import worker_of
 
 FORMAT = 1  # goes up when a column changes its meaning
 TIME = pa.int64()
 ATTEMPT = pa.struct(
-    [("server", pa.string()), ("status", pa.int16()), ("connect_us", TIME), ("header_us", TIME), ("response_us", TIME)]
+    [("server", TEXT), ("status", pa.int16()), ("connect_us", TIME), ("header_us", TIME), ("response_us", TIME)]
 )  # fmt: skip
+ATTEMPTED = pa.list_(pa.field("element", ATTEMPT, nullable=False))
 SCHEMA = pa.schema(
     [
         ("id", pa.uint64()), ("worker", pa.uint16()), ("user", pa.uint32()), ("name", TEXT), ("intended_us", TIME),
         ("start_us", TIME), ("first_us", TIME), ("end_us", TIME), ("status", pa.uint16()), ("error", TEXT),
         ("bytes", pa.uint32()), ("think_us", pa.uint32()), ("port", pa.uint16()),
         ("lines", pa.uint32()), ("connection", pa.int64()), ("received_us", TIME), ("done_us", TIME),
-        ("proxy_status", pa.uint16()), ("complete", pa.bool_()), ("attempts", pa.list_(ATTEMPT)),
+        ("proxy_status", pa.uint16()), ("complete", pa.bool_()), ("attempts", ATTEMPTED),
         ("rows", pa.uint32()), ("server", TEXT), ("accepted_us", TIME), ("read_us", TIME), ("handed_us", TIME),
         ("lost_us", TIME), ("app_status", pa.uint16()), ("exception", TEXT),
         ("delivered", pa.bool_()), ("layer", TEXT), ("reason", TEXT),
@@ -54,13 +55,15 @@ LAYERS = tuple(dict.fromkeys(reason.layer for reason in REASONS))
 @contextmanager
 def writing(path: Path, texts: Texts, source: str) -> Iterator[Any]:
     """Gives a function that takes blocks with their reasons; the file is whole, or not there: temporary name, fsync,
-    rename. Blocks are written by another thread while the next ones are joined and counted: to write one takes as long."""
+    rename. Blocks are written by another thread while the next ones are joined and counted: to write one takes as long as
+    to put it into columns and to count it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     said = {NOTE_KEY: json.dumps({"source": source}).encode()}
     with (
-        atomic.whole(path) as file,
+        disk.writing(path),
+        atomic.replacing(path) as temporary,
         pq.ParquetWriter(
-            file,
+            temporary,  # a name: of a file of Python's each page would wait for Python's lock
             SCHEMA.with_metadata(said),
             compression="lz4",
             use_dictionary=DICTIONARIES,
@@ -68,9 +71,9 @@ def writing(path: Path, texts: Texts, source: str) -> Iterator[Any]:
             write_page_checksum=True,
             write_statistics=["id"],
         ) as into,
-        behind(lambda block, codes: into.write_table(_table(block, codes, texts))) as write,
+        behind(into.write_table) as write,
     ):
-        yield write
+        yield lambda block, codes: write(_table(block, codes, texts))
 
 
 DICTIONARIES = ["name", "error", "server", "exception", "layer", "reason", "attempts.list.element.server"]
@@ -160,12 +163,18 @@ def _attempts(some: Block, texts: Texts) -> Any:
     flat = [address for one in tried for address in one]
     begins = np.concatenate(([0], np.cumsum([len(one) for one in tried], dtype=np.int64)))[some.tried[picked]]
     within = np.arange(values.shape[1]) - np.repeat(ends[picked] - counts[picked], counts[picked])
-    servers = pa.array(flat, pa.string()).take(pa.array(np.repeat(begins, counts[picked]) + within))
+    servers = (
+        pa.array(flat, pa.string())
+        .dictionary_encode()
+        .take(pa.array(np.repeat(begins, counts[picked]) + within))
+    )
     status = pa.array(values[0].astype(np.int16), mask=values[0] <= 0)
     struct = pa.StructArray.from_arrays(
         [servers, status, *(pa.array(one, mask=one < 0) for one in values[1:])], fields=list(ATTEMPT)
     )
-    return pa.ListArray.from_arrays(pa.array(np.concatenate(([0], ends)).astype(np.int32)), struct)
+    return pa.ListArray.from_arrays(
+        pa.array(np.concatenate(([0], ends)).astype(np.int32)), struct, type=ATTEMPTED
+    )
 
 
 def _several(labels: Sequence[str], code: int, read: Callable[[str], int | None]) -> list[int]:

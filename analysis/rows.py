@@ -11,7 +11,7 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pyarrow import compute
+
+from analysis.beside import ahead
 
 GROUP = 1 << 17  # rows of a row group
 CACHED = 48 << 20  # bytes of decoded row groups that each thread keeps of a file
@@ -70,8 +72,7 @@ class Rows:
 
     def pieces(self, columns: Sequence[str]) -> Iterator[Any]:
         """All rows in the order of the file, at most GROUP at a time."""
-        for index in range(len(self._counts)):
-            yield self._group(index, list(columns))
+        yield from ahead(partial(self._group, index, list(columns)) for index in range(len(self._counts)))
 
     def of(self, worker: int, low: int, high: int, columns: Sequence[str]) -> Any:
         """The rows of a worker's requests low <= sequence < high. Rows of one id are in the order of the raw files."""

@@ -35,6 +35,7 @@ SCHEMA = pa.schema(
 )  # fmt: skip
 SECONDS = r"\d{1,9}(\.\d{1,9})?"
 PARSERS = 2  # threads that parse a log: it takes longer than all other raw files together
+WAITING = 12  # pieces that are parsed while a run of rows is written: about as many as make one
 ATTEMPTS = re.compile(r"\s*,\s*|\s+:\s+")  # nginx: "a, b" tries in a group, "a : b" groups after a redirect
 
 
@@ -72,7 +73,7 @@ def _lines(path: Path, offset: int, add: Add) -> tuple[lines.Malformed, int]:
         return _derived(raw, offset), found, odd
 
     for table, found, odd in ahead(
-        (partial(made, piece) for piece in lines.pieces(path, malformed)), PARSERS
+        (partial(made, piece) for piece in lines.pieces(path, malformed)), PARSERS, WAITING
     ):
         malformed.join(odd)
         count += found

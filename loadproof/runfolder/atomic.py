@@ -20,22 +20,26 @@ def write_bytes(path: Path, data: bytes, mode: int = 0o644) -> None:
 
 
 @contextmanager
-def whole(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
-    """A file to write into, which takes the place of `path` at the end of the block; on any error what was there before
-    stays, and no temporary file."""
+def replacing(path: Path, mode: int = 0o644) -> Iterator[Path]:
+    """The name of an empty file to write into, which takes the place of `path` at the end of the block; on any error what
+    was there before stays, and no temporary file."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    os.close(handle)
     try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
-        os.rename(name, path)
+        yield Path(name)
+        os.chmod(name, mode)
+        settle(Path(name), path)
     except BaseException:
         with suppress(OSError):
             os.unlink(name)
         raise
-    sync_folder(path.parent)
+
+
+@contextmanager
+def whole(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
+    """The same, as a file that is open."""
+    with replacing(path, mode) as name, name.open("wb") as file:
+        yield file
 
 
 def write_text(path: Path, text: str, mode: int = 0o644) -> None:
@@ -60,8 +64,19 @@ def link(path: Path, target: str) -> None:
     sync_folder(path.parent)
 
 
+def settle(temporary: Path, path: Path) -> None:
+    """Put a file that was written whole in its place, so that it survives a power cut."""
+    _sync(temporary)
+    os.rename(temporary, path)
+    sync_folder(path.parent)
+
+
 def sync_folder(path: Path) -> None:
     """Make renames in a folder survive a power cut."""
+    _sync(path)
+
+
+def _sync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

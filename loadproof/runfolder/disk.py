@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,7 +46,8 @@ def trouble(error: BaseException, path: Path | None = None) -> LocalDisk | None:
         then = f"look after the disk of {folder}"
     free = shutil.disk_usage(folder).free // 10**6
     return LocalDisk(
-        f"{what} {path}: {error.strerror} ({free} MB are free there)",
+        # of what Arrow raises the errno is the system's, the words are not
+        f"{what} {path}: {os.strerror(error.errno)} ({free} MB are free there)",
         where=f"this machine, {folder}",
         kept="what was written before; the hosts keep what is theirs",
         next=then,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from analysis import rows, rowwriter
 from analysis.rows import Rows
 from analysis.rowwriter import Writer
+from loadproof.errors import LocalDisk
 
 TEXT = pa.dictionary(pa.int32(), pa.string())
 SCHEMA = pa.schema([("at", pa.int64()), ("id", pa.uint64()), ("uri", TEXT), ("port", pa.uint16()), ("seconds", pa.float64()), ("lost", pa.bool_())])  # fmt: skip
@@ -225,6 +227,21 @@ def test_nothing_is_there_until_it_is_whole(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError), Writer(path, SCHEMA) as writer:
         writer.add(made(100, 1))
         raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_told_by_the_name_of_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "Error writing bytes to file. Detail: [errno 28]")
+
+    path = tmp_path / "rows.parquet"
+    with pytest.raises(LocalDisk) as told, Writer(path, SCHEMA) as writer:
+        monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
+        writer.add(made(10, 1))
+        writer.close({})
+    assert told.value.what.startswith(f"cannot write {path}: No space left on device")
     assert list(tmp_path.iterdir()) == []
 
 
