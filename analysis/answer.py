@@ -15,8 +15,9 @@ from loadproof.runfolder import shown
 
 Arm = Mapping[str, Any]
 BASES = {"as run": "as run", "equal cpu": "at equal CPU"}
-UNITS = {"tps": "per second", "failed_share": "of all", "efficiency": "per CPU-second"}  # all others are ms
-DIGITS = {"tps": 2, "failed_share": 4, "efficiency": 2}
+# all others are ms
+UNITS = {"tps": "per second", "failed_share": "of all", "efficiency": "per CPU-second", "knee": "users"}
+DIGITS = {"tps": 2, "failed_share": 4, "efficiency": 2, "knee": 0}
 LEFT, RIGHT, MIDDLE = 4.0, 156.0, 8.0  # of the drawing of an interval, 160 x 16
 
 
@@ -134,6 +135,8 @@ def value(arm: Arm, metric: str, basis: str = compare.AS_RUN) -> str:
     if metric != "failed_share" and (why := shown.withheld(arm, metric)):
         return f"{NONE} ({why})"
     found: float | None
+    if metric == compare.KNEE:
+        return number(arm["knee"]["users"], DIGITS[metric]) if arm.get("knee") else NONE
     if basis == compare.EQUAL_CPU:
         listed = joined.counted(arm["trials"])
         values = [

@@ -24,7 +24,12 @@ def by_arm(series: Series, arms: Mapping[str, str]) -> Series:
         arm: next(label for label in labels if arms[label] == arm)
         for arm in dict.fromkeys(arms[one] for one in labels)
     }
-    trials = series.rates.assign(of=series.rates["arm"].map(arms)).groupby(["of", "second"])["arm"].nunique()
+    trials = (
+        series.rates.assign(of=series.rates["arm"].map(arms))
+        .groupby(["of", "second"])["arm"]
+        .nunique()
+        .to_dict()
+    )
 
     def mean(frame: pd.DataFrame, keys: Sequence[str], fields: Sequence[str]) -> pd.DataFrame:
         found = frame.assign(arm=frame["arm"].map(arms))

@@ -26,16 +26,17 @@ def of_trial(ramp: Ramp | None) -> dict[str, Any]:
     }
 
 
-def of_arm(ramps: Sequence[Ramp | None]) -> dict[str, Any]:
-    """ "knee", "bounds", "usl" and "errors_begin" of an arm, of the trials that count; all None without a ramp."""
-    found = [one for one in ramps if one is not None and one.levels]
+def of_arm(ramps: Mapping[int, Ramp | None]) -> dict[str, Any]:
+    """ "knee", "bounds", "usl" and "errors_begin" of an arm, of the trials that count, by block; all None without a ramp."""
+    blocks = {block: one for block, one in ramps.items() if one is not None and one.levels}
+    found = list(blocks.values())
     if not found:
         return dict.fromkeys(("knee", "bounds", "usl", "errors_begin"))
     settled = [[level for level in ramp.levels if not level.why] for ramp in found]
     knee = knees.knee(
         [
-            knees.Trial(array(some, "users"), array(some, "tps"), len(ramp.levels) - len(some))
-            for some, ramp in zip(settled, found, strict=True)
+            knees.Trial(array(some, "users"), array(some, "tps"), len(ramp.levels) - len(some), block)
+            for some, (block, ramp) in zip(settled, blocks.items(), strict=True)
         ]
     )
     first = found[0]

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from analysis import joined, statistics
+from analysis.knee import Bend
 from analysis.statistics import Ratio
 
 Arm = Mapping[str, Any]
@@ -16,6 +17,7 @@ OTHERS = ("tps", "mtt_ms", "p95_ms", "answer_or_give_up_ms", "efficiency")
 OF_SUCCESSES = ("mtt_ms", "p50_ms", "p95_ms", "p99_ms")
 TIMES = (*OF_SUCCESSES, "answer_or_give_up_ms")
 SHARE_POINTS = 1.0  # whoever fails more looks faster: beyond this, times of successes are not compared
+KNEE = "knee"  # of the ramps of two arms, where both have one
 AS_RUN, EQUAL_CPU = "as run", "equal cpu"
 FULL = 0.8  # of what it was held to: a server that used less had nothing to do at times
 
@@ -24,9 +26,11 @@ def comparisons(primary: str, arms: Sequence[Arm], why_not: str = "") -> list[di
     """Every pair of arms that differ in one factor, the first level of that factor below; first the primary figure, with
     its own 95 % interval, then the others, whose intervals hold together. `why_not`: what forbids to compare at all."""
     found = []
+    bent = any(_bent(arm) for arm in arms)
     for numerator, denominator in pairs(arms):
-        for metric, basis, confidence in _asked(primary):
-            found.append(_one(numerator, denominator, metric, basis, confidence, metric == primary, why_not))
+        for metric, basis, confidence in _asked(primary, bent):
+            make = _knees if metric == KNEE else _one
+            found.append(make(numerator, denominator, metric, basis, confidence, metric == primary, why_not))
     return [one for one in found if one is not None]
 
 
@@ -69,9 +73,9 @@ def one(above: Arm, below: Arm, metric: str, why_not: str = "") -> dict[str, Any
     return found
 
 
-def _asked(primary: str) -> Iterator[tuple[str, str, float]]:
-    """(figure, basis, confidence of its interval)."""
-    others = [name for name in OTHERS if name != primary]
+def _asked(primary: str, bent: bool) -> Iterator[tuple[str, str, float]]:
+    """(figure, basis, confidence of its interval); `bent`: there are knees."""
+    others = [name for name in (*OTHERS, *([KNEE] if bent else [])) if name != primary]
     beside = len(others) + (primary != "tps")  # TPS at equal CPU is one more
     together = statistics.shared_out(statistics.CONFIDENCE, beside)
     yield primary, AS_RUN, statistics.CONFIDENCE
@@ -99,6 +103,51 @@ def _one(
         **_as_json(valid, confidence, why_not or "no block in which both have it"),
         # with the trials that were withheld
         "all_trials": {key: _as_json(every, confidence, "")[key] for key in ("ratio", "low", "high", "n")},
+    }
+
+
+def _knees(
+    above: Arm, below: Arm, metric: str, basis: str, confidence: float, is_primary: bool, why_not: str
+) -> dict[str, Any] | None:
+    """The same of the knees of two ramps; None where neither arm has one. What withheld trials would say is not known."""
+    if not (_bent(above) or _bent(below)):
+        return None
+    why_not = why_not or next((why for arm in (above, below) if (why := _straight(arm))), "")
+    values = [{} if why_not else _breaks(arm) for arm in (above, below)]
+    blocks = sorted(values[0].keys() & values[1].keys())
+    users = [[one[at] for at in blocks] for one in values]
+    found = statistics.paired(users[0], users[1], confidence) if blocks else None
+    return {
+        "metric": metric,
+        "primary": is_primary,
+        "numerator": above["label"],
+        "denominator": below["label"],
+        "basis": basis,
+        **_as_json(found, confidence, why_not or "no block in which both have it"),
+        "all_trials": {"ratio": None, "low": None, "high": None, "n": 0},
+    }
+
+
+def _bent(arm: Arm) -> bool:
+    return bool(arm.get("knee")) and arm["knee"]["kind"] == "knee"
+
+
+def _straight(arm: Arm) -> str:
+    """Why the knees of an arm may not be compared; empty: they may. Of trials that do not bend there is no knee, and those
+    that do are not all."""
+    if not arm.get("knee"):
+        return f"{arm['label']} has no ramp"
+    if not _bent(arm):
+        return f"{arm['label']} has no knee ({arm['knee']['answer']})"
+    straight = [one for one in arm["knee"]["each"] if not Bend(**one).bends]
+    return f"not every trial of {arm['label']} bends" if straight else ""
+
+
+def _breaks(arm: Arm) -> dict[int, float]:
+    """By block the users at the knee of its trial."""
+    knee = arm["knee"]
+    return {
+        at: one["users"] for at, one in zip(knee["blocks"], knee["each"], strict=True) if one["users"] > 0
     }
 
 

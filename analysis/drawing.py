@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import re
 import struct
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import altair
@@ -15,6 +19,8 @@ from altair.utils import schemapi
 
 from analysis.charts import charts
 from analysis.series import Series
+from loadproof.errors import LocalDisk
+from loadproof.runfolder import atomic
 
 VEGA_LITE = "6.4"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
@@ -38,6 +44,7 @@ CONFIG: dict[str, Any] = {
 }
 PNG_SCALE = 1.25
 PLACES, DIGITS = re.compile(r' (?:d|transform)="[^"]*"'), re.compile(r"(\d\.\d)\d+")
+KEPT = Path(__file__).resolve().parent.parent / ".cache"
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -170,6 +177,26 @@ def packed(data: bytes) -> bytes:
 
 @functools.cache
 def library() -> str:
-    """Vega for the page: one script that needs no network, and with `ast` no eval."""
-    bundle: str = vl_convert.javascript_bundle("window.loadproofEmbed = vegaEmbed;", vl_version=VEGA_LITE)
+    """Vega for the page: one script that needs no network, and with `ast` no eval. To bundle it takes seconds: it is kept
+    in KEPT by the versions it is made of, behind its hash."""
+    path = KEPT / f"vega-{VEGA_LITE}-{version('vl-convert-python')}.js"
+    bundle = _kept(path)
+    if bundle is None:
+        bundle = vl_convert.javascript_bundle("window.loadproofEmbed = vegaEmbed;", vl_version=VEGA_LITE)
+        with suppress(OSError, LocalDisk):  # the page does not need it
+            path.parent.mkdir(parents=True, exist_ok=True)
+            atomic.write_text(path, f"{_hash(bundle)}\n{bundle}")
     return bundle
+
+
+def _kept(path: Path) -> str | None:
+    """What is in a kept file; None when it is not there, or not whole."""
+    try:
+        said, _, text = path.read_bytes().decode().partition("\n")
+    except (OSError, UnicodeDecodeError):
+        return None
+    return text if said == _hash(text) else None
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -33,11 +33,12 @@ EXACT = 1e-9  # residuals below this share of the values are those of arithmetic
 
 @dataclass(frozen=True)
 class Trial:
-    """The settled levels of one trial, in order of users: how many of all its levels are `short`."""
+    """The settled levels of one trial, in order of users: how many of all its levels are `short`, and its block."""
 
     users: Sequence[float]
     tps: Sequence[float]
     short: int = 0
+    block: int = 0
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Bend:
 @dataclass(frozen=True)
 class Knee:
     """What is said of a ramp. `users`: the mean over trials of their knees, None without one; `low`, `high`: 95 % t interval
-    over at least 3 trials. `trials` have levels enough, `each` are their breaks; `p` of one straight line; `hides_from`: where
+    over at least 3 trials. `trials` have levels enough, `each` are their breaks, in these `blocks`; `p` of one straight line; `hides_from`: where
     there is none, the least users at which a knee would not have been seen for noise (None: it would have been, anywhere)."""
 
     kind: Kind
@@ -70,6 +71,7 @@ class Knee:
     p: float | None = None
     each: tuple[Bend, ...] = ()
     hides_from: float | None = None
+    blocks: tuple[int, ...] = ()
 
     @property
     def answer(self) -> str:
@@ -106,20 +108,20 @@ def knee(trials: Sequence[Trial]) -> Knee:
     sticks = [_Stick(np.asarray(one.users, float), np.asarray(one.tps, float)) for one in enough]
     most = max(float(one.users.max()) for one in sticks)
     p = _p(sticks)
-    bends = tuple(one.bend() for one in sticks)
+    bends, blocks = tuple(one.bend() for one in sticks), tuple(one.block for one in enough)
     before, after = (sum(getattr(one, name) for one in bends) for name in ("before", "after"))
     bent = p < LEVEL and after < BENDS * before
     if _surely_flat(sticks, bends if bent else None):
-        return Knee("below", len(sticks), most, p=p, each=bends)
+        return Knee("below", len(sticks), most, p=p, each=bends, blocks=blocks)
     if bent:
         users = [one.users for one in bends if one.bends]
         low, high = _interval(users) if len(users) == len(bends) else (None, None)
-        return Knee("knee", len(sticks), most, float(np.mean(users)), low, high, p, bends)
+        return Knee("knee", len(sticks), most, float(np.mean(users)), low, high, p, bends, blocks=blocks)
     hides = _hides_from(sticks)
     kind: Kind = (
         "unclear" if hides is not None and hides <= max(float(one.users[1]) for one in sticks) else "none"
     )
-    return Knee(kind, len(sticks), most, p=p, each=bends, hides_from=hides)
+    return Knee(kind, len(sticks), most, p=p, each=bends, hides_from=hides, blocks=blocks)
 
 
 def _interval(values: Sequence[float]) -> tuple[float | None, float | None]:

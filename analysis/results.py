@@ -278,7 +278,7 @@ def _arm(
     plan = members[0].judged.plan
     made_with = {"factors": dict(plan.factors), "setup": sentences.setup(plan)}
     ramps = {one.judged.plan.id: one.judged.ramp for one in members}
-    bent = bending.of_arm([ramps[one["id"]] for one in joined.trusted(listed)])
+    bent = bending.of_arm({one["block"]: ramps[one["id"]] for one in joined.trusted(listed)})
     judged = verdicts.joined([(one["id"], one) for one in joined.counted(listed)])
     return {
         "label": label, **judged, **made_with, **figures, "spikes": joined.spikes(listed), **bent, "trials": listed,

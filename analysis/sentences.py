@@ -15,7 +15,7 @@ UNEVEN = 0.10
 SHARE_POINTS = 1.0  # arms whose failed share differs by more: latencies of successes are not compared
 NAMES = {
     "tps": "TPS", "mtt_ms": "MTT", "p50_ms": "p50", "p95_ms": "p95", "p99_ms": "p99",
-    "answer_or_give_up_ms": "Time to an answer or to giving up", "failed_share": "The failed share",
+    "answer_or_give_up_ms": "Time to an answer or to giving up", "failed_share": "The failed share", "knee": "Knee",
 }  # fmt: skip
 TOLERATED = "steal tolerated"
 DERIVED = ("client", "drain")  # of the chain of timeouts: they follow from --timeout
@@ -89,12 +89,12 @@ def sentences(
 
 
 def answers(compared: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """The primary figure of every pair of arms, as run and at equal CPU; and with the trials that were withheld, where
-    that is another answer."""
-    primary = [one["metric"] for one in compared if one["primary"]]
+    """The primary figure of every pair of arms, as run and at equal CPU, and their knees; and with the trials that were
+    withheld, where that is another answer."""
+    told = {"knee", *(one["metric"] for one in compared if one["primary"])}
     said = []
     for one in compared:
-        if one["metric"] not in primary:
+        if one["metric"] not in told:
             continue
         pair = f"{NAMES.get(one['metric'], one['metric'])} of {one['numerator']} over {one['denominator']}, {one['basis']}"
         if one["ratio"] is None:  # what forbids all comparisons is said once, not of each

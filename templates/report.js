@@ -109,6 +109,8 @@
     }
   }
 
-  all();
+  // the pictures stand there already: the page is open before the first of them is drawn over
+  if (document.readyState === "complete") all();
+  else addEventListener("load", () => setTimeout(all, 0));
   dark.addEventListener("change", all);
 })();

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import pyarrow as pa
+from pyarrow import compute
+
 from analysis.checks import Measured, invalid, together, unknown, valid
 from analysis.checks.evidence import Evidence
+from analysis.measures.columns import is_text
 from analysis.readers import lines
 from loadproof.plan.actions import hosts_of
 from loadproof.plan.values import TrialPlan
@@ -56,9 +60,9 @@ def _free_mb(evidence: Evidence, host: str) -> float | None:
     table = evidence.tables.cpu
     if host not in evidence.tables.present["cpu"]:
         return None
-    mine = [one for name, one in zip(table["host"].to_pylist(), table["disk_free_kb"].to_pylist(), strict=True) if name == host]  # fmt: skip
-    known = [one for one in mine if one is not None]
-    return min(known) / 1024 if known else None
+    mine = table["disk_free_kb"].filter(pa.array(is_text(table, "host", host)))
+    least = compute.min(mine).as_py()
+    return None if least is None else float(least / 1024)
 
 
 def _complaints(evidence: Evidence, host: str) -> Iterator[str]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from analysis.measures.timeline import Timeline
@@ -71,7 +72,8 @@ def spikes(mean_ms: NDArray[np.float64], threshold_ms: float | None) -> Spikes |
 def running(mean_ms: NDArray[np.float64]) -> NDArray[np.float64]:
     """The median of the 30 s around each second, fewer at the edges."""
     half = AROUND_S // 2
-    return np.array(
-        [float(np.nanmedian(mean_ms[max(0, at - half) : at + half])) if not np.isnan(mean_ms[at]) else np.nan
-         for at in range(len(mean_ms))]
-    )  # fmt: skip
+    around = sliding_window_view(np.pad(mean_ms, (half, half), constant_values=np.nan), AROUND_S)[:-1]
+    known = ~np.isnan(mean_ms)
+    found = np.full(len(mean_ms), np.nan)
+    found[known] = np.nanmedian(around[known], axis=1)
+    return found

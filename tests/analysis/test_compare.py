@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from analysis import compare, joined, results, sentences, verdicts
+from analysis import answer, compare, joined, results, sentences, verdicts
 from tests.analysis import synthetic
 from tests.analysis.synthetic import Raw
 
@@ -199,3 +201,71 @@ def test_arms_are_divided_in_the_order_of_the_experiment_whichever_was_run_first
     assert [arm["label"] for arm in found["arms"]] == ["servers=1", "servers=2"]
     pairs = {(entry["numerator"], entry["denominator"]) for entry in found["comparisons"]}
     assert pairs == {("servers=2", "servers=1")}
+
+
+def ramped(
+    made: dict[str, Any], knees: dict[int, float], kind: str = "knee", after: float = 0.1
+) -> dict[str, Any]:
+    """The same arm with the knees of its ramps, by block."""
+    each = [{"users": users, "tps": 2 * users, "before": 2.0, "after": after} for users in knees.values()]
+    mean = sum(knees.values()) / len(knees) if kind == "knee" else None
+    return made | {
+        "knee": {
+            "kind": kind,
+            "users": mean,
+            "each": each,
+            "blocks": list(knees),
+            "answer": "none up to 99 users",
+        }
+    }
+
+
+def knee_of(arms: list[dict[str, Any]]) -> dict[str, Any] | None:
+    found = [one for one in compare.comparisons("tps", arms) if one["metric"] == "knee"]
+    assert len(found) < 2
+    return found[0] if found else None
+
+
+def test_knees_are_compared_in_the_same_blocks() -> None:
+    one, more = two([10, 20, 30], [20, 40, 60])
+    arms = [ramped(one, {1: 23, 2: 33, 3: 21}), ramped(more, {3: 52, 1: 53, 2: 72})]
+    found = knee_of(arms)
+    # logarithms of 53 / 23, 72 / 33 and 52 / 21; five other figures are compared beside the primary one, and they hold
+    # together: t(0.995, 2) = 9.9248
+    logs = [math.log(53 / 23), math.log(72 / 33), math.log(52 / 21)]
+    mean, half = statistics.mean(logs), 9.9248 * statistics.stdev(logs) / math.sqrt(3)
+    assert found is not None and found["n"] == 3 and not found["primary"]
+    assert found["ratio"] == pytest.approx(math.exp(mean))
+    assert found["low"] == pytest.approx(math.exp(mean - half), rel=1e-4)
+    assert found["confidence"] == pytest.approx(0.99)
+    said = [
+        text for _, text in sentences.answers(compare.comparisons("tps", arms)) if text.startswith("Knee")
+    ]
+    assert said == [
+        f"Knee of two over one, as run: 2.318 (3 pairs, 99 % interval {found['low']:.3f} to {found['high']:.3f}): {found['words']}."
+    ]
+    (table,) = answer.pairs({"arms": arms, "comparisons": compare.comparisons("tps", arms)})
+    (row,) = [row for row in table["rows"] if row["name"] == "Knee"]
+    assert (row["unit"], row["values"]) == ("users", ["59", "26"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "after", "why"),
+    [
+        ("none", 0.1, "two has no knee (none up to 99 users)"),
+        ("knee", 1.9, "not every trial of two bends"),
+    ],
+)
+def test_what_does_not_bend_has_no_ratio(kind: str, after: float, why: str) -> None:
+    one, more = two([10, 20, 30], [20, 40, 60])
+    bent = {1: 20.0, 2: 21.0, 3: 22.0}
+    found = knee_of([ramped(one, bent), ramped(more, bent, kind, after)])
+    assert found is not None and (found["ratio"], found["words"]) == (None, f"not compared: {why}")
+
+
+def test_without_knees_nothing_is_said_of_them() -> None:
+    one, more = two([10, 20, 30], [20, 40, 60])
+    assert knee_of([one, more]) is None
+    assert knee_of([ramped(one, {1: 5.0}, "few"), ramped(more, {1: 5.0}, "few")]) is None
+    only = knee_of([one, ramped(more, {1: 5.0, 2: 5.0, 3: 5.0})])
+    assert only is not None and only["words"] == "not compared: one has no ramp"

@@ -165,8 +165,9 @@ def of_arm(scale: float, servers: int = 1) -> Ramp:
 
 def test_an_arm_of_several_trials() -> None:
     scales = (0.96, 1.0, 1.04, 1.02)
-    found = bending.of_arm([of_arm(scale) for scale in scales])
+    found = bending.of_arm({2 * at: of_arm(scale) for at, scale in enumerate(scales)})
     each = [one["users"] for one in found["knee"]["each"]]
+    assert found["knee"]["blocks"] == [0, 2, 4, 6]
     assert found["knee"]["users"] == pytest.approx(sum(each) / 4) and found["knee"]["trials"] == 4
     # t(0.975, 3) = 3.1824
     half = 3.1824 * statistics.stdev(each) / 2
@@ -188,7 +189,7 @@ def test_an_arm_of_several_trials() -> None:
     of_ramps = {**found, "trials": [{"levels": one} for one in ([], [1, 2])]}
     assert bending.sentences(of_ramps)[0] == f"Throughput over users: {found['knee']['answer']}."
     assert bending.sentences({**found, "trials": [{"levels": [1]}, {"levels": None}]}) == []
-    assert bending.of_arm([None]) == dict.fromkeys(("knee", "bounds", "usl", "errors_begin"))
+    assert bending.of_arm({1: None}) == dict.fromkeys(("knee", "bounds", "usl", "errors_begin"))
 
 
 def timeline(failed: dict[int, tuple[str, int]], each: int = 100) -> Any:

@@ -498,3 +498,28 @@ def test_the_library_is_safe_in_a_page() -> None:
     text = report.library()
     assert not re.search(r"</script|<!--", text, re.IGNORECASE) and "\x00" not in text
     assert len(text) < MOST_BYTES - 1_500_000 and drawing.library() is drawing.library()
+
+
+def test_the_kept_library_is_used_and_never_trusted_when_spoiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+
+    def bundle(*_: Any, **__: Any) -> str:
+        made.append(1)
+        return "const vega = 1;\n"
+
+    monkeypatch.setattr(drawing, "KEPT", tmp_path / "new")
+    monkeypatch.setattr(drawing.vl_convert, "javascript_bundle", bundle)
+    fresh = drawing.library.__wrapped__
+    assert fresh() == fresh() == "const vega = 1;\n" and len(made) == 1
+    (path,) = (tmp_path / "new").iterdir()
+    whole = path.read_bytes()
+    for spoiled in (whole[:-1], whole.replace(b"1;", b"2;"), b"\xff" + whole, b""):
+        path.write_bytes(spoiled)
+        assert fresh() == "const vega = 1;\n"
+    assert len(made) == 5 and path.read_bytes() == whole
+    # where nothing can be kept the page is made all the same
+    monkeypatch.setattr(drawing, "KEPT", tmp_path / "file" / "below")
+    (tmp_path / "file").write_text("")
+    assert fresh() == "const vega = 1;\n" and len(made) == 6
