@@ -154,7 +154,7 @@ def value(arm: Arm, metric: str, basis: str = compare.AS_RUN) -> str:
 
 def interval(one: Mapping[str, Any], digits: int = 2) -> str:
     """ "1.88 – 2.05"."""
-    return f"{one['low']:.{digits}f}{THIN}–{THIN}{one['high']:.{digits}f}"
+    return shown.between(one["low"], one["high"], digits, f"{THIN}–{THIN}")
 
 
 def percent(one: Mapping[str, Any]) -> str:

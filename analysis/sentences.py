@@ -9,6 +9,7 @@ from typing import Any
 from analysis import models
 from analysis.words import share
 from loadproof.plan.values import STEAL, TrialPlan
+from loadproof.runfolder import shown
 
 Arm = Mapping[str, Any]
 UNEVEN = 0.10
@@ -129,7 +130,7 @@ def _interval(one: Mapping[str, Any]) -> str:
     if one["low"] is None:
         return f"{text}, no interval)"
     at = f"{100 * one['confidence']:.4g} % " if "confidence" in one else ""
-    return f"{text}, {at}interval {one['low']:.3f} to {one['high']:.3f})"
+    return f"{text}, {at}interval {shown.between(one['low'], one['high'])})"
 
 
 def _invalid(arms: Sequence[Arm]) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from loadproof.console.text import escape, number, table
+from loadproof.runfolder import shown
 
 
 def against(found: Mapping[str, Any]) -> str:
@@ -19,7 +20,7 @@ def against(found: Mapping[str, Any]) -> str:
             number(one["first"], 2),
             number(one["second"], 2),
             f"{one['ratio']:.3f}"
-            + ("" if one["low"] is None else f" ({one['low']:.3f} to {one['high']:.3f})"),
+            + ("" if one["low"] is None else f" ({shown.between(one['low'], one['high'])})"),
             "/".join(map(str, one["n"])),
             one["words"],
         )

@@ -53,7 +53,7 @@ def _answer(compared: Iterable[Mapping[str, Any]]) -> str:
             f"{one['metric']}, {one['basis']}" + (" (primary)" if one["primary"] else ""),
             f"{one['numerator']} / {one['denominator']}",
             number(one["ratio"], 3),
-            "-" if one["low"] is None else f"{one['low']:.3f} to {one['high']:.3f}",
+            "-" if one["low"] is None else shown.between(one["low"], one["high"]),
             one["n"],
             one["words"],
         )
@@ -109,11 +109,15 @@ def _figures(arms: Sequence[Mapping[str, Any]]) -> str:
         return f"- ({why})" if why else number(arm[name])
 
     def window(arm: Mapping[str, Any]) -> str:
-        frame = arm["window"] or {}
-        if frame.get("from_s") is None:
+        frame = arm["window"]
+        if frame is None:
             return "-"
-        ends = (f"{round(frame[end], 1):g}" for end in ("from_s", "to_s"))
-        return f"{'-'.join(ends)} s" + (f" ({short})" if (short := shown.short(frame)) else "")
+        if frame["from_s"] is None:  # of several trials
+            held = sum(one["verdict"] == "VALID" for one in arm["trials"])
+            said = f"{held} x {arm['setup']['hold']}"
+        else:
+            said = f"{'-'.join(f'{round(frame[end], 1):g}' for end in ('from_s', 'to_s'))} s"
+        return said + (f" ({short})" if (short := shown.short(frame)) else "")
 
     def spikes(arm: Mapping[str, Any]) -> str:
         return f"{100 * arm['spikes']['share']:.1f} % of seconds" if arm.get("spikes") else "-"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+BEYOND = 100.0  # so many times, or as many times less, is as far as the interval of a ratio is told
 # below so many successes every one of them may lie under the percentile (95 % certainty): it is not shown
 ENOUGH = {"p50_ms": 5, "p95_ms": 59, "p99_ms": 299}
 
@@ -32,6 +33,19 @@ def withheld(arm: Mapping[str, Any], name: str) -> str:
         ),
         "",
     )
+
+
+def between(low: float, high: float, digits: int = 3, to: str = " to ") -> str:
+    """The interval of a ratio. Of an end beyond a hundred times nothing is known but that."""
+    ends = [
+        f"below {1 / BEYOND:g}"
+        if one < 1 / BEYOND
+        else f"above {BEYOND:g}"
+        if one > BEYOND
+        else f"{one:.{digits}f}"
+        for one in (low, high)
+    ]
+    return to.join(ends)
 
 
 def share(part: int | None, whole: int | None) -> str:

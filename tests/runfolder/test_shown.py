@@ -43,3 +43,16 @@ def test_errors_as_far_as_they_are_known(
     arm = {"errors": window, "whole_run": {"errors": whole}}
     assert shown.errors_known(arm) is known
     assert shown.most_errors(arm) == most
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (0.95, 1.052, "0.950 to 1.052"),
+        (0.0000003, 3_428_744.6, "below 0.01 to above 100"),
+        (0.01, 100.0, "0.010 to 100.000"),
+        (2.0, 241.9, "2.000 to above 100"),
+    ],
+)
+def test_an_interval_is_told_as_far_as_a_hundred_times(low: float, high: float, said: str) -> None:
+    assert shown.between(low, high) == said
