@@ -94,14 +94,22 @@ def _one(
     why_not = why_not or _brief(above, below, metric) or _unequal(above, below, metric)
     valid = None if why_not else _ratio(above, below, metric, basis, confidence, every=False)
     every = _ratio(above, below, metric, basis, confidence, every=True)
+    primary = is_primary and basis == AS_RUN
+    return _entry(above, below, metric, basis, confidence, primary, valid, every, why_not)
+
+
+def _entry(
+    above: Arm, below: Arm, metric: str, basis: str, confidence: float, is_primary: bool,
+    valid: Ratio | None, every: Ratio | None, why_not: str,
+) -> dict[str, Any]:  # fmt: skip
+    """As results.json has it; `every`: with the trials that were withheld."""
     return {
         "metric": metric,
-        "primary": is_primary and basis == AS_RUN,
+        "primary": is_primary,
         "numerator": above["label"],
         "denominator": below["label"],
         "basis": basis,
         **_as_json(valid, confidence, why_not or "no block in which both have it"),
-        # with the trials that were withheld
         "all_trials": {key: _as_json(every, confidence, "")[key] for key in ("ratio", "low", "high", "n")},
     }
 
@@ -117,15 +125,7 @@ def _knees(
     blocks = sorted(values[0].keys() & values[1].keys())
     users = [[one[at] for at in blocks] for one in values]
     found = statistics.paired(users[0], users[1], confidence) if blocks else None
-    return {
-        "metric": metric,
-        "primary": is_primary,
-        "numerator": above["label"],
-        "denominator": below["label"],
-        "basis": basis,
-        **_as_json(found, confidence, why_not or "no block in which both have it"),
-        "all_trials": {"ratio": None, "low": None, "high": None, "n": 0},
-    }
+    return _entry(above, below, metric, basis, confidence, is_primary, found, None, why_not)
 
 
 def _bent(arm: Arm) -> bool:
