@@ -174,7 +174,7 @@ def window(arm: Arm) -> str:
         return NONE
     short = shown.short(frame)
     if frame["from_s"] is None:
-        return f"hold of each of {len(arm['trials'])} trials" + (f" ({short})" if short else "")
+        return f"hold of each of {shown.held(arm)} trials" + (f" ({short})" if short else "")
     return f"{frame['from_s']:.1f}{THIN}–{THIN}{frame['to_s']:.1f}{THIN}s" + (f", {short}" if short else "")
 
 

@@ -113,8 +113,7 @@ def _figures(arms: Sequence[Mapping[str, Any]]) -> str:
         if frame is None:
             return "-"
         if frame["from_s"] is None:  # of several trials
-            held = sum(one["verdict"] == "VALID" for one in arm["trials"])
-            said = f"{held} x {arm['setup']['hold']}"
+            said = f"{shown.held(arm)} x {arm['setup']['hold']}"
         else:
             said = f"{'-'.join(f'{round(frame[end], 1):g}' for end in ('from_s', 'to_s'))} s"
         return said + (f" ({short})" if (short := shown.short(frame)) else "")

@@ -35,6 +35,11 @@ def withheld(arm: Mapping[str, Any], name: str) -> str:
     )
 
 
+def held(arm: Mapping[str, Any]) -> int:
+    """Of how many trials the figures of an arm of several are: its VALID ones."""
+    return sum(one["verdict"] == "VALID" for one in arm["trials"])
+
+
 def between(low: float, high: float, digits: int = 3, to: str = " to ") -> str:
     """The interval of a ratio. Of an end beyond a hundred times nothing is known but that."""
     ends = [

@@ -56,3 +56,8 @@ def test_errors_as_far_as_they_are_known(
 )
 def test_an_interval_is_told_as_far_as_a_hundred_times(low: float, high: float, said: str) -> None:
     assert shown.between(low, high) == said
+
+
+def test_only_valid_trials_stand_behind_the_figures_of_an_arm() -> None:
+    verdicts = ("VALID", "INVALID", "VALID", "UNKNOWN")
+    assert shown.held({"trials": [{"verdict": one} for one in verdicts]}) == 2
