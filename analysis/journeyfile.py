@@ -20,48 +20,49 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from analysis.attribution import REASONS, UNEXPLAINED, Codes
 from analysis.beside import behind
 from analysis.journeys import NONE, Block, Texts
 from analysis.measures.columns import Ints, Mask
 from analysis.readers.client import TEXT
+from analysis.readers.outcome import schema
 from analysis.readers.proxy import ATTEMPTS, micros, whole_number
 from analysis.rows import NOTE_KEY, Damaged
+from analysis.rowwriter import BATCH
 from loadproof.runfolder import atomic, disk
 from loadproof.runfolder.formats import worker_of
 
-FORMAT = 1  # goes up when a column changes its meaning
+FORMAT = 2  # goes up when a column changes its meaning
 TIME = pa.int64()
 ATTEMPT = pa.struct(
     [("server", TEXT), ("status", pa.int16()), ("connect_us", TIME), ("header_us", TIME), ("response_us", TIME)]
 )  # fmt: skip
 ATTEMPTED = pa.list_(pa.field("element", ATTEMPT, nullable=False))
-SCHEMA = pa.schema(
-    [
-        ("id", pa.uint64()), ("worker", pa.uint16()), ("user", pa.uint32()), ("name", TEXT), ("intended_us", TIME),
-        ("start_us", TIME), ("first_us", TIME), ("end_us", TIME), ("status", pa.uint16()), ("error", TEXT),
-        ("bytes", pa.uint32()), ("think_us", pa.uint32()), ("port", pa.uint16()),
-        ("lines", pa.uint32()), ("connection", pa.int64()), ("received_us", TIME), ("done_us", TIME),
-        ("proxy_status", pa.uint16()), ("complete", pa.bool_()), ("attempts", ATTEMPTED),
-        ("rows", pa.uint32()), ("server", TEXT), ("accepted_us", TIME), ("read_us", TIME), ("handed_us", TIME),
-        ("lost_us", TIME), ("app_status", pa.uint16()), ("exception", TEXT),
-        ("delivered", pa.bool_()), ("layer", TEXT), ("reason", TEXT),
-    ]
-)  # fmt: skip
+COLUMNS = {
+    "id": pa.uint64(), "worker": pa.uint16(), "user": pa.uint32(), "name": TEXT, "intended_us": TIME, "start_us": TIME,
+    "first_us": TIME, "end_us": TIME, "status": pa.uint16(), "error": TEXT, "bytes": pa.uint32(), "think_us": pa.uint32(),
+    "port": pa.uint16(),
+    "lines": pa.uint32(), "connection": pa.int64(), "received_us": TIME, "done_us": TIME, "proxy_status": pa.uint16(),
+    "complete": pa.bool_(), "attempts": ATTEMPTED,
+    "rows": pa.uint32(), "server": TEXT, "accepted_us": TIME, "read_us": TIME, "handed_us": TIME, "lost_us": TIME,
+    "app_status": pa.uint16(), "exception": TEXT,
+    "delivered": pa.bool_(), "layer": TEXT, "reason": TEXT,
+}  # fmt: skip
+SCHEMA = schema(COLUMNS, may_lack=COLUMNS.keys() - {"id", "worker", "lines", "attempts", "rows"})
 LAYERS = tuple(dict.fromkeys(reason.layer for reason in REASONS))
 
 
 @contextmanager
 def writing(path: Path, texts: Texts, source: str) -> Iterator[Any]:
-    """Gives a function that takes blocks with their reasons; the file is whole, or not there: temporary name, fsync,
-    rename. Blocks are written by another thread while the next ones are joined and counted: to write one takes as long as
+    """Gives a function that takes blocks with their reasons; the file is whole, or not there. Blocks are written by another thread while the next ones are joined and counted: to write one takes as long as
     to put it into columns and to count it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     said = {NOTE_KEY: json.dumps({"source": source}).encode()}
     with (
         disk.writing(path),
-        atomic.replacing(path) as temporary,
+        atomic.replacing(path, lasting=False) as temporary,
         pq.ParquetWriter(
             temporary,  # a name: of a file of Python's each page would wait for Python's lock
             SCHEMA.with_metadata(said),
@@ -70,6 +71,7 @@ def writing(path: Path, texts: Texts, source: str) -> Iterator[Any]:
             column_encoding=dict.fromkeys(PACKED, "DELTA_BINARY_PACKED"),
             write_page_checksum=True,
             write_statistics=["id"],
+            write_batch_size=BATCH,
         ) as into,
         behind(into.write_table) as write,
     ):
@@ -105,38 +107,51 @@ def find(path: Path, wanted: Sequence[int]) -> dict[int, dict[str, Any]]:
 
 def _table(block: Block, codes: Codes, texts: Texts) -> Any:
     """The rows of a block that any witness knows."""
-    client, line, row = block.client > 0, block.lines > 0, block.rows > 0
-    keep = np.flatnonzero(client | line | row)
+    known, logged, read = block.client > 0, block.lines > 0, block.rows > 0
+    keep = np.flatnonzero(known | logged | read)
     whole = len(keep) == len(block.id)
     some = block if whole else block.take(keep)
-    client, line, row = (mask if whole else mask[keep] for mask in (client, line, row))
+    client, line, row = (_There(mask if whole else mask[keep]) for mask in (known, logged, read))
     codes = codes if whole else codes[keep]
     failed = (codes >= 0) & (codes < UNEXPLAINED)
     reasons = np.maximum(np.minimum(codes.astype(np.int64), UNEXPLAINED - 1), 0)
     layer = np.array([LAYERS.index(reason.layer) for reason in REASONS])[reasons]
     columns = {
-        "id": pa.array(some.id), "worker": pa.array(worker_of(some.id)), "user": _some(some.user, client),
-        "name": _text(some.name, texts.names), "intended_us": _some(some.intended, client),
-        "start_us": _some(some.start, client), "first_us": _some(some.first, some.first > 0),
-        "end_us": _some(some.end, client), "status": _some(some.status, some.status > 0),
-        "error": _text(some.error, texts.errors), "bytes": _some(some.bytes, client),
-        "think_us": _some(some.think, client), "port": _some(some.port, some.port > 0),
-        "lines": pa.array(some.lines), "connection": _some(some.connection, line), "received_us": _some(some.received, line),
-        "done_us": _some(some.done, line), "proxy_status": _some(some.line_status, line),
-        "complete": pa.array(some.complete, mask=~line), "attempts": _attempts(some, texts),
+        "id": pa.array(some.id), "worker": pa.array(worker_of(some.id)), "user": client.of(some.user),
+        "name": _text(some.name, texts.names), "intended_us": client.of(some.intended),
+        "start_us": client.of(some.start), "first_us": _some(some.first, some.first > 0),
+        "end_us": client.of(some.end), "status": _some(some.status, some.status > 0),
+        "error": _text(some.error, texts.errors), "bytes": client.of(some.bytes),
+        "think_us": client.of(some.think), "port": _some(some.port, some.port > 0),
+        "lines": pa.array(some.lines), "connection": line.of(some.connection), "received_us": line.of(some.received),
+        "done_us": line.of(some.done), "proxy_status": line.of(some.line_status),
+        "complete": line.of(some.complete), "attempts": _attempts(some, texts),
         "rows": pa.array(some.rows), "server": _text(some.host, texts.apps),
-        "accepted_us": _some(some.accepted, some.accepted > 0), "read_us": _some(some.read, row),
+        "accepted_us": _some(some.accepted, some.accepted > 0), "read_us": row.of(some.read),
         "handed_us": _some(some.handed, some.handed > 0), "lost_us": _some(some.lost, some.lost > 0),
         "app_status": _some(some.app_status, some.app_status > 0), "exception": _text(some.exception, texts.exceptions),
-        "delivered": pa.array(texts.full[some.error], mask=~client),
+        "delivered": client.of(texts.full[some.error]),
         "layer": _text(np.where(failed, layer, NONE), LAYERS),
         "reason": _text(np.where(failed, reasons, NONE), [reason.reason for reason in REASONS]),
     }  # fmt: skip
     return pa.table([columns[field.name].cast(field.type, safe=False) for field in SCHEMA], schema=SCHEMA)
 
 
+class _There:
+    """Where a witness says something: many columns have this one mask."""
+
+    def __init__(self, there: Mask) -> None:
+        self._missing = len(there) - int(np.count_nonzero(there))
+        self._bits = pa.array(there).buffers()[1] if self._missing else None
+
+    def of(self, values: NDArray[Any]) -> Any:
+        """A column of these values, null elsewhere."""
+        plain = pa.array(values)
+        return pa.Array.from_buffers(plain.type, len(plain), [self._bits, plain.buffers()[1]], self._missing)
+
+
 def _some(values: Ints, there: Mask) -> Any:
-    return pa.array(values, mask=None if there.all() else ~there)
+    return _There(there).of(values)
 
 
 def _text(index: Ints, labels: Sequence[str]) -> Any:

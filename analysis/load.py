@@ -23,6 +23,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from analysis.measures.scan import NOWHERE, Scan, scan
 from analysis.readers import app, client, proxy, samples, sealed
 from analysis.readers.clock import Clocks, clocks
 from analysis.readers.outcome import Add, Outcome, plural
@@ -33,7 +34,7 @@ from loadproof.runfolder import atomic
 from loadproof.runfolder.formats import MANIFEST
 from loadproof.runfolder.paths import TrialPaths
 
-FORMAT = 5  # goes up when a column changes its meaning, or what is a row
+FORMAT = 6  # goes up when a column changes its meaning, or what is a row
 APART_S = (
     3600.0  # an app begins its file so long before the load at most: it is started, waited for and warmed up
 )
@@ -61,6 +62,7 @@ class Tables:
     notes: tuple[str, ...]
     # by kind of STREAMED how many rows or lines of the raw files could not be used, of how many
     counts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    ends: Scan = NOWHERE  # where the requests end
 
 
 def hosts_of(plan: TrialPlan) -> tuple[str, ...]:
@@ -86,6 +88,7 @@ def tables(paths: TrialPaths, plan: TrialPlan, where: Callable[[str], Path], reb
         present=found.present,
         notes=tuple(dict.fromkeys(notes)),
         counts=found.counts,
+        ends=found.ends,
     )
 
 
@@ -129,12 +132,13 @@ def _make(
         "app": lambda add: app.read(paths, plan.apps, clock, seals, add, plan.load.end_s + APART_S),
     }
     stop = threading.Event()
-    with ThreadPoolExecutor(len(readers)) as threads:
+    with ThreadPoolExecutor(len(readers) + 1) as threads:
         try:
             started = {
                 kind: threads.submit(_stream, kind, where(kind), source, read, stop)
                 for kind, read in readers.items()
             }
+            ends = threads.submit(lambda: scan(started["requests"].result()[0].table))
             cpu = samples.read(paths, hosts_of(plan), clock)
             parts = {kind: made.result() for kind, made in started.items()}
         except BaseException:  # Ctrl-C, or a full disk: the other readers need not go to their end
@@ -149,7 +153,7 @@ def _make(
     for kind, outcome in outcomes.items():
         write(where(kind), outcome.table, _said(source, outcome))
     small = {kind: Part(one.table, one.present, one.notes) for kind, one in outcomes.items()}
-    return _gathered({**small, **{kind: part for kind, (part, _) in parts.items()}})
+    return _gathered({**small, **{kind: part for kind, (part, _) in parts.items()}}, ends.result())
 
 
 def _stream(
@@ -200,14 +204,15 @@ def _read(where: Callable[[str], Path], source: str) -> Tables | None:
             )
         except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
             return None  # missing, cut, or somebody else's: made again from raw
-    return _gathered(found)
+    return _gathered(found, scan(found["requests"].table))
 
 
-def _gathered(parts: Mapping[str, Part]) -> Tables:
+def _gathered(parts: Mapping[str, Part], ends: Scan = NOWHERE) -> Tables:
     notes = tuple(note for kind in KINDS for note in parts[kind].notes)
     present = {kind: tuple(parts[kind].present) for kind in KINDS}
     counts = {kind: parts[kind].counts for kind in STREAMED}
-    return Tables(**{kind: parts[kind].table for kind in KINDS}, present=present, notes=notes, counts=counts)
+    tables = {kind: parts[kind].table for kind in KINDS}
+    return Tables(**tables, present=present, notes=notes, counts=counts, ends=ends)
 
 
 def write(path: Path, table: Any, said: Mapping[str, Any]) -> None:

@@ -55,7 +55,7 @@ class Rows:
         self._highest = highest
         self._read = read
         self._arrays = {name: pa.array(texts, pa.string()) for name, texts in labels.items()}
-        self._cache = threading.local()
+        self._local = threading.local()
 
     @property
     def count(self) -> int:
@@ -115,18 +115,10 @@ class Rows:
 
     def _group(self, index: int, columns: list[str]) -> Any:
         """One row group; the ones that were asked for last are at hand."""
-        cache: OrderedDict[tuple[int, tuple[str, ...]], Any] = self._cache.__dict__.setdefault(
-            "groups", OrderedDict()
-        )
-        key = (index, tuple(columns))
-        if key in cache:
-            cache.move_to_end(key)
-            return cache[key]
-        table = self._coded(self._read(index, columns))
-        while cache and sum(one.nbytes for one in cache.values()) + table.nbytes > CACHED:
-            cache.popitem(last=False)
-        cache[key] = table
-        return table
+        if not hasattr(self._local, "groups"):
+            self._local.groups = _Latest()
+        latest: _Latest = self._local.groups
+        return latest.get((index, tuple(columns)), lambda: self._coded(self._read(index, columns)))
 
     def _coded(self, table: Any) -> Any:
         """The same table with one chunk per column, and codes of the whole file's texts."""
@@ -138,6 +130,27 @@ class Rows:
                 column = _recoded(column, self._arrays[name])
             columns.append(column)
         return pa.Table.from_arrays(columns, names=table.column_names)
+
+
+class _Latest:
+    """Tables by key: those that were asked for last, as many as CACHED bytes hold."""
+
+    def __init__(self) -> None:
+        self._tables: OrderedDict[Any, tuple[Any, int]] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, key: Any, make: Callable[[], Any]) -> Any:
+        """The table of a key, made when it is not here."""
+        if key in self._tables:
+            self._tables.move_to_end(key)
+        else:
+            table = make()
+            size = table.nbytes  # dear: of every buffer that is shared by columns or slices
+            while self._tables and self._bytes + size > CACHED:
+                self._bytes -= self._tables.popitem(last=False)[1][1]
+            self._tables[key] = table, size
+            self._bytes += size
+        return self._tables[key][0]
 
 
 def _one_chunk(column: Any) -> Any:
@@ -225,13 +238,26 @@ def by_id(ids: Ids) -> NDArray[np.int64] | None:
     """The order that sorts ids, rows of one id as they came; None when they are sorted."""
     if bool((ids[1:] >= ids[:-1]).all()):
         return None
-    # each worker's ids are nearly in order, which the second sort is quick with
     first = np.argsort((ids >> np.uint64(BITS)).astype(np.uint16), kind="stable")
-    return first[np.argsort(ids[first], kind="stable")]
+    grouped = ids[first]
+    ends = ends_of_workers(grouped)
+    begins = np.append(0, ends[:-1])
+    low = np.minimum.reduceat(grouped, begins)
+    sizes = np.maximum.reduceat(grouped, begins) - low + np.uint64(1)
+    room = int(sizes.astype(np.float64).sum())
+    if room <= 2 * len(
+        ids
+    ):  # nearly every id that a worker gave since its lowest is here: each has its own place
+        place = np.full(room, -1, np.int64)
+        place[(grouped - np.repeat(low + sizes - np.cumsum(sizes), ends - begins)).astype(np.int64)] = first
+        found: NDArray[np.int64] = place[place >= 0]
+        if len(found) == len(ids):  # none came twice
+            return found
+    return first[np.argsort(grouped, kind="stable")]
 
 
 def ends_of_workers(ids: Ids) -> NDArray[np.int64]:
-    """Of sorted ids where the rows of each worker end."""
+    """Of ids that are sorted, or at least worker by worker, where the rows of each worker end."""
     if not len(ids):
         return np.zeros(0, np.int64)
     workers = (ids >> np.uint64(BITS)).astype(np.uint16)

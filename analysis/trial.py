@@ -21,7 +21,6 @@ from analysis.measures import figures as measured
 from analysis.measures import window as windows
 from analysis.measures.columns import Ints
 from analysis.measures.levels import Ramp, ramp
-from analysis.measures.scan import scan
 from analysis.measures.timeline import Timeline
 from analysis.measures.window import Window
 from analysis.readers import journal, limiter, live, units
@@ -93,12 +92,11 @@ def judge(
     here = bool(paths.hosts) or where("requests").exists()
     tables = load.tables(paths, plan, where, rebuild)
     journeys = Journeys(tables, plan, attribution.addresses(inventory))
-    ends = scan(journeys.requests)
-    hold, notes = windows.hold(tables, plan, ends) if paths.hosts else (None, ())
+    hold, notes = windows.hold(tables, plan) if paths.hosts else (None, ())
     clock = clocks(paths, load.hosts_of(plan))
     placed = frozenset(clock.beside(plan.loads, plan.apps))
     keeping = functools.partial(_journeys, journeys, where, bool(paths.hosts), rebuild)
-    tally, sure = count(journeys, tables, hold, windows.run(tables, ends), clock, keeping)
+    tally, sure = count(journeys, tables, hold, windows.run(tables), clock, keeping)
     mine = [tally.done(index) if hold and sure.told[host] else None for index, host in enumerate(plan.apps)]
     cpu_s, odd = _cpu(tables, plan, hold, mine, placed)
     notes += (*sure.notes, *odd)
@@ -115,7 +113,7 @@ def judge(
         else conditions.nothing_here()
     )
     notes = (*tables.notes, *notes)
-    steps = ramp(tables, plan, tally.timeline, ends, tally.run, placed)
+    steps = ramp(tables, plan, tally.timeline, tally.run, placed)
     return Judged(
         plan, tables, tally.run, hold, tally.timeline, figures, notes, placed, where("journeys"), checked,
         tally.figures.within, steps,

@@ -88,6 +88,7 @@ def timed(way: str, folder: Path, runs: int) -> dict[str, Any]:
     """Medians of some runs. `whole_s`: with the start of Python and imports."""
     seen = []
     for _ in range(runs):
+        shutil.rmtree(folder / "tables", ignore_errors=True)  # those of the run before
         began = time.monotonic()
         words = [sys.executable, "-m", "timings.analysis", "--once", way, str(folder)]
         done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)

@@ -16,20 +16,33 @@ Mask = NDArray[np.bool_]
 
 def ints(table: Any, name: str, missing: int = 0) -> Ints:
     """A column of integers; null is `missing`."""
-    values: Ints = table[name].fill_null(missing).to_numpy().astype(np.int64, copy=False)
+    values: Ints = _filled(table[name], missing).astype(np.int64, copy=False)
     return values
 
 
 def codes(table: Any, name: str) -> Ints:
     """A column of texts as the index of each row in the labels of its Rows; null is -1."""
-    parts = [chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False) for chunk in table[name].chunks]
-    found: Ints = np.concatenate(parts or [np.zeros(0, np.int32)]).astype(np.int64)
-    return found
+    column = table[name]
+    if column.num_chunks == 1:
+        return _filled(column.chunk(0).indices, -1).astype(np.int64)
+    parts = [_filled(chunk.indices, -1) for chunk in column.chunks]
+    return np.concatenate([np.zeros(0, np.int64), *parts]).astype(np.int64)
+
+
+def _filled(column: Any, missing: int) -> NDArray[Any]:
+    """Integers, of which one array is not copied where none is null. What makes one array of a chunked one goes the way of
+    pandas, which is slow."""
+    if hasattr(column, "chunks"):
+        column = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    if column.null_count:
+        column = column.fill_null(missing)
+    values: NDArray[Any] = column.to_numpy(zero_copy_only=False)
+    return values
 
 
 def ids(table: Any) -> NDArray[np.uint64]:
     """The request ids of a table."""
-    values: NDArray[np.uint64] = table["id"].fill_null(0).to_numpy().astype(np.uint64)
+    values: NDArray[np.uint64] = _filled(table["id"], 0).astype(np.uint64, copy=False)
     return values
 
 

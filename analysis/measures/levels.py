@@ -20,7 +20,6 @@ from analysis.attribution import KEYS
 from analysis.load import Tables
 from analysis.measures import cpu
 from analysis.measures import window as windows
-from analysis.measures.scan import Scan
 from analysis.measures.timeline import Timeline
 from analysis.measures.window import Window
 from loadproof.plan.values import Load, TrialPlan
@@ -75,7 +74,7 @@ class Ramp:
 
 
 def ramp(
-    tables: Tables, plan: TrialPlan, timeline: Timeline, seen: Scan, run: Window | None, placed: frozenset[str]
+    tables: Tables, plan: TrialPlan, timeline: Timeline, run: Window | None, placed: frozenset[str]
 ) -> Ramp | None:  # fmt: skip
     """The ramp of a trial; None without one (a steady load), and without the rows of every Locust worker. `placed`: servers
     whose clocks are known."""
@@ -83,7 +82,7 @@ def ramp(
         return None
     zero = run.zero_us
     alive = windows.users_at(tables)
-    until = (windows.reach(tables, plan, zero, seen, zero + round(plan.load.ramp_end_s * 1e6)) - zero) / 1e6
+    until = (windows.reach(tables, plan, zero, zero + round(plan.load.ramp_end_s * 1e6)) - zero) / 1e6
     stretches = [(users, begin, min(end, until)) for users, begin, end in planned(plan.load) if begin < until]
 
     def got(level: Window) -> float | None:

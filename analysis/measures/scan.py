@@ -22,6 +22,9 @@ class Scan:
     cut: tuple[int, ...]
 
 
+NOWHERE = Scan(None, None, {}, ())
+
+
 def scan(requests: Rows) -> Scan:
     """Looks at the ends of all requests of the load."""
     labels = requests.labels("error")

@@ -10,7 +10,6 @@ import numpy as np
 
 from analysis.load import Tables
 from analysis.measures.columns import coded, ints
-from analysis.measures.scan import Scan
 from loadproof.plan.values import TrialPlan
 
 SHORT_S = 15.0
@@ -82,7 +81,7 @@ def whole(tables: Tables, plan: TrialPlan) -> bool:
     return {str(worker) for _, worker in plan.workers} <= set(tables.present["workers"])
 
 
-def hold(tables: Tables, plan: TrialPlan, seen: Scan) -> tuple[Window | None, tuple[str, ...]]:
+def hold(tables: Tables, plan: TrialPlan) -> tuple[Window | None, tuple[str, ...]]:
     """The window compared, and what is odd about it, in words.
 
     From ramp_end + settle to the planned end, or earlier: to the first moment after its beginning at which a user
@@ -94,7 +93,7 @@ def hold(tables: Tables, plan: TrialPlan, seen: Scan) -> tuple[Window | None, tu
         return None, () if began is not None else ("no user started: there is no second 0 and no window",)
     from_us = began + round((plan.load.ramp_end_s + plan.load.settle_s) * 1e6)
     planned_us = began + round(plan.load.end_s * 1e6)
-    to_us = reach(tables, plan, began, seen, from_us)
+    to_us = reach(tables, plan, began, from_us)
     if to_us <= from_us:
         said = f"the load, or the rows of a Locust worker, ended at second {(to_us - began) / 1e6:.1f}, before the window began ({(from_us - began) / 1e6:g})"
         return None, (said,)
@@ -110,7 +109,7 @@ def hold(tables: Tables, plan: TrialPlan, seen: Scan) -> tuple[Window | None, tu
     return found, tuple(notes)
 
 
-def reach(tables: Tables, plan: TrialPlan, began: int, seen: Scan, from_us: int) -> int:
+def reach(tables: Tables, plan: TrialPlan, began: int, from_us: int) -> int:
     """How far the load can be relied on, in µs: to its planned end, or the first moment from `from_us` on at which a user
     stopped, a request was cut by our own stop, or the rows of a Locust worker end."""
     kind, labels = coded(tables.users, "kind")
@@ -118,9 +117,9 @@ def reach(tables: Tables, plan: TrialPlan, began: int, seen: Scan, from_us: int)
     stopped = at[kind == labels.index("user_stopped")] if "user_stopped" in labels else at[:0]
     ends: list[int] = [
         began + round(plan.load.end_s * 1e6),
-        *_last_rows(tables, plan, began, seen),
+        *_last_rows(tables, plan, began),
         *stopped[stopped >= from_us].tolist(),
-        *(one for one in seen.cut if one >= from_us),
+        *(one for one in tables.ends.cut if one >= from_us),
     ]
     return min(ends)
 
@@ -138,19 +137,19 @@ def planned(plan: TrialPlan, zero_us: int) -> Window:
     return Window("hold", load.users, zero_us, begin, end)
 
 
-def run(tables: Tables, seen: Scan) -> Window | None:
+def run(tables: Tables) -> Window | None:
     """The whole run, ramp included: from second 0 to just after the last end of any request, cut ones too."""
     began = zero(tables)
-    first, last = seen.first_end, seen.last_end
+    first, last = tables.ends.first_end, tables.ends.last_end
     if began is None or first is None or last is None:
         return None
     # clocks of several load hosts agree within a millisecond or so: no request may fall out for that
     return Window("run", 0, began, min(began, first), max(began, last) + 1)
 
 
-def _last_rows(tables: Tables, plan: TrialPlan, began: int, seen: Scan) -> list[int]:
+def _last_rows(tables: Tables, plan: TrialPlan, began: int) -> list[int]:
     """The last moment at which each planned Locust worker wrote anything; `began` for one that never did."""
-    last = {worker: max(began, seen.last.get(worker, began)) for _, worker in plan.workers}
+    last = {worker: max(began, tables.ends.last.get(worker, began)) for _, worker in plan.workers}
     for table in (tables.users, tables.workers):
         workers, times = ints(table, "worker"), ints(table, "at_us")
         for worker in last:

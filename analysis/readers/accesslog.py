@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,10 +18,12 @@ from loadproof.runfolder.formats import PROXY_FIELDS
 
 NUMBERS = {"connection": pa.int64(), "port": pa.int64(), "msec": pa.float64(), "request_time": pa.float64(),
            "status": pa.int64(), "bytes": pa.int64()}  # fmt: skip
-MOST = 10**12  # a larger number is none that nginx prints
+TIMES = ("upstream_connect_time", "upstream_header_time", "upstream_response_time")
+NUMBER = 10**12  # a larger number is none that nginx prints
 CACHED = 1 << 18  # bytes looked at together, so that what is made of them stays in the processor's cache
 WORDS = pa.dictionary(pa.int32(), pa.binary())
 
+MOST = {"status": 1000} | dict.fromkeys(TIMES, 10**9)
 # What nginx may print, with escape=default: bytes 32 to 126 without quote and backslash, and \xXX for all others.
 _WORD = rb"(?:[ !#-\[\]-~]|\\x[0-9A-F]{2})*"
 _WHOLE, _SECONDS = rb"(?:\d{1,12}|-|)", rb"(?:\d{1,12}(?:\.\d{1,9})?|-|)"
@@ -29,24 +31,29 @@ _KINDS = {"msec": rb"\d{1,12}(?:\.\d{1,9})?", "request_time": _SECONDS, "status"
 _KINDS |= dict.fromkeys(("connection", "port", "bytes"), _WHOLE)
 # of each attempt one, as nginx lists them
 _LISTS = {"upstream_status": r"\d{1,3}"}
-_LISTS |= dict.fromkeys(
-    ("upstream_connect_time", "upstream_header_time", "upstream_response_time"), r"\d{1,9}(?:\.\d{1,9})?"
-)
+_LISTS |= dict.fromkeys(TIMES, r"\d{1,9}(?:\.\d{1,9})?")
 _LISTS = {name: rf"(?:(?:{one}|-)(?:(?:, | : )(?:{one}|-))*|)" for name, one in _LISTS.items()}
 _KINDS |= {name: listed.encode() for name, listed in _LISTS.items()}
 LINE = re.compile(rb"\t".join(_KINDS.get(name, _WORD) for name in PROXY_FIELDS))
 _ESCAPED = re.compile(rb"\\x([0-9A-F]{2})")
-_CONVERT = csv.ConvertOptions(
-    column_types={name: NUMBERS.get(name, pa.binary() if name == "id" else WORDS) for name in PROXY_FIELDS},
-    null_values=["-", ""], strings_can_be_null=False, check_utf8=False,
-)  # fmt: skip
+_TYPES = {name: NUMBERS.get(name, pa.binary() if name == "id" else WORDS) for name in PROXY_FIELDS}
+_ONE_TIME = _TYPES | dict.fromkeys(TIMES, pa.float64())
+
+
+def _converting(types: Mapping[str, Any]) -> Any:
+    return csv.ConvertOptions(
+        column_types=types, null_values=["-", ""], strings_can_be_null=False, check_utf8=False
+    )
+
+
 _PARSE = csv.ParseOptions(delimiter="\t", quote_char=False, escape_char=False, newlines_in_values=False)
 
 
-def tabbed(piece: bytes, malformed: lines.Malformed) -> tuple[Any, int]:
+def tabbed(piece: lines.Bytes, malformed: lines.Malformed) -> tuple[Any, int]:
     """A raw table of a piece of access.tsv, texts as bytes that are still escaped, and how many lines it had. All of it
-    at once when nothing is odd, else what is left when each line was held against LINE."""
-    torn = b""
+    at once when nothing is odd, else what is left when each line was held against LINE. Times of attempts are numbers
+    where no request had several, else texts."""
+    torn: lines.Bytes = b""
     if not piece.endswith(b"\n"):  # a last line without its end may lack any part of its last field
         end = piece.rfind(b"\n") + 1
         piece, torn = piece[:end], piece[end:]
@@ -66,23 +73,35 @@ def tabbed(piece: bytes, malformed: lines.Malformed) -> tuple[Any, int]:
     return table, len(found) + bool(torn)
 
 
-def _at_once(piece: bytes) -> Any:
+def _at_once(piece: lines.Bytes) -> Any:
     """The lines of a piece that has nothing but good ones; None when it has others."""
     if not piece:
-        return pa.table({name: pa.array([], kind) for name, kind in _CONVERT.column_types.items()})
+        return pa.table({name: pa.array([], kind) for name, kind in _TYPES.items()})
     if not _escaped(piece):
         return None
-    options = csv.ReadOptions(use_threads=False, block_size=len(piece) + 1, column_names=list(PROXY_FIELDS))
-    try:
-        table = csv.read_csv(pa.BufferReader(piece), options, _PARSE, _CONVERT)
-    except (pa.ArrowException, ValueError):
+    # a comma stands between times of several attempts, or in a uri
+    table = (_read(piece, _ONE_TIME) if b"," not in piece else None) or _read(piece, _TYPES)
+    if table is None:
         return None
     # each row has its tabs and one line end, or there would be none: what is more is an empty line, or no byte of nginx's
     if _low(piece) != table.num_rows * len(PROXY_FIELDS) or table["msec"].null_count:
         return None
-    if not all(_in_range(table[name], 1000 if name == "status" else MOST) for name in NUMBERS):
+    good = all(
+        _all_match(table[name], _LISTS[name])
+        if pa.types.is_dictionary(table[name].type)
+        else _in_range(table[name], MOST.get(name, NUMBER))
+        for name in (*NUMBERS, *_LISTS)
+    )
+    return table if good else None
+
+
+def _read(piece: lines.Bytes, types: Mapping[str, Any]) -> Any:
+    """Lines as a table of these types; None where a value is of another one, or a line has not all fields."""
+    options = csv.ReadOptions(use_threads=False, block_size=len(piece) + 1, column_names=list(PROXY_FIELDS))
+    try:
+        return csv.read_csv(pa.BufferReader(piece), options, _PARSE, _converting(types))
+    except (pa.ArrowException, ValueError):
         return None
-    return table if all(_all_match(table[name], listed) for name, listed in _LISTS.items()) else None
 
 
 def _in_range(column: Any, above: int) -> bool:
@@ -100,7 +119,7 @@ def _all_match(column: Any, pattern: str) -> bool:
     return all(compute.all(one, min_count=0).as_py() for one in found)
 
 
-def _low(piece: bytes) -> int:
+def _low(piece: lines.Bytes) -> int:
     """How many bytes of a piece are below 32, or above 127: nginx has tabs and line ends of these."""
     data = np.frombuffer(piece, np.int8)  # signed: bytes above 127 are below 0
     return sum(
@@ -108,7 +127,7 @@ def _low(piece: bytes) -> int:
     )
 
 
-def _escaped(piece: bytes) -> bool:
+def _escaped(piece: lines.Bytes) -> bool:
     """Whether a piece has none of the bytes above 31 that nginx would have escaped, and no carriage return, which would
     be taken for a line end."""
     if b"\r" in piece or b'"' in piece or b"\x7f" in piece:
@@ -135,7 +154,7 @@ OBJECTS = pa.schema(
 )
 
 
-def objects(piece: bytes, malformed: lines.Malformed) -> tuple[Any, int]:
+def objects(piece: lines.Bytes, malformed: lines.Malformed) -> tuple[Any, int]:
     """A raw table of a piece of access.jsonl, and how many lines it had: all at once when every line is good, else line
     by line."""
     found = lines.split(piece)
@@ -154,7 +173,7 @@ def objects(piece: bytes, malformed: lines.Malformed) -> tuple[Any, int]:
     return _line_by_line(found, malformed), len(found)
 
 
-def _line_by_line(found: Iterable[bytes], malformed: lines.Malformed) -> Any:
+def _line_by_line(found: Iterable[lines.Bytes], malformed: lines.Malformed) -> Any:
     rows: dict[str, list[Any]] = {name: [] for name in PROXY_FIELDS}
     for line in found:
         try:
@@ -177,6 +196,6 @@ def _value(name: str, value: Any) -> Any:
         text = value if isinstance(value, str) else json.dumps(value)
         return lines.spelled(text)
     number = float(value)
-    if not -MOST < number < MOST:
+    if not -NUMBER < number < NUMBER:
         raise ValueError(name)
     return number if kind == pa.float64() else int(number)

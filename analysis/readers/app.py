@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from analysis.readers import lines, rowfile
+from analysis.readers import lines, outcome, rowfile
 from analysis.readers.client import TEXT, coded, constant
 from analysis.readers.clock import Clocks
 from analysis.readers.outcome import Add, Collected, Outcome, plural
@@ -23,13 +23,13 @@ TIMES = ("accepted_us", "read_us", "handed_us", "lost_us")
 STATES = formats.APP_STATE_READ | formats.APP_STATE_HANDED | formats.APP_STATE_LOST
 LONGEST_S = 86_400.0
 STOPPED = b"witness stopped:"  # what app/rows.py says when it has no room for rows any more
-SCHEMA = pa.schema(
-    [
-        ("host", TEXT), ("pid", pa.uint32()), ("id", pa.uint64()), ("worker", pa.uint16()),
-        ("connection", pa.uint32()), ("peer_port", pa.uint16()), ("status", pa.uint16()), ("handed", pa.bool_()),
-        ("lost", pa.bool_()), ("exception", TEXT), ("accepted_us", pa.int64()), ("read_us", pa.int64()),
-        ("handed_us", pa.int64()), ("lost_us", pa.int64()),
-    ]
+SCHEMA = outcome.schema(
+    {
+        "host": TEXT, "pid": pa.uint32(), "id": pa.uint64(), "worker": pa.uint16(), "connection": pa.uint32(),
+        "peer_port": pa.uint16(), "status": pa.uint16(), "handed": pa.bool_(), "lost": pa.bool_(), "exception": TEXT,
+        "accepted_us": pa.int64(), "read_us": pa.int64(), "handed_us": pa.int64(), "lost_us": pa.int64(),
+    },
+    may_lack=("status", "accepted_us", "handed_us", "lost_us"),
 )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ PIECE = 8 << 20  # bytes read at a time
 LONGEST = 32 << 20  # a longer line is no line of ours
 KEPT = 3  # malformed lines kept, escaped, for a person
 SHOWN = 160  # bytes of each
+Bytes = bytes | bytearray
 SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -25,7 +26,7 @@ class Malformed:
     skipped: int = 0
     first: list[str] = field(default_factory=list)
 
-    def add(self, line: bytes) -> None:
+    def add(self, line: Bytes) -> None:
         """Count a line; keep the beginning of the first three."""
         self.count += 1
         if len(self.first) < KEPT:
@@ -54,31 +55,39 @@ class Malformed:
         return f", first: {' | '.join(self.first)}" if self.first else ""
 
 
-def pieces(path: Path, malformed: Malformed) -> Iterator[bytes]:
+def pieces(path: Path, malformed: Malformed) -> Iterator[bytearray]:
     """The file in pieces of whole lines (the last one may lack its newline). A line over LONGEST is counted and
     skipped. Raises OSError when it cannot be opened."""
-    left: list[bytes] = []
-    held = 0
+    left = bytearray()
     skipping = False
-    with path.open("rb") as file:
-        while data := file.read(PIECE):
-            end = data.rfind(b"\n") + 1
+    with path.open("rb", buffering=0) as file:
+        while True:
+            data = bytearray(
+                len(left) + PIECE
+            )  # read into its place behind what is left: a piece is not copied again
+            data[: len(left)] = left
+            with memoryview(data) as view, view[len(left) :] as room:
+                count = file.readinto(room)
+            if not count:
+                break
+            del data[len(left) + count :]
+            end = data.rfind(b"\n", len(left)) + 1
             if skipping:
                 begin = data.find(b"\n") + 1
                 if not begin:
                     continue
-                data, end, skipping = data[begin:], end - begin, False
+                del data[:begin]
+                end, skipping = end - begin, False
+            left = data[end:] if end else data
             if end:
-                yield b"".join((*left, memoryview(data)[:end]))
-                left, held = [], 0
-            left.append(data[end:])
-            held += len(data) - end
-            if held > LONGEST:
-                malformed.add(left[0])
+                del data[end:]
+                yield data
+            if len(left) > LONGEST:
+                malformed.add(left)
                 malformed.skipped += 1
-                left, held, skipping = [], 0, True
-    if held:
-        yield b"".join(left)
+                left, skipping = bytearray(), True
+    if left:
+        yield left
 
 
 def spelled(text: str) -> str:
@@ -91,6 +100,6 @@ def _spelled(found: re.Match[str]) -> str:
     return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
 
 
-def split(piece: bytes) -> list[bytes]:
+def split(piece: Bytes) -> list[Bytes]:
     """The lines of a piece, without empty ones."""
     return [line for line in piece.split(b"\n") if line.strip()]

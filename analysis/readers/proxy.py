@@ -14,7 +14,7 @@ from pyarrow import compute
 
 from analysis.beside import ahead
 from analysis.readers import accesslog, lines
-from analysis.readers.accesslog import NUMBERS
+from analysis.readers.accesslog import NUMBERS, TIMES
 from analysis.readers.client import TEXT
 from analysis.readers.clock import Clocks
 from analysis.readers.outcome import Add, Collected, Outcome
@@ -22,7 +22,6 @@ from analysis.readers.sealed import Seals
 from loadproof.runfolder.formats import ACCESS_LOG, ACCESS_LOG_1, PROXY_FIELDS
 from loadproof.runfolder.paths import TrialPaths
 
-TIMES = ("upstream_connect_time", "upstream_header_time", "upstream_response_time")
 SCHEMA = pa.schema(
     [
         ("id", pa.uint64()), ("connection", pa.int64()), ("port", pa.int64()), ("peer", TEXT),
@@ -67,7 +66,7 @@ def _lines(path: Path, offset: int, add: Add) -> tuple[lines.Malformed, int]:
     malformed = lines.Malformed()
     count = 0
 
-    def made(piece: bytes) -> tuple[Any, int, lines.Malformed]:
+    def made(piece: lines.Bytes) -> tuple[Any, int, lines.Malformed]:
         odd = lines.Malformed()
         raw, found = parse(piece, odd)
         return _derived(raw, offset), found, odd
@@ -82,7 +81,8 @@ def _lines(path: Path, offset: int, add: Add) -> tuple[lines.Malformed, int]:
 
 
 def _derived(raw: Any, offset: int) -> Any:
-    spelled = {name: _spelled(raw[name]) for name in PROXY_FIELDS if name not in (*NUMBERS, "id")}
+    numbers = [name for name in PROXY_FIELDS if pa.types.is_floating(raw[name].type)]
+    spelled = {name: _spelled(raw[name]) for name in PROXY_FIELDS if name not in (*NUMBERS, *numbers, "id")}
     status = raw["status"]
     if not pa.types.is_integer(status.type):
         status = each(_encoded(status), pa.int64(), whole_number)
@@ -97,7 +97,7 @@ def _derived(raw: Any, offset: int) -> Any:
             for name in SCHEMA.names
             if name in raw.column_names
         },
-        **{name: _several(spelled[name]) for name in TIMES},
+        **{name: _several(spelled[name]) if name in spelled else _none(len(raw)) for name in TIMES},
         "id": _ids(raw["id"]),
         "done_us": _micros_of(raw["msec"], offset),
         "request_time_us": _micros_of(raw["request_time"]),
@@ -106,6 +106,8 @@ def _derived(raw: Any, offset: int) -> Any:
         "server_status": last("upstream_status", pa.int64(), whole_number),
         **{
             name.replace("upstream", "server").replace("time", "us"): _last_micros(spelled[name])
+            if name in spelled
+            else _micros_of(raw[name])
             for name in TIMES
         },
     }
@@ -121,10 +123,15 @@ def each(coded: Any, kind: Any, made: Callable[[str], Any]) -> Any:
 def _several(coded: Any) -> Any:
     """A dictionary array without the texts that hold one attempt or none: the µs of that stand in a column of their own."""
     if not compute.any(compute.match_substring_regex(coded.dictionary, "[,:]")).as_py():
-        return pa.DictionaryArray.from_arrays(pa.nulls(len(coded), pa.int32()), pa.array([], pa.string()))
+        return _none(len(coded))
     texts = coded.dictionary.to_pylist()
     kept = [text if len(ATTEMPTS.split(text)) > 1 else None for text in texts]
     return pa.array(kept, pa.string()).take(coded.indices).dictionary_encode()
+
+
+def _none(count: int) -> Any:
+    """A dictionary array without a text."""
+    return pa.DictionaryArray.from_arrays(pa.nulls(count, pa.int32()), pa.array([], pa.string()))
 
 
 def _last_micros(coded: Any) -> Any:

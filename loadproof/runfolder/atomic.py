@@ -20,15 +20,15 @@ def write_bytes(path: Path, data: bytes, mode: int = 0o644) -> None:
 
 
 @contextmanager
-def replacing(path: Path, mode: int = 0o644) -> Iterator[Path]:
+def replacing(path: Path, mode: int = 0o644, lasting: bool = True) -> Iterator[Path]:
     """The name of an empty file to write into, which takes the place of `path` at the end of the block; on any error what
-    was there before stays, and no temporary file."""
+    was there before stays, and no temporary file. `lasting`: as for `settle`."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     os.close(handle)
     try:
         yield Path(name)
         os.chmod(name, mode)
-        settle(Path(name), path)
+        settle(Path(name), path, lasting)
     except BaseException:
         with suppress(OSError):
             os.unlink(name)
@@ -64,11 +64,14 @@ def link(path: Path, target: str) -> None:
     sync_folder(path.parent)
 
 
-def settle(temporary: Path, path: Path) -> None:
-    """Put a file that was written whole in its place, so that it survives a power cut."""
-    _sync(temporary)
+def settle(temporary: Path, path: Path, lasting: bool = True) -> None:
+    """Put a file that was written whole in its place, so that it survives a power cut. Not `lasting`: a file that is made
+    again when it cannot be read is not waited for until it is on the disk."""
+    if lasting:
+        _sync(temporary)
     os.rename(temporary, path)
-    sync_folder(path.parent)
+    if lasting:
+        sync_folder(path.parent)
 
 
 def sync_folder(path: Path) -> None:

@@ -107,6 +107,27 @@ def test_both_formats_give_the_same_table(former: TrialPaths) -> None:
     assert table.to_pylist() == objects.to_pylist() and table.num_rows == 3
 
 
+def test_times_are_read_the_same_beside_a_line_with_commas(small: TrialPaths) -> None:
+    """Where no line has a comma times are read as numbers at once, else each text by itself."""
+    path = small.raw("proxy1") / "access.tsv"
+    line = dict(zip(formats.PROXY_FIELDS, path.read_text().splitlines()[0].split("\t"), strict=True))
+    cases = [
+        {"upstream_connect_time": "0.001", "upstream_header_time": "12.250", "upstream_response_time": "123456.789"},
+        {"upstream_connect_time": "-", "upstream_header_time": "-", "upstream_response_time": "0.000"},
+        {"upstream_connect_time": "", "upstream_header_time": "", "upstream_response_time": ""},
+    ]  # fmt: skip
+    data = b"".join(synthetic.tabbed({**line, **case}) for case in cases)
+    path.write_bytes(data)
+    alone = proxy.read(small, "proxy1", CLOCKS, SEALS).table
+    path.write_bytes(data + synthetic.tabbed({**line, "uri": "/a,b"}))
+    beside = proxy.read(small, "proxy1", CLOCKS, SEALS).table
+    assert alone.to_pylist() == beside.slice(0, 3).to_pylist() and beside["uri"].to_pylist()[3] == "/a,b"
+    assert alone["server_connect_us"].to_pylist() == [1_000, None, None]
+    assert alone["server_header_us"].to_pylist() == [12_250_000, None, None]
+    assert alone["server_response_us"].to_pylist() == [123_456_789_000, 0, None]
+    assert alone["upstream_header_time"].null_count == 3
+
+
 @pytest.mark.parametrize("name", ["access.tsv", "access.jsonl"])
 def test_several_upstreams_and_none(small: TrialPaths, name: str) -> None:
     path = small.raw("proxy1") / "access.tsv"

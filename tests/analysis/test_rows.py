@@ -146,7 +146,7 @@ def test_other_row_groups_are_not_read(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(rows, "CACHED", 0)
     found.of(2, 0, 50, COLUMNS)
     found.of(1, 0, 50, COLUMNS)
-    assert len(found._cache.groups) == 1
+    assert len(found._local.groups._tables) == 1
 
 
 def test_many_forged_workers_are_found_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,6 +167,20 @@ def test_an_empty_file(tmp_path: Path) -> None:
         assert (found.count, dict(found.workers()), list(found.pieces(COLUMNS))) == (0, {}, [])
         assert found.of(1, 0, 10, COLUMNS).column_names == list(COLUMNS)
         assert found.table().equals(SCHEMA.empty_table()) and list(found.others({}, COLUMNS)) == []
+
+
+@pytest.mark.parametrize("twice", [0, 3], ids=["once", "some twice"])
+@pytest.mark.parametrize("forged", [0, 5], ids=["none forged", "some forged"])
+@pytest.mark.parametrize("seed", range(10))
+def test_ids_are_sorted_and_those_of_one_id_keep_their_order(seed: int, forged: int, twice: int) -> None:
+    chance = np.random.default_rng(seed)
+    workers = chance.integers(1, 0xFFF0, chance.integers(1, 12)).astype(np.uint64)
+    dense = [(one << np.uint64(48)) + np.arange(7, 300, dtype=np.uint64) for one in workers]
+    ids = np.concatenate([*dense, chance.integers(0, 1 << 64, forged, np.uint64, endpoint=False)])
+    ids = chance.permutation(np.concatenate([ids, chance.choice(ids, twice)]))
+    order = rows.by_id(ids)
+    assert order is not None and (order == np.argsort(ids, kind="stable")).all()
+    assert rows.by_id(ids[order]) is None
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -38,6 +38,16 @@ def test_an_error_keeps_what_was_there(tmp_path: Path, monkeypatch: pytest.Monke
     assert all((str(tmp_path) in caught.value.where, caught.value.kept, "make room" in caught.value.next))
 
 
+def test_what_can_be_made_again_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    for lasting, waits in ((False, 0), (True, 2)):
+        with atomic.replacing(tmp_path / "a", lasting=lasting) as temporary:
+            temporary.write_text(str(lasting))
+        assert (tmp_path / "a").read_text() == str(lasting) and os.listdir(tmp_path) == ["a"]
+        assert len(synced) == waits
+
+
 def test_an_error_that_is_not_the_disks_stays_what_it_is(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         atomic.write_bytes(tmp_path / "none" / "a", b"new")
