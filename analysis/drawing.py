@@ -5,9 +5,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-import struct
-import zlib
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -42,10 +41,8 @@ CONFIG: dict[str, Any] = {
         "layout": {"top": {"direction": "vertical", "anchor": "start", "margin": 4}},
     },  # fmt: skip
 }
-PNG_SCALE = 1.25
 PLACES, DIGITS = re.compile(r' (?:d|transform)="[^"]*"'), re.compile(r"(\d\.\d)\d+")
 KEPT = Path(__file__).resolve().parent.parent / ".cache"
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
@@ -61,25 +58,19 @@ class Drawn:
     svg: str
 
 
-def draw(series: Series) -> list[Drawn]:
-    """Every chart that has something to show, in the order of the page."""
-    drawn = []
-    # half of the time would go into looking again whether our own charts are well-formed; tests look
-    with schemapi.debug_mode(False):
-        for name, module in charts().items():
+def draw(series: Series) -> Iterator[Drawn]:
+    """Every chart that has something to show, in the order of the page, one after the other."""
+    for name, module in charts().items():
+        with _as_they_are():
             chart = module.draw(series)
-            several = chart if isinstance(chart, list) else [("", chart)]
-            drawn += [
-                _one(name, module, label, one, at)
-                for at, (label, one) in enumerate(several)
-                if one is not None
-            ]
-    return drawn
+        several = chart if isinstance(chart, list) else [("", chart)]
+        for at, (label, one) in enumerate(several):
+            if one is not None:
+                yield _one(name, module, label, one, at)
 
 
 def _one(name: str, module: Any, label: str, chart: Any, at: int) -> Drawn:
-    # bins are bounded by Series, not by Altair's 5000 rows: many servers and arms have more
-    with altair.data_transformers.enable("default", max_rows=None):
+    with _as_they_are():
         spec = {**chart.to_dict(validate=False), "config": CONFIG, "background": "white"}
     page = {
         **spec,
@@ -91,6 +82,14 @@ def _one(name: str, module: Any, label: str, chart: Any, at: int) -> Drawn:
     svg = slim(vl_convert.vegalite_to_svg(still(spec), vl_version=VEGA_LITE))
     name, title = (f"{name}-{at + 1}", f"{module.TITLE} {label}") if label else (name, module.TITLE)
     return Drawn(name, title, module.CAPTION, getattr(module, "PLACE", ""), spec, vega, svg)
+
+
+@contextmanager
+def _as_they_are() -> Iterator[None]:
+    """Charts of any number of rows: bins are bounded by Series, and many servers and arms have more than Altair's 5000. And
+    half of the time would go into looking again whether our own charts are well-formed; tests look."""
+    with altair.data_transformers.enable("default", max_rows=None), schemapi.debug_mode(False):
+        yield
 
 
 def still(spec: dict[str, Any]) -> dict[str, Any]:
@@ -148,31 +147,6 @@ def mended(vega: Any) -> Any:
     if "datum.datum[" in signal:
         made["tooltip"] = {"signal": re.sub(r"(?<!\.)\bdatum\[", "datum.datum[", signal)}
     return made
-
-
-def png(svg: str, scale: float = PNG_SCALE) -> bytes:
-    """A drawing as PNG, at so many times its size."""
-    data: bytes = vl_convert.svg_to_png(svg, scale=scale)
-    return data
-
-
-def packed(data: bytes) -> bytes:
-    """A PNG with its pixels compressed as well as they go: a third of its size, for what is sent around."""
-    begin, parts, pixels = len(SIGNATURE), [], b""
-    while begin < len(data):
-        (length,) = struct.unpack(">I", data[begin : begin + 4])
-        kind, body = data[begin + 4 : begin + 8], data[begin + 8 : begin + 8 + length]
-        if kind == b"IDAT":
-            pixels += body
-        else:
-            parts.append((kind, body))
-        begin += 12 + length
-    last = parts.pop()  # IEND
-    chunks = [*parts, (b"IDAT", zlib.compress(zlib.decompress(pixels), 9)), last]
-    return SIGNATURE + b"".join(
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        for kind, body in chunks
-    )
 
 
 @functools.cache

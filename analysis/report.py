@@ -81,9 +81,8 @@ def write(judgement: Judgement) -> Path:
     except Damaged:
         judgement = results.again(judgement)
         context = page.context(judgement)
-    drawn = drawing.draw(lines(judgement))
+    drawn = pictures.write(judgement.folder.path / "charts", drawing.draw(lines(judgement)))
     text = html(context, drawn)
-    pictures.write(judgement.folder.path / "charts", drawn)
     csvs.write(judgement.folder.path / "csv", text)
     atomic.write_text(judgement.folder.path / "junit.xml", thresholds.junit(judgement.results))
     atomic.write_text(judgement.folder.path / "summary.md", thresholds.markdown(judgement.results))

@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from analysis import about, answer, drawing, results
+from analysis import about, answer, png, results
 from analysis.thresholds import plain
 from analysis.words import THIN, visible
 from loadproof.errors import RecordUnreadable
@@ -39,7 +39,7 @@ def write(folder: RunFolder) -> tuple[Path, str]:
         )
     runs = [about.run(source) for source in results.sources_of(folder)]
     picture, text = folder.path / "share.png", paragraph(found, runs)
-    atomic.write_bytes(picture, drawing.packed(drawing.png(card(found, runs), 1.0)))
+    atomic.write_bytes(picture, png.packed(png.png(card(found, runs), 1.0)))
     atomic.write_text(folder.path / "share.md", text)
     return picture, text
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,11 @@ from loadproof.runfolder.formats import PROXY_FIELDS
 NUMBERS = {"connection": pa.int64(), "port": pa.int64(), "msec": pa.float64(), "request_time": pa.float64(),
            "status": pa.int64(), "bytes": pa.int64()}  # fmt: skip
 TIMES = ("upstream_connect_time", "upstream_header_time", "upstream_response_time")
-NUMBER = 10**12  # a larger number is none that nginx prints
+MOST = 10**12  # a larger number is none that nginx prints
+LESS = {"status": 1000} | dict.fromkeys(TIMES, 10**9)  # where it prints less
 CACHED = 1 << 18  # bytes looked at together, so that what is made of them stays in the processor's cache
 WORDS = pa.dictionary(pa.int32(), pa.binary())
 
-MOST = {"status": 1000} | dict.fromkeys(TIMES, 10**9)
 # What nginx may print, with escape=default: bytes 32 to 126 without quote and backslash, and \xXX for all others.
 _WORD = rb"(?:[ !#-\[\]-~]|\\x[0-9A-F]{2})*"
 _WHOLE, _SECONDS = rb"(?:\d{1,12}|-|)", rb"(?:\d{1,12}(?:\.\d{1,9})?|-|)"
@@ -37,15 +37,10 @@ _KINDS |= {name: listed.encode() for name, listed in _LISTS.items()}
 LINE = re.compile(rb"\t".join(_KINDS.get(name, _WORD) for name in PROXY_FIELDS))
 _ESCAPED = re.compile(rb"\\x([0-9A-F]{2})")
 _TYPES = {name: NUMBERS.get(name, pa.binary() if name == "id" else WORDS) for name in PROXY_FIELDS}
-_ONE_TIME = _TYPES | dict.fromkeys(TIMES, pa.float64())
-
-
-def _converting(types: Mapping[str, Any]) -> Any:
-    return csv.ConvertOptions(
-        column_types=types, null_values=["-", ""], strings_can_be_null=False, check_utf8=False
-    )
-
-
+_SEVERAL, _SINGLE = (
+    csv.ConvertOptions(column_types=types, null_values=["-", ""], strings_can_be_null=False, check_utf8=False)
+    for types in (_TYPES, _TYPES | dict.fromkeys(TIMES, pa.float64()))
+)
 _PARSE = csv.ParseOptions(delimiter="\t", quote_char=False, escape_char=False, newlines_in_values=False)
 
 
@@ -79,8 +74,9 @@ def _at_once(piece: lines.Bytes) -> Any:
         return pa.table({name: pa.array([], kind) for name, kind in _TYPES.items()})
     if not _escaped(piece):
         return None
-    # a comma stands between times of several attempts, or in a uri
-    table = (_read(piece, _ONE_TIME) if b"," not in piece else None) or _read(piece, _TYPES)
+    # a comma stands between the times of several attempts, or in a uri
+    table = None if b"," in piece else _read(piece, _SINGLE)
+    table = _read(piece, _SEVERAL) if table is None else table
     if table is None:
         return None
     # each row has its tabs and one line end, or there would be none: what is more is an empty line, or no byte of nginx's
@@ -89,17 +85,17 @@ def _at_once(piece: lines.Bytes) -> Any:
     good = all(
         _all_match(table[name], _LISTS[name])
         if pa.types.is_dictionary(table[name].type)
-        else _in_range(table[name], MOST.get(name, NUMBER))
+        else _in_range(table[name], LESS.get(name, MOST))
         for name in (*NUMBERS, *_LISTS)
     )
     return table if good else None
 
 
-def _read(piece: lines.Bytes, types: Mapping[str, Any]) -> Any:
-    """Lines as a table of these types; None where a value is of another one, or a line has not all fields."""
+def _read(piece: lines.Bytes, converting: Any) -> Any:
+    """Lines as a table; None where a value is not of its column's type, or a line has not all fields."""
     options = csv.ReadOptions(use_threads=False, block_size=len(piece) + 1, column_names=list(PROXY_FIELDS))
     try:
-        return csv.read_csv(pa.BufferReader(piece), options, _PARSE, _converting(types))
+        return csv.read_csv(pa.BufferReader(piece), options, _PARSE, converting)
     except (pa.ArrowException, ValueError):
         return None
 
@@ -196,6 +192,6 @@ def _value(name: str, value: Any) -> Any:
         text = value if isinstance(value, str) else json.dumps(value)
         return lines.spelled(text)
     number = float(value)
-    if not -NUMBER < number < NUMBER:
+    if not -MOST < number < MOST:
         raise ValueError(name)
     return number if kind == pa.float64() else int(number)

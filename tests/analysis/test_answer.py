@@ -152,7 +152,7 @@ def test_nothing_of_a_run_is_markup_in_its_card(run: RunFolder, found: dict[str,
     calm = share.card(found, [share.about.run(run)])
     kinds = [{element.tag for element in ElementTree.fromstring(text).iter()} for text in (drawn, calm)]
     assert kinds[0] <= kinds[1] and not re.search("[\x00-\x08\x0b-\x1f\u202e]", drawn)
-    assert share.drawing.png(drawn, 1.0).startswith(b"\x89PNG")
+    assert share.png.png(drawn, 1.0).startswith(b"\x89PNG")
     text = share.paragraph(known, [about])
     assert not re.search(r"(?<!\\)(<|\[x|`z)", text.partition("![")[0].replace("run `", "")), text
     assert "\x1b" not in text and html.unescape(text)
@@ -191,8 +191,8 @@ def test_a_run_that_was_not_analysed_has_no_card(tmp_path: Path) -> None:
 
 
 def test_a_packed_picture_is_the_same_picture(run: RunFolder, found: dict[str, Any]) -> None:
-    plain = share.drawing.png(share.card(found, [share.about.run(run)]), 1.0)
-    packed = share.drawing.packed(plain)
+    plain = share.png.png(share.card(found, [share.about.run(run)]), 1.0)
+    packed = share.png.packed(plain)
     assert len(packed) < len(plain)
     assert pixels(packed) == pixels(plain) and packed[:33] == plain[:33] and packed.endswith(plain[-12:])
 
