@@ -171,7 +171,15 @@ DAMAGES: list[tuple[Callable[[LabConfig], None], bool]] = [
 ]
 
 
-@pytest.mark.parametrize(("damage", "restarts"), DAMAGES, ids=[damage.__name__ for damage, _ in DAMAGES])
+# of the five that start a host again, which takes 15 s and more, three are in every run
+LONG = (overlay_only, silence_ssh)
+EACH_DAMAGE = [
+    pytest.param(*one, id=one[0].__name__, marks=[pytest.mark.long] if one[0] in LONG else [])
+    for one in DAMAGES
+]
+
+
+@pytest.mark.parametrize(("damage", "restarts"), EACH_DAMAGE)
 def test_a_half_made_lab_is_repaired(
     standing: LabConfig, damage: Callable[[LabConfig], None], restarts: bool
 ) -> None:

@@ -251,6 +251,7 @@ def test_a_second_bench_is_refused_and_named(words: Words, shell: Shell) -> None
     assert_quiet(shell)
 
 
+@pytest.mark.long
 def test_a_bench_after_all_that_works(words: Words, shell: Shell) -> None:
     run = bench(words, "--servers", "2", "--hold", "2s")
     assert_complete(words, shell, run)
