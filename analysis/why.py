@@ -62,19 +62,20 @@ def by_server(arms: Sequence[Arm]) -> list[tuple[str, str, str, str]]:
 
 
 def accounts(arms: Sequence[Arm]) -> list[dict[str, Any]]:
-    """The two ledgers of each arm, in words."""
+    """The two ledgers of each trial, in words: they balance trial by trial, or not."""
     made = []
     for arm in arms:
-        ledgers = arm["whole_run"]["ledgers"] or {}
-        requests, time = ledgers.get("requests"), ledgers.get("time")
-        made.append(
-            {
-                "arm": arm["label"],
-                "requests": NONE if requests is None else _requests(requests),
-                "listed": [] if requests is None else requests["said"],
-                "time": NONE if time is None else _time(time),
-            }
-        )
+        for trial in arm["trials"]:
+            ledgers = trial["whole_run"]["ledgers"] or {}
+            requests, time = ledgers.get("requests"), ledgers.get("time")
+            made.append(
+                {
+                    "arm": arm["label"] if len(arm["trials"]) == 1 else f"{arm['label']} · {trial['id']}",
+                    "requests": NONE if requests is None else _requests(requests),
+                    "listed": [] if requests is None else requests["said"],
+                    "time": NONE if time is None else _time(time),
+                }
+            )
     return made
 
 

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from analysis import answer, results, share
+from analysis import answer, results, share, why
 from loadproof.errors import RecordUnreadable
 from loadproof.runfolder.paths import RunFolder
 from tests.analysis import blocks
@@ -110,6 +110,18 @@ def test_the_table_of_a_pair_says_what_results_json_says(found: dict[str, Any]) 
     assert first["values"] == [f"{arms[name]['tps']:.2f}" for name in ("servers=2", "servers=1")]
     assert f"{found['comparisons'][0]['low']:.3f}" in first["interval"]
     assert "with the trials that were withheld" in first["every"], "trial 03 does not count"
+
+
+def test_the_books_are_told_of_each_trial(found: dict[str, Any]) -> None:
+    told = why.accounts(found["arms"])
+    trials = [(arm["label"], one) for arm in found["arms"] for one in arm["trials"]]
+    assert [one["arm"] for one in told] == [f"{label} · {one['id']}" for label, one in trials]
+    for said, (_, one) in zip(told, trials, strict=True):
+        total = one["whole_run"]["ledgers"]["requests"]["total"]
+        assert (
+            said["requests"].replace("\u202f", "").startswith(f"{total} requests")
+            and "a gap of" in said["time"]
+        )
 
 
 def test_the_card_says_question_answer_verdict_hosts_and_commit(
