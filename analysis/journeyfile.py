@@ -56,8 +56,8 @@ LAYERS = tuple(dict.fromkeys(reason.layer for reason in REASONS))
 
 @contextmanager
 def writing(path: Path, texts: Texts, source: str) -> Iterator[Any]:
-    """Gives a function that takes blocks with their reasons; the file is whole, or not there. Blocks are written by another thread while the next ones are joined and counted: to write one takes as long as
-    to put it into columns and to count it."""
+    """Gives a function that takes blocks with their reasons; the file is whole, or not there. Blocks are written by another
+    thread while the next ones are joined and counted: to write one takes as long as to put it into columns and to count it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     said = {NOTE_KEY: json.dumps({"source": source}).encode()}
     with (

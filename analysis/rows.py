@@ -245,9 +245,8 @@ def by_id(ids: Ids) -> NDArray[np.int64] | None:
     low = np.minimum.reduceat(grouped, begins)
     sizes = np.maximum.reduceat(grouped, begins) - low + np.uint64(1)
     room = int(sizes.astype(np.float64).sum())
-    if room <= 2 * len(
-        ids
-    ):  # nearly every id that a worker gave since its lowest is here: each has its own place
+    # nearly every id that a worker gave since its lowest is here: each has its own place
+    if room <= 2 * len(ids):
         place = np.full(room, -1, np.int64)
         place[(grouped - np.repeat(low + sizes - np.cumsum(sizes), ends - begins)).astype(np.int64)] = first
         found: NDArray[np.int64] = place[place >= 0]
