@@ -62,9 +62,8 @@ def pieces(path: Path, malformed: Malformed) -> Iterator[bytearray]:
     skipping = False
     with path.open("rb", buffering=0) as file:
         while True:
-            data = bytearray(
-                len(left) + PIECE
-            )  # read into its place behind what is left: a piece is not copied again
+            # read into its place, behind what is left: a piece is not copied again
+            data = bytearray(len(left) + PIECE)
             data[: len(left)] = left
             with memoryview(data) as view, view[len(left) :] as room:
                 count = file.readinto(room)
