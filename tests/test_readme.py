@@ -9,6 +9,7 @@ import pytest
 
 import tasks
 from loadproof.plan import load, settings
+from words import given
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
 
@@ -23,9 +24,9 @@ def test_every_word_and_flag_is_in_the_readme(word: str) -> None:
 
 def test_what_help_calls_the_default_is_the_default() -> None:
     known = settings.DEFAULTS | {"vusers": settings.DEFAULT_VUSERS, "hold": f"{load.DEFAULT_HOLD_S:.0f}s"}
-    asked = {name: known.get(name.replace("_", "-")) for name in tasks.LOAD_HELP}
+    asked = {name: known.get(name.replace("_", "-")) for name in given.LOAD_HELP}
     wrong = [
-        name for name, value in asked.items() if value and f"(default {value}" not in tasks.LOAD_HELP[name]
+        name for name, value in asked.items() if value and f"(default {value}" not in given.LOAD_HELP[name]
     ]
     assert wrong == []
 

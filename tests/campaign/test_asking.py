@@ -12,6 +12,7 @@ from loadproof.control import probe
 from loadproof.errors import BadInput
 from loadproof.plan import experiment
 from loadproof.plan.values import Host, Inventory, Platform
+from words import talk
 
 ROOT = Path(__file__).resolve().parents[2]
 HOSTS = Inventory(
@@ -56,7 +57,5 @@ def test_a_plan_for_more_servers_than_there_are_says_what_bench_says() -> None:
 
 
 def test_what_hosts_said_is_made_safe_before_it_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    import tasks
-
-    tasks.say("app1: the limit was \x1b]0;title\x07 set\nnext line")
+    talk.say("app1: the limit was \x1b]0;title\x07 set\nnext line")
     assert capsys.readouterr().err == "app1: the limit was \\x1b]0;title\\x07 set\nnext line\n"

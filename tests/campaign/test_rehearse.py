@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-import tasks
 from analysis.rehearsal import Finding
 from lab import owner
 from lab.config import LabConfig
@@ -21,6 +20,7 @@ from loadproof.plan import experiment, faults
 from loadproof.plan.values import Experiment, Inventory
 from loadproof.runfolder.paths import RunFolder
 from tests.plan.inventories import ROOT, inventory
+from words import given
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ from tests.plan.inventories import ROOT, inventory
     ],
 )
 def test_words_are_names_of_checks(words: list[str], flags: list[str]) -> None:
-    assert tasks.repeated(words) == flags
+    assert given.repeated(words) == flags
 
 
 def test_all_faults_and_a_clean_trial_or_those_that_were_asked_for() -> None:

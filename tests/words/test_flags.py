@@ -17,6 +17,7 @@ from loadproof.plan.flags import count
 from tests.control.servers import serving
 from tests.words.test_signals import inventory, silent
 from tests.words.words import REPO, Message, messages
+from words import given
 
 __all__ = ["silent"]
 HOSTS = "inventory/example.yml"
@@ -63,10 +64,10 @@ def test_an_empty_value_of_any_flag_of_any_word(word: str) -> None:
         one.set_value(" ")
     if arguments:
         with pytest.raises(BadInput) as caught:
-            tasks.refuse_unclear([ParserContext(word, args=arguments)])
+            given.refuse_unclear([ParserContext(word, args=arguments)])
         assert all("--" + one.name in caught.value.what for one in arguments if len(one.name) > 1)
     else:
-        tasks.refuse_unclear([ParserContext(word)])
+        given.refuse_unclear([ParserContext(word)])
 
 
 @pytest.mark.parametrize(

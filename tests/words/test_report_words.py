@@ -12,8 +12,8 @@ import pytest
 from invoke.context import Context
 from invoke.exceptions import Exit
 
-import tasks
 from tests.words.words import REPO, messages
+from words import given, places, runs, talk
 
 A, B = "20261124T031500Z-a", "20261124T041500Z-b"
 
@@ -38,7 +38,7 @@ A, B = "20261124T031500Z-a", "20261124T041500Z-b"
     ],
 )
 def test_words_after_report_are_runs(words: list[str], expected: list[str]) -> None:
-    assert tasks.repeated(words) == expected
+    assert given.repeated(words) == expected
 
 
 @pytest.mark.parametrize("program", [["./inv"], [str(Path(sys.executable).with_name("invoke"))]])
@@ -78,17 +78,17 @@ def test_to_analyse_asks_no_host_and_ends_as_report_does(
 ) -> None:
     """The newest run by default; its hosts are not there, and nobody looks for them."""
     shutil.copytree(STORED, tmp_path / STORED.name)
-    monkeypatch.setattr(tasks, "RESULTS", tmp_path)
+    monkeypatch.setattr(places, "RESULTS", tmp_path)
 
     def refuse(*args: object) -> None:
         raise AssertionError("a connection")
 
     monkeypatch.setattr("socket.socket.connect", refuse)
     with pytest.raises(Exit) as ended:
-        tasks.analyse.body(Context(), run=[], json=False)
+        runs.analyse.body(Context(), run=[], json=False)
     told = capsys.readouterr()
     assert ended.value.code == 2 and told.out.startswith("UNKNOWN: ") and "report: " in told.err
-    tasks.variance.body(Context(), run=[STORED.name], json=True)
+    runs.variance.body(Context(), run=[STORED.name], json=True)
     assert '"missing"' in capsys.readouterr().out
 
 
@@ -122,7 +122,7 @@ def test_the_verdict_is_the_exit_code(
 ) -> None:
     seen = None
     try:
-        tasks.finish({"verdict": verdict, "checks": []}, tmp_path / "report.html", as_json=True)
+        talk.finish({"verdict": verdict, "checks": []}, tmp_path / "report.html", as_json=True)
     except Exit as ended:
         seen = ended.code
     assert seen == code and f'"verdict": "{verdict}"' in capsys.readouterr().out
