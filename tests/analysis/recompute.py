@@ -334,34 +334,18 @@ def trial(folder, run):
     plan = json.loads((folder / "plan.json").read_text())
     clock, slack = offsets(folder)
     requests, started, stopped, last, beside = clients(folder, plan, clock)
-    apps = app_rows(folder, plan, clock)
-    zero = min(started)
-    load = plan["load"]
-    begin = zero + round((load["ramp_end_s"] + load["settle_s"]) * 1e6)
-    ends = [zero + round(load["end_s"] * 1e6), *last.values(), *(at for at in stopped if at >= begin)]
-    end = min(ends + [one[2] for one in requests if one[3] == "cut" and one[2] >= begin])
+    apps = sorted(app_rows(folder, plan, clock), key=lambda row: row[2])
+    zero, begin, end = edges(plan["load"], requests, started, stopped, last)
     seen = Witnesses(folder, plan, run, clock, slack, apps, requests)
     failed = [bool(text) and text != "cut" for *_, text in requests]
     reasons = [
         reason(number, text, over, host, seen) if bad else None
         for bad, (number, _, over, text), (host, *_) in zip(failed, requests, beside, strict=True)
     ]
-    server = by_proxy(seen.lines)
-    for host, number, *_ in sorted(apps, key=lambda row: row[2]):
-        server[number] = host
-    client = {number: text for number, _, _, text in requests}
-    gone = {}
-    for _, number, *_, handed, ended in sorted(apps, key=lambda row: row[2]):
-        text = client.get(number)
-        if text is None or not (text in ("", "scenario") or text.startswith("http_")):
-            gone[number] = (ended, text == "cut", bool(handed))
+    server = by_proxy(seen.lines) | {number: host for host, number, *_ in apps}
+    gone = undelivered(requests, apps)
     pipes = [(host, lost) for host, _, _, lost, exception, *_ in apps if exception == 1]
     found = stretch(requests, begin, end)
-    mtt = found["mtt_ms"] or 0
-    users = sum(at <= begin for at in started) - sum(at < begin for at in stopped)
-    window = {"kind": "hold", "users": users, "from_s": (begin - zero) / 1e6, "to_s": (end - zero) / 1e6,
-              "short": round((end - begin) / 1e6, 1) < 15,
-              "short_for_times": round((end - begin) / 1e6, 1) < max(15, 20 * mtt / 1000)}  # fmt: skip
     inside = [one for one in requests if begin <= one[2] < end and one[3] != "cut"]
     why = [
         (one[0], found)
@@ -373,13 +357,9 @@ def trial(folder, run):
         for host in plan["apps"]
     ]
     spent = sum(one["cpu_s"] for one in servers)
-    whole = stretch(requests, min(zero, *(one[2] for one in requests)), max(one[2] for one in requests) + 1)
-    bins = {}
-    for _, _, at, text in requests:
-        if not text:
-            bins[(at - zero) // 2_000_000] = bins.get((at - zero) // 2_000_000, 0) + 1
+    users = sum(at <= begin for at in started) - sum(at < begin for at in stopped)
     return {
-        "id": plan["id"], "block": plan["block"], "window": window, **found,
+        "id": plan["id"], "block": plan["block"], "window": window(zero, begin, end, users, found["mtt_ms"] or 0), **found,
         "unattributed": sum(server.get(one[0]) not in plan["apps"] for one in inside),
         "undelivered": sum(begin <= at < end for at, *_ in gone.values()),
         "wasted": sum(begin <= at < end and handed for at, _, handed in gone.values()),
@@ -388,17 +368,58 @@ def trial(folder, run):
         "efficiency": (found["requests"] - found["failures"]) / spent if spent else None,
         "servers": servers,
         "whole_run": {
-            **{name: whole[name] for name in ("requests", "failures", "cut", "tps", "mtt_ms", "errors")},
-            "peak_tps": max(bins.values(), default=0) / 2,
-            "undelivered": len(gone), "undelivered_cut": sum(cut for _, cut, _ in gone.values()), "broken_pipe": len(pipes),
-            "wasted": sum(handed for *_, handed in gone.values()), "attribution": count(reasons),
+            **whole_run(requests, zero, gone, pipes),
+            "attribution": count(reasons),
             "unexplained": sum(bad and not found for bad, found in zip(failed, reasons, strict=True)),
             "first": firsts(requests, failed, reasons, started, stopped, zero),
             "ledgers": {
                 "requests": balance(requests, seen),
-                "time": time_spent(requests, beside, started, stopped, zero, end, load["think_s"]),
+                "time": time_spent(requests, beside, started, stopped, zero, end, plan["load"]["think_s"]),
             },
         },
+    }  # fmt: skip
+
+
+def edges(load, requests, started, stopped, last):
+    """Second 0, and where the window begins and ends."""
+    zero = min(started)
+    begin = zero + round((load["ramp_end_s"] + load["settle_s"]) * 1e6)
+    ends = [zero + round(load["end_s"] * 1e6), *last.values(), *(at for at in stopped if at >= begin)]
+    return zero, begin, min(ends + [one[2] for one in requests if one[3] == "cut" and one[2] >= begin])
+
+
+def window(zero, begin, end, users, mtt_ms):
+    length = round((end - begin) / 1e6, 1)
+    return {
+        "kind": "hold", "users": users, "from_s": (begin - zero) / 1e6, "to_s": (end - zero) / 1e6,
+        "short": length < 15, "short_for_times": length < max(15, 20 * mtt_ms / 1000),
+    }  # fmt: skip
+
+
+def undelivered(requests, apps):
+    """{id: (when it was over, whether our own stop cut it, whether it was handed over)} of what an app read and no client
+    got; app rows in the order in which they were read."""
+    client = {number: text for number, _, _, text in requests}
+    gone = {}
+    for _, number, *_, handed, ended in apps:
+        text = client.get(number)
+        if text is None or not (text in ("", "scenario") or text.startswith("http_")):
+            gone[number] = (ended, text == "cut", bool(handed))
+    return gone
+
+
+def whole_run(requests, zero, gone, pipes):
+    """What is counted from the first request to the last."""
+    whole = stretch(requests, min(zero, *(one[2] for one in requests)), max(one[2] for one in requests) + 1)
+    bins = {}
+    for _, _, at, text in requests:
+        if not text:
+            bins[(at - zero) // 2_000_000] = bins.get((at - zero) // 2_000_000, 0) + 1
+    return {
+        **{name: whole[name] for name in ("requests", "failures", "cut", "tps", "mtt_ms", "errors")},
+        "peak_tps": max(bins.values(), default=0) / 2,
+        "undelivered": len(gone), "undelivered_cut": sum(cut for _, cut, _ in gone.values()), "broken_pipe": len(pipes),
+        "wasted": sum(handed for *_, handed in gone.values()),
     }  # fmt: skip
 
 
