@@ -7,6 +7,7 @@ from typing import Any
 
 from analysis import compare, joined, models, statistics
 from analysis.sentences import NAMES
+from loadproof.runfolder import shown
 from loadproof.runfolder.record import RunRecord
 
 Results = Mapping[str, Any]
@@ -44,24 +45,40 @@ def _figures(label: str, first: Mapping[str, Any], second: Mapping[str, Any]) ->
         values = [_values(arm, name) for arm in (first, second)]
         if not all(values):
             continue
-        ratio = statistics.apart(values[1], values[0])
+        why_not = _short(first, second) or compare.unfit(second, first, name)
+        ratio = None if why_not else statistics.apart(values[1], values[0])
         yield {
             "arm": label,
             "figure": NAMES.get(name, name),
-            "first": statistics.geometric(values[0]),
-            "second": statistics.geometric(values[1]),
-            "ratio": ratio.ratio,
-            "low": ratio.low,
-            "high": ratio.high,
+            "first": _shown(first, name, values[0]),
+            "second": _shown(second, name, values[1]),
+            "ratio": ratio.ratio if ratio else None,
+            "low": ratio.low if ratio else None,
+            "high": ratio.high if ratio else None,
             "n": [len(one) for one in values],
-            "words": ratio.words if ratio.low is not None else "no interval: that needs 3 trials in each run",
+            "words": _words(ratio) if ratio else f"not compared: {why_not}",
         }
 
 
+def _words(ratio: statistics.Ratio) -> str:
+    return ratio.words if ratio.low is not None else "no interval: that needs 3 trials in each run"
+
+
+def _short(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
+    """Why nothing of two arms may be compared; empty: it may."""
+    short = any((arm["window"] or {}).get("short") for arm in (first, second))
+    return "a window is below 15 s" if short else ""
+
+
+def _shown(arm: Mapping[str, Any], name: str, values: Sequence[float]) -> float | None:
+    """The mean of a figure, where it is shown."""
+    return None if shown.withheld(arm, name) else statistics.geometric(values)
+
+
 def _values(arm: Mapping[str, Any], name: str) -> list[float]:
-    """Of every VALID trial that counts; those without a value above 0 have no ratio."""
+    """Of every VALID trial that counts, where they have it."""
     found = [compare.figure(one, name) for one in joined.counted(arm["trials"]) if one["verdict"] == "VALID"]
-    return [value for value in found if value is not None and value > 0]
+    return [value for value in found if value is not None]
 
 
 def _settings(arms: Sequence[Mapping[str, Any]], common: Sequence[str]) -> Iterator[tuple[str, str, str]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from analysis import joined, statistics
 from analysis.knee import Bend
 from analysis.statistics import Ratio
+from loadproof.runfolder import shown
 
 Arm = Mapping[str, Any]
 
@@ -47,10 +48,21 @@ def pairs(arms: Sequence[Arm]) -> Iterator[tuple[Arm, Arm]]:
 
 def spikes(arms: Sequence[Arm], why_not: str = "") -> list[dict[str, Any]]:
     """Of every pair of arms how much larger the share of spike seconds is, as paired differences with 95 % intervals."""
+    return _differences(arms, ("share", "common_share"), _shares, why_not)
+
+
+def failures(arms: Sequence[Arm], why_not: str = "") -> list[dict[str, Any]]:
+    """The same of the failed share, which has no ratio where nothing failed."""
+    return _differences(arms, ("failed_share",), _failed, why_not)
+
+
+def _differences(
+    arms: Sequence[Arm], names: Sequence[str], read: Callable[[Arm, str], dict[int, float]], why_not: str
+) -> list[dict[str, Any]]:
     found = []
     for above, below in pairs(arms) if not why_not else ():
-        for name in ("share", "common_share"):
-            values = [_shares(arm, name) for arm in (above, below)]
+        for name in names:
+            values = [read(arm, name) for arm in (above, below)]
             blocks = sorted(values[0].keys() & values[1].keys())
             if not blocks:
                 continue
@@ -64,6 +76,12 @@ def spikes(arms: Sequence[Arm], why_not: str = "") -> list[dict[str, Any]]:
 def _shares(arm: Arm, name: str) -> dict[int, float]:
     trials = [one for one in joined.counted(arm["trials"]) if one["verdict"] == "VALID" and one.get("spikes")]
     return {one["block"]: one["spikes"][name] for one in trials}
+
+
+def _failed(arm: Arm, name: str) -> dict[int, float]:
+    trials = [one for one in joined.counted(arm["trials"]) if one["verdict"] == "VALID"]
+    found = {one["block"]: figure(one, name) for one in trials}
+    return {block: share for block, share in found.items() if share is not None}
 
 
 def one(above: Arm, below: Arm, metric: str, why_not: str = "") -> dict[str, Any]:
@@ -91,7 +109,7 @@ def _one(
 ) -> dict[str, Any] | None:
     if basis == EQUAL_CPU and not _limited(above, below):
         return None
-    why_not = why_not or _brief(above, below, metric) or _unequal(above, below, metric)
+    why_not = why_not or unfit(above, below, metric)
     valid = None if why_not else _ratio(above, below, metric, basis, confidence, every=False)
     every = _ratio(above, below, metric, basis, confidence, every=True)
     primary = is_primary and basis == AS_RUN
@@ -182,12 +200,54 @@ def _full(server: Mapping[str, Any]) -> bool:
     return used is None or bool(used >= FULL * server["limit_percent"])
 
 
+def unfit(above: Arm, below: Arm, metric: str) -> str:
+    """Why one figure of two arms may not be compared as a ratio; empty: it may."""
+    return (
+        _brief(above, below, metric)
+        or _unequal(above, below, metric)
+        or _withheld(above, below, metric)
+        or _zero(above, below, metric)
+    )
+
+
 def _brief(above: Arm, below: Arm, metric: str) -> str:
     """Why times may not be compared though counts may; empty: they may, or it is none."""
     if metric not in TIMES:
         return ""
-    brief = [arm["label"] for arm in (above, below) if (arm["window"] or {}).get("short_for_times")]
-    return f"the window of {', '.join(brief)} is below 20 times its MTT" if brief else ""
+    brief = _labels(arm for arm in (above, below) if (arm["window"] or {}).get("short_for_times"))
+    return f"the window of {brief} is below 20 times its MTT" if brief else ""
+
+
+def _labels(arms: Iterable[Arm]) -> str:
+    """Each once: arms of two runs may have one name."""
+    return ", ".join(dict.fromkeys(arm["label"] for arm in arms))
+
+
+def _withheld(above: Arm, below: Arm, metric: str) -> str:
+    """Why a figure is not shown of one of the arms: then it has no ratio either. Of the arm, not trial by trial: to leave
+    out the blocks in which it was withheld would be to choose them by what they found."""
+    if metric not in (*TIMES, "tps", "efficiency"):
+        return ""
+    found = [(arm, why) for arm in (above, below) if (why := shown.withheld(arm, metric))]
+    whys = ", ".join(dict.fromkeys(why for _, why in found))
+    return f"withheld of {_labels(arm for arm, _ in found)} ({whys})" if found else ""
+
+
+def _zero(above: Arm, below: Arm, metric: str) -> str:
+    """Why there is no ratio where a trial that counts gave 0: without its block the others would look better."""
+    for arm in (above, below):
+        zeros = [value for value in _values(arm, metric) if value == 0]
+        if zeros:
+            found = f"it is 0 in {len(zeros)} {'trial' if len(zeros) == 1 else 'trials'} of {arm['label']}"
+            return found + ("; its difference is told in points" if metric == "failed_share" else "")
+    return ""
+
+
+def _values(arm: Arm, metric: str) -> Iterator[float | None]:
+    """Of every VALID trial that counts."""
+    if metric != KNEE:
+        trials = [one for one in joined.counted(arm["trials"]) if one["verdict"] == "VALID"]
+        yield from (figure(one, metric) for one in trials)
 
 
 def _unequal(above: Arm, below: Arm, metric: str) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from analysis import about, answer, bending, capacity, executed, sentences, spiky, why
+from analysis import about, answer, bending, capacity, executed, sentences, spiky, verdicts, why
 from analysis.results import Judgement
 from analysis.words import NONE, THIN, number
 from loadproof.runfolder import shown
@@ -38,8 +38,8 @@ def context(judgement: Judgement) -> dict[str, Any]:
         "sentences": [one for one in judgement.results["sentences"] if tuple(one) not in said],
         "verdict": judgement.results["verdict"],
         "verdict_said": shown.broken(judgement.results),
-        "broken": checks(arms, False),
-        "held": checks(arms, True),
+        "broken": checks(_judged(judgement.results), False),
+        "held": checks(_judged(judgement.results), True),
         "whole": whole(arms),
         "errors": by_class(arms),
         "errors_known": all(shown.errors_known(arm) for arm in arms),
@@ -128,6 +128,12 @@ def spikes(arm: Arm) -> str:
     """The share of the seconds that are spikes."""
     found = arm["spikes"]
     return NONE if found is None else f"{100 * found['share']:.1f}{THIN}%"
+
+
+def _judged(results: Mapping[str, Any]) -> list[Arm]:
+    """What has checks: the arms, and the run where it has one of its own."""
+    own = [check for check in results["checks"] if check["name"] == verdicts.BLOCKS]
+    return [*results["arms"], *([{"label": "the run", "checks": own}] if own else [])]
 
 
 def checks(arms: Sequence[Arm], held: bool) -> list[dict[str, Any]]:

@@ -170,18 +170,20 @@ def build(
     told += [sentence for one in calibrations for sentence in calibration.sentences(one)]
     results |= {"calibrations": calibrations} if calibrations else {}
     results |= {"capacity": searched} if searched else {}
-    results |= verdicts.of_run(made)
+    results |= verdicts.of_run(made, asked.pop("planned"))
     forbidden = SEE_NOTES if sentences.against(made) else ""
     # arms of different runs, and loads of a search, were not run in blocks with each other
     apart = several or searched is not None
     compared = [] if apart else compare.comparisons(asked["primary"], made, forbidden)
     jolts = [] if apart else compare.spikes(made, forbidden)
-    told += sentences.sentences(made, compared, jolts)
+    failing = [] if apart else compare.failures(made, forbidden)
+    told += sentences.sentences(made, compared, jolts, failing)
     wanted = asked.pop("thresholds")
     results |= {
         **asked,
         "comparisons": compared,
         "spikes": jolts,
+        "failures": failing,
         "thresholds": thresholds.judged(wanted, made, forbidden),
         "arms": made,
     }
@@ -189,21 +191,31 @@ def build(
 
 
 def _asked(sources: Sequence[RunFolder]) -> dict[str, Any]:
-    """ "question", "primary", "thresholds", the labels of "arms" and the experiment if it is a "search"; of several runs
-    side by side there is no question."""
-    if len(sources) == 1:
-        try:
-            known = record.read_run(sources[0]).experiment
-            return {
-                "question": known.question,
-                "primary": known.primary,
-                "thresholds": known.thresholds,
-                "arms": [arm.label for arm in known.arms],
-                "search": known if known.capacity else None,
-            }
-        except RecordUnreadable:
-            pass
-    return {"question": "", "primary": "tps", "thresholds": (), "arms": [], "search": None}
+    """ "question", "primary", "thresholds", the labels of "arms", the experiment if it is a "search", and by run how many
+    arms and blocks were "planned"; of several runs side by side there is no question."""
+    experiments = {source.id: known for source in sources if (known := _experiment(source)) is not None}
+    # the trials of a search follow from each other
+    blocks = {run: (len(one.arms), one.blocks) for run, one in experiments.items() if one.capacity is None}
+    if len(sources) == 1 and experiments:
+        (known,) = experiments.values()
+        return {
+            "question": known.question,
+            "primary": known.primary,
+            "thresholds": known.thresholds,
+            "arms": [arm.label for arm in known.arms],
+            "search": known if known.capacity else None,
+            "planned": blocks,
+        }
+    return {
+        "question": "", "primary": "tps", "thresholds": (), "arms": [], "search": None, "planned": blocks,
+    }  # fmt: skip
+
+
+def _experiment(source: RunFolder) -> Experiment | None:
+    try:
+        return record.read_run(source).experiment
+    except RecordUnreadable:
+        return None
 
 
 def _searched(experiment: Experiment | None, members: Sequence[Member]) -> dict[str, Any] | None:

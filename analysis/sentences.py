@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from analysis import models
+from analysis import joined, models
 from analysis.words import share
 from loadproof.plan.values import STEAL, TrialPlan
 from loadproof.runfolder import shown
@@ -64,14 +64,20 @@ def against(arms: Sequence[Arm]) -> list[str]:
 
 
 def sentences(
-    arms: Sequence[Arm], compared: Sequence[Mapping[str, Any]] = (), spikes: Sequence[Mapping[str, Any]] = ()
+    arms: Sequence[Arm],
+    compared: Sequence[Mapping[str, Any]] = (),
+    spikes: Sequence[Mapping[str, Any]] = (),
+    failures: Sequence[Mapping[str, Any]] = (),
 ) -> list[tuple[str, str]]:
-    """(kind "note" or "warn", sentence) for the arms of results.json, their comparisons, and those of their spikes."""
-    said = [] if all(len(arm["trials"]) == 1 for arm in arms) else [*answers(compared), *_jolts(spikes)]
+    """(kind "note" or "warn", sentence) for the arms of results.json, their comparisons, and those of their spikes and
+    failures."""
+    anecdote = all(len(arm["trials"]) == 1 for arm in arms)
+    asked = any(one["primary"] and one["metric"] == "failed_share" for one in compared)
+    said = [] if anecdote else [*answers(compared), *_jolts(spikes), *_failing(failures, asked)]
     if arms and all(len(arm["trials"]) == 1 for arm in arms):
         said.append(("note", "These are figures of one trial per arm: an anecdote, no interval."))
     forbidden = against(arms)
-    said += [("warn", text) for text in [*forbidden, *_unknown(arms)]]
+    said += [("warn", text) for text in [*forbidden, *_nobody_answered(arms), *_unknown(arms)]]
     shares = [one for arm in arms if (one := share(arm["failures"], arm["requests"])) is not None]
     if len(shares) > 1 and max(shares) - min(shares) > SHARE_POINTS:
         apart = max(shares) - min(shares)
@@ -125,6 +131,28 @@ def _jolts(spikes: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     return said
 
 
+def _failing(failures: Sequence[Mapping[str, Any]], asked: bool) -> list[tuple[str, str]]:
+    """Differences of the failed share in points: those that an interval tells from none, and where that is what was asked
+    all of them."""
+    said = []
+    for one in failures:
+        apart = one["low"] is not None and not one["low"] <= 0 <= one["high"]
+        if not (apart or asked):
+            continue
+        points = [None if one[name] is None else 100 * one[name] for name in ("difference", "low", "high")]
+        between = (
+            "no interval" if points[1] is None else f"95 % interval {points[1]:+.2f} to {points[2]:+.2f}"
+        )
+        said.append(
+            (
+                "note",
+                f"Failed share: {one['numerator']} has {points[0]:+.2f} points against {one['denominator']}"
+                f" ({one['n']} {'pair' if one['n'] == 1 else 'pairs'}, {between}).",
+            )
+        )
+    return said
+
+
 def _interval(one: Mapping[str, Any]) -> str:
     text = f"{one['ratio']:.3f} ({one['n']} {'pair' if one['n'] == 1 else 'pairs'}"
     if one["low"] is None:
@@ -145,7 +173,16 @@ def _invalid(arms: Sequence[Arm]) -> list[str]:
 
 def _untrusted(arm: Arm) -> bool:
     """Whether it has no figures only because none of its trials counts."""
-    return arm["tps"] is None and any(one["tps"] is not None for one in arm["trials"])
+    return (
+        arm["tps"] is None
+        and any(one["tps"] is not None for one in arm["trials"])
+        and all(one["verdict"] != "VALID" for one in arm["trials"])
+    )
+
+
+def _silent(arm: Arm) -> bool:
+    """Whether it has no mean TPS because in a trial that counts nobody was answered."""
+    return arm["tps"] is None and any(one["tps"] == 0 for one in joined.trusted(arm["trials"]))
 
 
 def _unknown(arms: Sequence[Arm]) -> list[str]:
@@ -173,7 +210,9 @@ def _lenient(arms: Sequence[Arm]) -> list[str]:
 def _without_figures(arms: Sequence[Arm]) -> list[str]:
     """Sentences on arms that have no figures."""
     untrusted = [arm["label"] for arm in arms if _untrusted(arm)]
-    missing = [arm["label"] for arm in arms if arm["tps"] is None and not _untrusted(arm)]
+    missing = [
+        arm["label"] for arm in arms if arm["tps"] is None and not _untrusted(arm) and not _silent(arm)
+    ]
     said = []
     if untrusted:
         said.append(
@@ -182,6 +221,17 @@ def _without_figures(arms: Sequence[Arm]) -> list[str]:
     if missing:
         said.append(f"No figures for {', '.join(missing)}; what is incomplete says what is missing.")
     return said
+
+
+def _nobody_answered(arms: Sequence[Arm]) -> list[str]:
+    """A sentence on arms with a trial that has no success: a mean of ratios cannot tell it, and it is not left out."""
+    silent = [arm["label"] for arm in arms if _silent(arm)]
+    if not silent:
+        return []
+    return [
+        f"In a trial of {', '.join(silent)} no request was answered: its TPS is 0, so that there is no mean of times and"
+        " rates, and no ratio."
+    ]
 
 
 def _unlike(arms: Sequence[Arm]) -> list[str]:

@@ -42,8 +42,8 @@ def _value(asked: Threshold, arm: Mapping[str, Any]) -> tuple[float | None, str]
     if asked.share:
         share = 100 * arm["failures"] / arm["requests"] if arm["requests"] else None
         return share, "" if share is not None else "unknown"
-    if asked.figure.startswith("p") and (few := shown.withheld(arm, asked.figure)):
-        return None, f"withheld: {few}"
+    if why := shown.withheld(arm, asked.figure):
+        return None, f"withheld: {why}"
     value = arm[asked.figure]
     return (None, "unknown") if value is None else (float(value), "")
 

@@ -77,11 +77,14 @@ def reading(limit: Below, judged: Mapping[str, Any]) -> Reading:
         return Reading(failed, "", requests, failures)
     if failed > MOST_FAILED[limit.figure]:
         return Reading(math.inf, f"{failed:.1f} % of the requests failed", requests, failures)
-    few = requests - failures < capacity.ENOUGH.get(limit.figure, 1) or judged[limit.figure] is None
-    if few or (why := shown.withheld(judged, limit.figure)):
-        said = f"{requests - failures} answers are too few" if few else why
-        return Reading(None, said, requests, failures)
-    return Reading(judged[limit.figure], "", requests, failures)
+    value = judged[limit.figure]
+    if requests - failures < capacity.ENOUGH.get(limit.figure, 1) or value is None:
+        return Reading(None, f"{requests - failures} answers are too few", requests, failures)
+    if why := shown.withheld(judged, limit.figure):
+        # what lacks the longest answers, or its level, is no value; beyond the limit it is all the same
+        beyond = value > limit.most
+        return Reading(math.inf if beyond else None, why, requests, failures)
+    return Reading(value, "", requests, failures)
 
 
 def upper(limit: Below, readings: Sequence[Reading], confidence: float) -> float:
@@ -142,7 +145,8 @@ def _seen(asked: Capacity, slot: Slot) -> Seen:
     plan, figures = slot.judged.plan, slot.judged.figures
     good = figures["requests"] is not None and slot.verdict != "INVALID"
     rate = figures["tps"] if good else None
-    return Seen(slot.level, _outcome(asked, slot), rate, plan.load.hold_s)
+    why = next((one.why for one in slot.readings if one.value is None), "")
+    return Seen(slot.level, _outcome(asked, slot), rate, plan.load.hold_s, why)
 
 
 def _outcome(asked: Capacity, slot: Slot) -> Outcome:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any
 
 from analysis import checks
@@ -45,24 +46,61 @@ def joined(parts: Sequence[tuple[str, Said]]) -> dict[str, Any]:
 
 
 MOST_WITHHELD = 0.2  # of all trials: with more of them the others are what was left over
+BLOCKS = "blocks_complete"  # the one check of a run that none of its trials has
+REMEDY = "go on with a run that was left (./inv experiment --resume RUN); where too many trials were withheld, see to what withheld them and run it anew"
+NO_PLANS: Mapping[str, tuple[int, int]] = MappingProxyType({})
 
 
-def of_run(arms: Sequence[Said]) -> dict[str, Any]:
-    """ "verdict" and "checks" of a run. Of one block: the worst of its trials. Of several: VALID when every block has a
-    VALID trial of each arm (one that was repeated counts by its repeat), at most 20 % of the trials were withheld, and
-    arms have equally many but for one; else the worst of those that count."""
+def of_run(arms: Sequence[Said], planned: Mapping[str, tuple[int, int]] = NO_PLANS) -> dict[str, Any]:
+    """ "verdict" and "checks" of a run, or of several side by side: the worst of their arms, and for each run whether its
+    blocks are complete. `planned`: by run how many arms and blocks its experiment has, where that is known.
+
+    A run is VALID when every planned block has a VALID trial of each arm (one that was repeated counts by its repeat),
+    and at most 20 % of its trials were withheld, where it has several blocks."""
     found = joined([(arm["label"], arm) for arm in arms])
-    trials = [one for arm in arms for one in arm["trials"]]
-    blocks = {one["block"] for one in trials}
-    if len(blocks) < 2:
+    runs: dict[str, list[Said]] = {}
+    for arm in arms:
+        runs.setdefault(arm["trials"][0]["run"], []).append(arm)
+    made = [
+        (run, one) for run, group in runs.items() if (one := _blocks(group, planned.get(run))) is not None
+    ]
+    if not made:
         return found
-    valid = [{one["block"] for one in arm["trials"] if one["verdict"] == "VALID"} for arm in arms]
+    own = made[0][1] if len(made) == 1 else _worst(made)
+    return {
+        "verdict": checks.worst([found["verdict"], own["verdict"]]),
+        "checks": [*found["checks"], own],
+    }
+
+
+def _blocks(arms: Sequence[Said], planned: tuple[int, int] | None) -> dict[str, Any] | None:
+    """Whether the blocks of one run are complete, as a check; None for a run of one trial, and for one of which nobody
+    knows what was planned, unless too many of its trials were withheld."""
+    trials = [one for arm in arms for one in arm["trials"]]
+    here = len({one["block"] for one in trials})
+    of_arms, blocks = planned or (len(arms), here)
     withheld = sum(one["verdict"] == "INVALID" for one in trials)
-    even = max(map(len, valid)) - min(map(len, valid)) <= 1
-    if all(one == blocks for one in valid) and even:
-        verdict = "VALID" if withheld <= MOST_WITHHELD * len(trials) else "INVALID"
-        return {**found, "verdict": verdict}
-    return found
+    told = f"{withheld} of {len(trials)} trials {'was' if withheld == 1 else 'were'} withheld"
+    if blocks > 1 and withheld > MOST_WITHHELD * len(trials):
+        return _said("INVALID", 100 * withheld / len(trials), 100 * MOST_WITHHELD, "%", told)
+    if planned is None or of_arms * blocks < 2:
+        return None
+    there = [{one["block"] for one in arm["trials"]} for arm in arms]
+    missing = of_arms * blocks - sum(map(len, there))
+    if missing > 0:
+        lacking = f"{missing} of {of_arms * blocks} planned trials {'is' if missing == 1 else 'are'} not here"
+        return _said("UNKNOWN", sum(map(len, there)), of_arms * blocks, "trials", f"{lacking}; {told}")
+    valid = [{one["block"] for one in arm["trials"] if one["verdict"] == "VALID"} for arm in arms]
+    complete = len(set.intersection(*valid))
+    verdict = "VALID" if complete >= blocks else checks.worst(arm["verdict"] for arm in arms)
+    return _said(verdict, complete, blocks, "blocks", f"{complete} of {blocks} blocks are complete; {told}")
+
+
+def _said(verdict: str, value: float, limit: float, unit: str, said: str) -> dict[str, Any]:
+    return {
+        "name": BLOCKS, "verdict": verdict, "value": value, "limit": limit, "unit": unit,
+        "withholds": "" if verdict == "VALID" else checks.TRIAL, "remedy": REMEDY, "said": said,
+    }  # fmt: skip
 
 
 def _worst(found: Sequence[tuple[str, Said]]) -> dict[str, Any]:

@@ -19,7 +19,9 @@ def against(found: Mapping[str, Any]) -> str:
             one["figure"],
             number(one["first"], 2),
             number(one["second"], 2),
-            f"{one['ratio']:.3f}"
+            "-"
+            if one["ratio"] is None
+            else f"{one['ratio']:.3f}"
             + ("" if one["low"] is None else f" ({shown.between(one['low'], one['high'])})"),
             "/".join(map(str, one["n"])),
             one["words"],

@@ -38,13 +38,14 @@ Outcome = Literal["under", "over", "few", "unmeasured"]
 
 @dataclass(frozen=True)
 class Seen:
-    """One trial of the search. "few": too few answers to tell; "unmeasured": its conditions did not hold, twice.
-    `rate`: successes per second."""
+    """One trial of the search. "few": too few answers to tell, or `why` else its figure is withheld; "unmeasured": its
+    conditions did not hold, twice. `rate`: successes per second."""
 
     level: int
     outcome: Outcome
     rate: float | None
     hold_s: float
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -153,9 +154,11 @@ def _searched(asked: Capacity, hold_s: float, seen: Sequence[Seen]) -> Next | En
         few = sum(one.level == last.level and one.outcome == "few" for one in seen)
         if few >= PATIENCE or last.hold_s >= LONGEST_HOLD_S:
             return End(
-                "not decided", None, f"{said(asked, last.level)}: too few answers in {last.hold_s:g} s"
+                "not decided",
+                None,
+                f"{said(asked, last.level)}: {last.why or 'too few answers'} in {last.hold_s:g} s",
             )
-        return trial(last.level, " again: there were too few answers")
+        return trial(last.level, f" again: {last.why or 'there were too few answers'}")
     judged = _judged(seen)
     torn = [level for level, outcome in judged.items() if outcome is None]
     enough = len(seen) >= most_searched(asked)

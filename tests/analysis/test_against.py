@@ -88,6 +88,21 @@ def test_windows_that_are_too_short_are_warned_of() -> None:
     assert other == "B: the window of two is below 15 s: its figures are not to be compared"
 
 
+def test_what_may_not_be_compared_has_no_ratio_here_either() -> None:
+    first, second = results("A", [10, 11, 12], [20, 21, 22]), results("B", [30, 31, 32], [20, 21, 22])
+    second["arms"][0]["failures"] = 1200  # of 3000
+    second["arms"][0]["trials"][2] |= {"tps": 0.0}
+    second["arms"][1]["window"] = {"short": True}
+    found = against.runs(first, second, (RECORD, RECORD))
+    mine = {(one["arm"], one["figure"]): one for one in found["arms"]}
+    assert mine["one", "TPS"]["words"] == "not compared: it is 0 in 1 trial of one"
+    assert mine["one", "MTT"]["words"].startswith("not compared: the failed share differs by 40.0 points")
+    assert mine["two", "TPS"]["words"] == "not compared: a window is below 15 s"
+    assert mine["one", "TPS"]["n"] == [3, 3] and mine["one", "TPS"]["second"] is None
+    assert {one["ratio"] for one in found["arms"] if one["words"].startswith("not compared")} == {None}
+    assert "not compared" in shown(found)
+
+
 def test_few_trials_have_a_ratio_and_no_interval() -> None:
     found = against.runs(results("A", [10], [20]), results("B", [11], [20]), (RECORD, RECORD))
     assert found["arms"][0]["low"] is None and "no interval" in found["arms"][0]["words"]

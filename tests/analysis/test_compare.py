@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from analysis import answer, compare, joined, results, sentences, verdicts
+from loadproof.runfolder import shown
 from tests.analysis import synthetic
 from tests.analysis.synthetic import Raw
 
@@ -34,7 +35,7 @@ def trial(number: int, block: int, tps: float, verdict: str = "VALID", **more: A
     }
     whole = {**figures, "peak_tps": tps}
     return {
-        "id": f"{number:02d}", "block": block, "because": f"block {block}", "verdict": verdict, "checks": [],
+        "id": f"{number:02d}", "run": "run", "block": block, "because": f"block {block}", "verdict": verdict, "checks": [],
         "window": window, "servers": [server], "whole_run": whole, **figures, **more,
     }  # fmt: skip
 
@@ -134,6 +135,100 @@ def test_what_is_unknown_in_one_block_is_unknown_of_the_run() -> None:
     arms[0]["trials"][1]["verdict"] = "UNKNOWN"
     again = [arm("one", arms[0]["trials"]), arms[1]]
     assert verdicts.of_run(again)["verdict"] == "UNKNOWN"
+
+
+@pytest.mark.parametrize(
+    ("gone", "verdict", "said"),
+    [
+        ((), "VALID", "3 of 3 blocks are complete; 0 of 6 trials were withheld"),
+        (("05",), "UNKNOWN", "1 of 6 planned trials is not here; 0 of 5 trials were withheld"),
+        (("06", "07"), "UNKNOWN", "2 of 6 planned trials are not here; 0 of 4 trials were withheld"),
+        (("03", "05", "07"), "UNKNOWN", "3 of 6 planned trials are not here; 0 of 3 trials were withheld"),
+    ],
+)
+def test_a_run_that_was_left_or_lost_trials_is_not_valid(
+    gone: tuple[str, ...], verdict: str, said: str
+) -> None:
+    """What is here is VALID all the same; what was planned says that it is not all."""
+    kept = [
+        [one for one in made["trials"] if one["id"] not in gone] for made in two([10, 20, 30], [20, 40, 60])
+    ]
+    arms = [arm(label, trials) for label, trials in zip(("one", "two"), kept, strict=True) if trials]
+    found = verdicts.of_run(arms, {"run": (2, 3)})
+    assert (found["verdict"], found["checks"][-1]["said"]) == (verdict, said)
+    assert shown.broken(found) == ("" if verdict == "VALID" else f"blocks_complete ({said})")
+
+
+def test_too_many_withheld_trials_withhold_a_run_that_lacks_some_too_and_that_is_said() -> None:
+    arms = two([10, 20, 30], [20, 40, 60])
+    for one in arms:
+        one["trials"] = [*({**old, "verdict": "INVALID"} for old in one["trials"][:1]), *one["trials"]]
+    arms[1]["trials"].pop()
+    found = verdicts.of_run([arm(one["label"], one["trials"]) for one in arms], {"run": (2, 3)})
+    assert found["verdict"] == "INVALID"
+    assert shown.verdict(found) == "INVALID: blocks_complete (2 of 7 trials were withheld)"
+
+
+def test_another_run_beside_it_hides_nothing() -> None:
+    bad, good = two([10, 20, 30], [20, 40, 60]), two([10], [20])
+    for one in bad:
+        one["trials"] = [*({**old, "verdict": "INVALID"} for old in one["trials"][:1]), *one["trials"]]
+    for one in good[0]["trials"] + good[1]["trials"]:
+        one["run"] = "other"
+    found = verdicts.of_run([*bad, *good], {"run": (2, 3), "other": (2, 1)})
+    assert (found["verdict"], found["checks"][-1]["said"]) == ("INVALID", "run: 2 of 8 trials were withheld")
+
+
+def test_a_run_of_one_trial_has_no_blocks() -> None:
+    (one, _) = two([10], [20])
+    assert verdicts.of_run([one], {"run": (1, 1)}) == {"verdict": "VALID", "checks": []}
+
+
+def withheld(made: dict[str, Any], check: str, *names: str) -> dict[str, Any]:
+    entry = {"name": check, "verdict": "INVALID", "withholds": list(names), "said": "", "value": None}
+    return made | {"checks": [entry]}
+
+
+def test_what_is_withheld_of_an_arm_has_no_ratio() -> None:
+    one, more = two([10, 20, 30], [20, 40, 60])
+    arms = [withheld(one, "failures", "mtt_ms", "p95_ms"), withheld(more, "steady", "p95_ms")]
+    found = {entry["metric"]: entry for entry in compare.comparisons("p95_ms", arms)}
+    assert found["p95_ms"]["words"] == "not compared: withheld of two, one (steady, failures)"
+    assert found["mtt_ms"]["words"] == "not compared: withheld of one (failures)"
+    assert found["tps"]["ratio"] is not None and found["answer_or_give_up_ms"]["ratio"] is not None
+    assert (
+        answer.leads({"arms": arms, "primary": "p95_ms", "comparisons": [found["p95_ms"]]})[0]["ratio"] == ""
+    )
+
+
+def test_a_trial_that_answered_nobody_takes_the_ratio_away_and_is_no_untrusted_one() -> None:
+    arms = two([10, 10.1, 10.2], [20, 20.1, 20])
+    silent = trial(9, 4, 10) | {"tps": 0.0, "mtt_ms": None, "p95_ms": None, "efficiency": 0.0}
+    arms = [arm("one", [*arms[0]["trials"], silent]), arm("two", [*arms[1]["trials"], trial(10, 4, 20)])]
+    assert sentences.against(arms) == [] and arms[0]["tps"] is None
+    found = {entry["metric"]: entry for entry in compare.comparisons("tps", arms)}
+    assert found["tps"]["words"] == "not compared: it is 0 in 1 trial of one"
+    assert found["answer_or_give_up_ms"]["n"] == 4
+    (said,) = (text for kind, text in sentences.sentences(arms) if kind == "warn")
+    assert said.startswith("In a trial of one no request was answered: its TPS is 0")
+
+
+def test_failed_shares_of_which_some_are_0_differ_in_points() -> None:
+    """Both failed 60 of 6000; without the blocks where one has none the other would look twice as bad."""
+    arms = two([10.0] * 6, [10.0] * 6)
+    for made, counts in zip(arms, ([10] * 6, [0, 0, 0, 20, 20, 20]), strict=True):
+        for one, count in zip(made["trials"], counts, strict=True):
+            one["failures"] = count
+    compared = compare.comparisons("failed_share", arms)
+    assert compared[0]["ratio"] is None
+    assert compared[0]["words"].startswith("not compared: it is 0 in 3 trials of two")
+    (found,) = compare.failures(arms)
+    assert found["difference"] == pytest.approx(0) and found["n"] == 6 and found["low"] < 0 < found["high"]
+    (said,) = (text for _, text in sentences.sentences(arms, compared, (), [found]) if "Failed share" in text)
+    assert said.startswith(
+        "Failed share: two has +0.00 points against one (6 pairs, 95 % interval -1.15 to +1.15"
+    )
+    assert not [text for _, text in sentences.sentences(arms, (), (), [found]) if "Failed share" in text]
 
 
 def test_times_of_successes_are_not_compared_where_one_fails_more() -> None:

@@ -51,6 +51,10 @@ def test_what_was_tolerated_stands_beside_the_answer(calm: list[dict[str, Any]])
         assert ("As asked, 5 % of the hosts' CPU may have been taken" in text) is told
 
 
+NOTHING = {"tps": None, "block": 1, "verdict": "UNKNOWN"}
+BROKEN = {"tps": 50.0, "block": 1, "verdict": "INVALID"}
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -60,12 +64,12 @@ def test_what_was_tolerated_stands_beside_the_answer(calm: list[dict[str, Any]])
             "(servers=2: 8 of 9)",
         ),
         (
-            {"tps": None, "window": None, "trials": [{"tps": None}]},
+            {"tps": None, "window": None, "trials": [NOTHING]},
             "No figures for servers=2; what is incomplete",
         ),
         # without figures because of what its trials are, not because anything is missing
         (
-            {"tps": None, "window": None, "verdict": "INVALID", "trials": [{"tps": 50.0}, {"tps": 51.0}]},
+            {"tps": None, "window": None, "verdict": "INVALID", "trials": [BROKEN, {**BROKEN, "block": 2}]},
             "No trial of servers=2 is VALID, so none counts: what each one gave is in the table of trials.",
         ),
     ],

@@ -61,6 +61,16 @@ def test_what_is_withheld_has_not_passed() -> None:
     assert not found["passed"] and found["said"] == "withheld: n < 59"
 
 
+def test_what_a_check_withholds_has_not_passed_and_no_ratio_of_it_either() -> None:
+    broken = {"name": "failures", "verdict": "INVALID", "withholds": ["mtt_ms", "p95_ms"]}
+    arms = [{**arm, "checks": [broken]} for arm in two([10, 20, 40], [20, 40, 75])]
+    found = one("mtt_ms < 500", arms)
+    assert not found["passed"] and found["said"] == "withheld: failures"
+    found = one("ratio(two/one).mtt_ms < 0.8", arms)
+    assert not found["passed"] and found["said"] == "not compared: withheld of two, one (failures)"
+    assert one("tps > 35", arms)["passed"]
+
+
 def results(**more: Any) -> dict[str, Any]:
     asked = {"threshold": "tps > 3", "arm": "a|b", "value": 2.0, "passed": False, "said": "2"}
     return {
