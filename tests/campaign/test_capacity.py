@@ -165,7 +165,7 @@ def test_too_few_answers_make_a_longer_hold(tmp_path: Path, monkeypatch: pytest.
 
     made.gives = slow
     made.go(monkeypatch)
-    assert made.ran[1] == "search: 1 user again: there were too few answers"
+    assert made.ran[1] == "search: 1 user again: 45 answers are too few"
     assert [made.plans[id].load.hold_s for id in ("01", "02", "03")] == [30.0, 59.0, 59.0]
     assert made.said[-1].startswith("Capacity: 12 users")
 
