@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import deque
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from loadproof.plan.values import States, TrialPlan
 from loadproof.runfolder import record
 from loadproof.runfolder.hold import conducted
 from loadproof.runfolder.journal import Journal
-from loadproof.runfolder.paths import RunFolder
+from loadproof.runfolder.paths import RunFolder, TrialPaths
+
+AGAIN = "its load never began: the trial is run from its beginning"
 
 
 def attach(folder: RunFolder, root: Path, watcher: bench.Watcher, after: bench.After = bench.nothing) -> None:
@@ -103,20 +106,43 @@ def _take_up(
     if state.sealed(paths):
         watcher.say("sealed already")
         return
-    if not state.begun(paths):
-        if not decided.states:
-            decided = _planned_again(decided.trials, folder, fleet, root)
-        bench.one(trial, decided, folder, fleet, root, watcher, handled)
+    if state.loaded(paths) and _closed(trial, decided, paths, fleet, root, watcher, handled):
         return
-    with Journal(paths.journal) as journal:
-        journal.write("trial", "note", detail="attached")
-        if state.loaded(paths) and conduct.load_ran(trial, decided.inventory, fleet):
-            hooks = bench.hooks(trial, decided, fleet, root, watcher, paths)
-            conduct.resume(trial, decided.inventory, fleet, journal, hooks, handled)
-            return
-        journal.write("trial", "note", detail="its load never began: the trial is run from its beginning")
-    paths.facts.unlink(missing_ok=True)  # those of the first try: this one asks again
-    watcher.say("its load never began: the trial is run from its beginning")
+    if state.begun(paths):
+        with Journal(paths.journal) as journal:
+            journal.write("trial", "note", detail=AGAIN)
+        watcher.say(AGAIN)
     if not decided.states:
         decided = _planned_again(decided.trials, folder, fleet, root)
+    _forget(paths)
     bench.one(trial, decided, folder, fleet, root, watcher, handled)
+
+
+def _closed(
+    trial: TrialPlan,
+    decided: bench.Decided,
+    paths: TrialPaths,
+    fleet: Fleet,
+    root: Path,
+    watcher: bench.Watcher,
+    handled: signals.Signals,
+) -> bool:
+    """Ends a trial whose load runs, or has run, and says so; False where nothing of it was measured."""
+    if state.watched(paths) and state.fetched(paths):  # its hosts may be clean since
+        watcher.say("fetched already")
+        return True
+    with Journal(paths.journal) as journal:
+        journal.write("trial", "note", detail="attached")
+        if not conduct.load_ran(trial, decided.inventory, fleet):
+            return False
+        hooks = bench.hooks(trial, decided, fleet, root, watcher, paths)
+        end = conduct.reclose if state.asked_after(paths) else conduct.resume
+        end(trial, decided.inventory, fleet, journal, hooks, handled)
+        return True
+
+
+def _forget(paths: TrialPaths) -> None:
+    """Removes what a try left that ended before its load: facts are asked again, and files of two tries never mix."""
+    paths.facts.unlink(missing_ok=True)
+    if paths.raw().exists():
+        shutil.rmtree(paths.raw())

@@ -31,18 +31,32 @@ def loaded(paths: TrialPaths) -> bool:
     return _reached(paths, "load", "begin")
 
 
+def watched(paths: TrialPaths) -> bool:
+    """Whether the load of a trial ran, seen by us."""
+    return _reached(paths, "watch", "begin")
+
+
 def begun(paths: TrialPaths) -> bool:
     """Whether anything of a trial was begun that has to be closed: its hosts were brought to their state."""
     return _reached(paths, "apply", "end")
 
 
+def asked_after(paths: TrialPaths) -> bool:
+    """Whether hosts were asked their facts after the load: but for closing, nothing of the trial was left to do."""
+    done = _done(paths)
+    return ("drain", "begin") in done and ("facts", "end") in done[done.index(("drain", "begin")) :]
+
+
 def _reached(paths: TrialPaths, stage: str, event: str) -> bool:
+    return (stage, event) in _done(paths)
+
+
+def _done(paths: TrialPaths) -> list[tuple[object, object]]:
+    """(stage, event) of what was done since the trial was last run from its beginning, in order."""
     if not paths.journal.exists():
-        return False
-    return any(
-        line.get("stage") == stage and line.get("event") == event
-        for line in journal.read(paths.journal).lines
-    )
+        return []
+    lines = journal.last_try(journal.read(paths.journal).lines)
+    return [(line.get("stage"), line.get("event")) for line in lines]
 
 
 def fetched(paths: TrialPaths) -> bool:

@@ -27,7 +27,7 @@ from loadproof.errors import (
     StepFailed,
 )
 from loadproof.plan import actions
-from loadproof.plan.places import APP_UNIT, CURRENT
+from loadproof.plan.places import APP_UNIT, trial_out
 from loadproof.plan.shell import quote
 from loadproof.plan.values import Inventory, Run, TrialPlan
 
@@ -94,6 +94,15 @@ def resume(
     faults = Faults(trial, inventory, remotes, record, hooks.say, taken_up=True)
     with _closing(trial, inventory, remotes, record, signals, faults):
         finish(trial, inventory, remotes, record, hooks, faults)
+
+
+def reclose(
+    trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Recorder, hooks: Hooks, signals: Signals
+) -> None:
+    """Closes a trial of which nothing else was left: what hosts say of themselves by now is not of this trial."""
+    faults = Faults(trial, inventory, remotes, record, hooks.say, taken_up=True)
+    with _closing(trial, inventory, remotes, record, signals, faults):
+        hooks.say("its load ran to its end; closing what was left open ...")
 
 
 def close(
@@ -318,7 +327,7 @@ def _observe(line: str, shares: tuple[tuple[str, float | None], ...], hooks: Hoo
 
 
 def _locust_failed(trial: TrialPlan, remotes: Remotes) -> StepFailed:
-    command = quote("tail", "-n", "12", f"{CURRENT}/locust-master.log")
+    command = quote("tail", "-n", "12", f"{trial_out(trial.run, trial.id)}/locust-master.log")
     said = remotes.remote(trial.loads[0]).run(command, 15).stdout
     return StepFailed(
         trial.loads[0],

@@ -226,12 +226,13 @@ def load(inventory: Inventory, trial: TrialPlan) -> Stage:
 
 def load_state(inventory: Inventory, trial: TrialPlan) -> Run:
     """One question to the master's host: is the load over, and the newest line of its live figures."""
-    # `is-active` prints "inactive" and exits 3 once the master has ended: that is an answer, not a failure.
+    # `is-active` prints "inactive" and exits 3 once the master has ended: that is an answer, not a failure. The line is
+    # sought in the trial's own folder: `current` leads elsewhere once the host is sealed.
     command = quote(
         Raw("systemctl is-active"),
         places.load_unit("master"),
         Raw("; tail -n 1"),
-        f"{places.CURRENT}/live.jsonl",
+        f"{places.trial_out(trial.run, trial.id)}/live.jsonl",
         Raw("2>/dev/null; true"),
     )
     return Run(trial.loads[0], "load.state", command, within=15.0)

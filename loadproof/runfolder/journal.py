@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,17 @@ class Lines:
 
     lines: tuple[dict[str, Any], ...]
     cut: int
+
+
+def last_try(lines: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """Of the lines of a journal those since its trial was last run from its beginning: what ended before its load is no
+    part of what was measured later."""
+    begun = [
+        number
+        for number, line in enumerate(lines)
+        if (line.get("stage"), line.get("event")) == ("reset", "begin")
+    ]
+    return tuple(lines[begun[-1] :] if begun else lines)
 
 
 def read(path: Path) -> Lines:

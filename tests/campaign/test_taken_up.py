@@ -1,0 +1,137 @@
+"""What becomes of the trials of a run that was left, over made hosts: closed, run, or left as they are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadproof.campaign import attach, bench, state
+from loadproof.control import conduct
+from loadproof.control.fake import Call, FakeRemote, Script
+from loadproof.control.fleet import Fleet
+from loadproof.plan import experiment, places, trials
+from loadproof.plan.actions import hosts_of
+from loadproof.plan.values import Inventory, TrialPlan
+from loadproof.runfolder import record
+from loadproof.runfolder.formats import MANIFEST
+from loadproof.runfolder.journal import Journal
+from loadproof.runfolder.paths import RunFolder, TrialPaths
+from tests.analysis import synthetic
+from tests.plan.inventories import ROOT, states
+
+HOSTS = Inventory("inventory/made.yml", synthetic.HOSTS)
+STAGES = ("reset", "open", "apply", "facts", "ready", "warm", "limit", "load", "watch", "drain", "facts", "stop", "lift", "seal")  # fmt: skip
+SEALED = ("stop", "lift", "seal")
+
+
+@dataclass
+class Left:
+    """A run of two trials, the hosts as `script`, and what attach did."""
+
+    folder: RunFolder
+    script: Script
+    live: str = ""  # what the master of the first trial said last, in the trial's own folder
+    ran: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)  # facts
+    said: list[str] = field(default_factory=list)
+    left: list[list[str]] = field(default_factory=list)  # files in the folder of each trial that is run
+
+    @property
+    def first(self) -> TrialPaths:
+        return self.folder.trials[0]
+
+    def state(self, call: Call) -> str:
+        """`current` leads to the idle folder, as seal leaves it."""
+        folder = places.trial_out(self.folder.id, "01")
+        return "inactive\n" + (self.live if f"{folder}/live.jsonl" in call.what else "")
+
+    def one(self, trial: TrialPlan, *_: Any) -> None:
+        self.ran.append(trial.id)
+        self.left.append(sorted(path.name for path in self.folder.trial(trial.folder).path.iterdir()))
+
+    def facts(self, fleet: Any, trial: TrialPlan, inventory: Any, path: Path, when: str) -> None:
+        self.asked.append(f"{trial.id} {when}")
+
+    def attach(self, after: bench.After = bench.nothing) -> None:
+        attach.attach(
+            self.folder, ROOT, bench.Watcher(self.said.append, lambda *_: None, lambda _: None), after
+        )
+
+
+def done(paths: TrialPaths, stages: Sequence[str], failed: str = "") -> None:
+    """A journal of these stages; the last of them only begun where `failed` names it."""
+    with Journal(paths.journal) as journal:
+        for stage in stages:
+            journal.write(stage, "begin")
+            journal.write(stage, "failed" if stage == failed else "end")
+
+
+def whole(trial: TrialPlan) -> str:
+    return json.dumps({"elapsed_s": trial.load.end_s, "users": 1, "tps": 1.0, "mtt_ms": 1.0, "failures": 0, "requests": 9})  # fmt: skip
+
+
+@pytest.fixture
+def left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Left:
+    asked = experiment.named("quick", {"repeats": "1"})
+    folder = RunFolder(tmp_path / "20261126T100000Z-quick")
+    folder.path.mkdir()
+    planned = trials.trials(asked, HOSTS, folder.id, states(asked, HOSTS))
+    record.write_run(folder, asked, HOSTS, {}, ("inv", "experiment", "quick"), planned)
+    for trial in planned:
+        record.write_plan(folder.trial(trial.folder).plan, trial)
+    done(folder.trials[1], STAGES)
+    script = Script().on("lock.py", '{"taken": true}')
+    made = Left(folder, script)
+    script.on("is-active", lambda call: made.state(call))
+    monkeypatch.setattr(attach, "Fleet", lambda known: Fleet(known, lambda host: FakeRemote(host, script)))
+    monkeypatch.setattr(bench, "states", lambda *_: states(asked, HOSTS))
+    monkeypatch.setattr(bench, "one", made.one)
+    monkeypatch.setattr(bench, "_facts", made.facts)
+    monkeypatch.setattr(conduct, "POLL_S", 0.001)
+    return made
+
+
+def test_a_measured_trial_that_one_host_did_not_seal_is_closed_and_not_run_again(left: Left) -> None:
+    done(left.first, STAGES, failed="seal")
+    left.live = whole(record.read_plan(left.first.plan))
+    left.attach()
+    hosts = hosts_of(record.read_plan(left.first.plan))
+    sealed = {call.host for call in left.script.calls if "seal.py" in call.what}
+    assert sealed == set(hosts) and state.sealed(left.first)
+    assert left.ran == [] and not any("rm" in what.split() for what in left.script.commands())
+    assert left.asked == []  # by now the hosts may be somebody else's: they were asked after the load
+
+
+def test_a_load_that_ended_while_nobody_was_there_is_closed_though_its_files_were_sealed(left: Left) -> None:
+    done(left.first, STAGES[: STAGES.index("watch")])
+    with Journal(left.first.journal) as journal:
+        journal.write("watch", "begin")
+    left.live = whole(record.read_plan(left.first.plan))
+    left.attach()
+    assert left.ran == [] and left.asked == ["01 after"] and state.sealed(left.first)
+
+
+@pytest.mark.parametrize("stages", [STAGES[:6], STAGES[:8]])
+def test_a_load_that_never_began_is_run_and_nothing_of_its_first_try_stays(
+    left: Left, stages: Sequence[str]
+) -> None:
+    done(left.first, stages)
+    left.first.facts.write_text("{}\n")
+    left.first.raw("app1").mkdir(parents=True)
+    left.attach()
+    assert left.ran == ["01"] and left.left == [["journal.jsonl", "plan.json"]]
+    assert attach.AGAIN in left.said
+
+
+def test_what_is_here_whole_is_never_run_again_though_hosts_were_cleaned(left: Left) -> None:
+    done(left.first, STAGES[:10])
+    for host in hosts_of(record.read_plan(left.first.plan)):
+        left.first.raw(host).mkdir(parents=True)
+        (left.first.raw(host) / MANIFEST).touch()
+    left.attach()
+    assert left.ran == [] and left.first.raw("app1").exists() and "fetched already" in left.said
