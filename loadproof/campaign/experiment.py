@@ -34,6 +34,10 @@ def judging(inventory: Inventory, watcher: bench.Watcher) -> bench.After:
     planned once more, to be run next."""
 
     def after(trial: TrialPlan, folder: RunFolder, fleet: Fleet) -> TrialPlan | None:
+        if (
+            trial.purpose == "calibration"
+        ):  # the calibration itself judges it, and tries again where it has to
+            return None
         paths = folder.trial(trial.folder)
         if not state.fetched(paths):
             calibrate.fetched(fleet, folder, trial)

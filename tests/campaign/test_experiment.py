@@ -117,3 +117,14 @@ def test_who_comes_back_does_not_repeat_what_was_repeated(
     walked.ran.clear()
     walked.go(monkeypatch, begin=[walked.plans["02"], walked.plans["05"]])
     assert walked.ran == ["02", "05"] and len(walked.plans) == 5
+
+
+def test_a_calibration_trial_is_no_trial_of_the_experiment(
+    walked: Walked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walked.planned = tuple(replace(trial, purpose="calibration") for trial in walked.planned)
+    for trial in walked.planned:
+        record.write_plan(walked.folder.trial(trial.folder).plan, trial)
+    walked.verdicts["01"] = "INVALID"
+    walked.go(monkeypatch)
+    assert walked.ran == ["01", "02", "03", "04"] and walked.said == []
