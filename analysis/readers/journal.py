@@ -21,7 +21,7 @@ def notes(paths: TrialPaths) -> tuple[str, ...]:
     except RecordUnreadable:
         return (LOST,) if paths.hosts else ()
     torn = (f"journal.jsonl: {plural(found.cut, 'unreadable line')}",) if found.cut else ()
-    return (*torn, *dict.fromkeys(text for line in found.lines if (text := _said(line))))
+    return (*torn, *dict.fromkeys(text for line in journal.last_try(found.lines) if (text := _said(line))))
 
 
 def _said(line: Mapping[str, Any]) -> str:

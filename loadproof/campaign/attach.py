@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from loadproof.campaign import bench, state
@@ -20,9 +22,23 @@ from loadproof.runfolder.paths import RunFolder, TrialPaths
 AGAIN = "its load never began: the trial is run from its beginning"
 
 
+@dataclass(frozen=True)
+class Left:
+    """A run that is come back to. `again`: a trial that was sealed before its load is run."""
+
+    decided: bench.Decided
+    folder: RunFolder
+    fleet: Fleet
+    root: Path
+    watcher: bench.Watcher
+    handled: signals.Signals
+    again: bool
+
+
 def attach(folder: RunFolder, root: Path, watcher: bench.Watcher, after: bench.After = bench.nothing) -> None:
     """Ends every trial of a run: running ones are watched to their end, those whose load never began are run; `after`
-    is done with each that is sealed."""
+    is done with each that is sealed. Where the run is gone on with, one that was sealed before its load is run too: it
+    measured nothing."""
     known = record.read_run(folder)
     if not folder.trials:
         raise Refused(
@@ -32,20 +48,16 @@ def attach(folder: RunFolder, root: Path, watcher: bench.Watcher, after: bench.A
             kept=str(folder.path),
             next="inv runs",
         )
-    trials = tuple(record.read_plan(paths.plan) for paths in folder.trials)
-    names = tuple(dict.fromkeys(name for trial in trials for name in hosts_of(trial)))
     with (
         signals.handled(folder.id) as handled,
         bench.explained(folder),
         conducted(folder),
         Fleet(known.inventory) as fleet,
     ):
-        left = state.to_be_planned(folder)
-        if (
-            after is bench.nothing
-            and not left
-            and all(state.sealed(folder.trial(trial.folder)) for trial in trials)
-        ):
+        left, going_on = state.to_be_planned(folder), after is not bench.nothing
+        trials = tuple(record.read_plan(paths.plan) for paths in folder.trials)
+        names = tuple(dict.fromkeys(name for trial in trials for name in hosts_of(trial)))
+        if not going_on and not left and all(state.sealed(folder.trial(trial.folder)) for trial in trials):
             watcher.say("every trial of this run is sealed already")
             lock.release(fleet, names, folder.id)
             return
@@ -59,17 +71,24 @@ def attach(folder: RunFolder, root: Path, watcher: bench.Watcher, after: bench.A
             decided = _planned_again(trials, folder, fleet, root)
         # a host that died keeps its own files, not those of the others
         with lock.held(fleet, names, folder.id, bench.held_s(decided), silent_too=True):
-            open_, done = deque(trials), 0
-            while open_:
-                trial, done = open_.popleft(), done + 1
-                watcher.trial(trial, done, done + len(open_))
-                _take_up(trial, decided, folder, fleet, root, watcher, handled)
-                if following := after(trial, folder, fleet):
-                    open_.appendleft(following)
+            # who goes on wants every answer; a bench that was ended before its load is left as the person left it
+            run = Left(decided, folder, fleet, root, watcher, handled, left or going_on)
+            _each(trials, run, after)
             if left:
                 rest = bench.calibrated(decided, folder, fleet, root, watcher, handled).trials
                 unrun = [trial for trial in rest if not state.sealed(folder.trial(trial.folder))]
                 bench.walk(unrun, decided, folder, fleet, root, watcher, handled, after)
+
+
+def _each(trials: Sequence[TrialPlan], run: Left, after: bench.After) -> None:
+    """Trials one after the other, and those that follow from them."""
+    open_, done = deque(trials), 0
+    while open_:
+        trial, done = open_.popleft(), done + 1
+        run.watcher.trial(trial, done, done + len(open_))
+        _take_up(trial, run)
+        if following := after(trial, run.folder, run.fleet):
+            open_.appendleft(following)
 
 
 def _planned_again(
@@ -93,51 +112,37 @@ def _unchanged(before: tuple[TrialPlan, ...], now: States, folder: RunFolder) ->
         )
 
 
-def _take_up(
-    trial: TrialPlan,
-    decided: bench.Decided,
-    folder: RunFolder,
-    fleet: Fleet,
-    root: Path,
-    watcher: bench.Watcher,
-    handled: signals.Signals,
-) -> None:
-    paths = folder.trial(trial.folder)
-    if state.sealed(paths):
-        watcher.say("sealed already")
+def _take_up(trial: TrialPlan, run: Left) -> None:
+    """Brings one trial to its sealed end."""
+    paths, decided = run.folder.trial(trial.folder), run.decided
+    sealed = state.sealed(paths)
+    if sealed and (state.watched(paths) or not run.again):
+        run.watcher.say("sealed already")
         return
-    if state.loaded(paths) and _closed(trial, decided, paths, fleet, root, watcher, handled):
+    if state.loaded(paths) and not sealed and _closed(trial, paths, run):
         return
     if state.begun(paths):
         with Journal(paths.journal) as journal:
             journal.write("trial", "note", detail=AGAIN)
-        watcher.say(AGAIN)
+        run.watcher.say(AGAIN)
     if not decided.states:
-        decided = _planned_again(decided.trials, folder, fleet, root)
+        decided = _planned_again(decided.trials, run.folder, run.fleet, run.root)
     _forget(paths)
-    bench.one(trial, decided, folder, fleet, root, watcher, handled)
+    bench.one(trial, decided, run.folder, run.fleet, run.root, run.watcher, run.handled)
 
 
-def _closed(
-    trial: TrialPlan,
-    decided: bench.Decided,
-    paths: TrialPaths,
-    fleet: Fleet,
-    root: Path,
-    watcher: bench.Watcher,
-    handled: signals.Signals,
-) -> bool:
-    """Ends a trial whose load runs, or has run, and says so; False where nothing of it was measured."""
+def _closed(trial: TrialPlan, paths: TrialPaths, run: Left) -> bool:
+    """Ends a trial whose load runs, or has run; False where nothing of it was measured."""
     if state.watched(paths) and state.fetched(paths):  # its hosts may be clean since
-        watcher.say("fetched already")
+        run.watcher.say("fetched already")
         return True
     with Journal(paths.journal) as journal:
         journal.write("trial", "note", detail="attached")
-        if not conduct.load_ran(trial, decided.inventory, fleet):
+        if not conduct.load_ran(trial, run.decided.inventory, run.fleet):
             return False
-        hooks = bench.hooks(trial, decided, fleet, root, watcher, paths)
+        hooks = bench.hooks(trial, run.decided, run.fleet, run.root, run.watcher, paths)
         end = conduct.reclose if state.asked_after(paths) else conduct.resume
-        end(trial, decided.inventory, fleet, journal, hooks, handled)
+        end(trial, run.decided.inventory, run.fleet, journal, hooks, run.handled)
         return True
 
 

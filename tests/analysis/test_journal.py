@@ -38,6 +38,15 @@ def test_troubles_of_a_trial_are_told(copy: RunFolder) -> None:
     ]
 
 
+def test_a_try_that_ended_before_its_load_is_not_told_of_the_one_that_measured(tmp_path: Path) -> None:
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        journal.write("reset", "begin")
+        journal.write("trial", "interrupted", detail="interrupted by Ctrl-C")
+        journal.write("reset", "begin")
+        journal.write("drain", "note", host="app1", detail="requests were still in flight")
+    assert reader.notes(TrialPaths(tmp_path)) == ("app1: requests were still in flight when draining ended",)
+
+
 def test_a_journal_that_is_gone_is_missed(copy: RunFolder) -> None:
     copy.trials[0].journal.unlink()
     (said,) = results.analyse(copy.path)["incomplete"]

@@ -135,3 +135,44 @@ def test_what_is_here_whole_is_never_run_again_though_hosts_were_cleaned(left: L
         (left.first.raw(host) / MANIFEST).touch()
     left.attach()
     assert left.ran == [] and left.first.raw("app1").exists() and "fetched already" in left.said
+
+
+def following(done: list[str]) -> bench.After:
+    """What is done when an experiment goes on with a trial: it is noted."""
+
+    def after(trial: TrialPlan, *_: Any) -> None:
+        done.append(trial.id)
+
+    return after
+
+
+@pytest.mark.parametrize("stages", [STAGES[:5], STAGES[:7], STAGES[:8]])
+def test_a_trial_that_was_sealed_before_its_load_is_run_where_its_experiment_goes_on(
+    left: Left, stages: Sequence[str]
+) -> None:
+    done(left.first, (*stages, *SEALED), failed=stages[-1])
+    left.first.facts.write_text("{}\n")
+    left.first.raw("app1").mkdir(parents=True)
+    followed: list[str] = []
+    left.attach(following(followed))
+    assert left.ran == ["01"] and left.left == [["journal.jsonl", "plan.json"]]
+    assert followed == ["01", "02"]
+
+
+def test_a_run_that_only_has_to_be_closed_leaves_it_sealed(left: Left) -> None:
+    done(left.first, (*STAGES[:7], *SEALED))
+    left.attach()
+    assert left.ran == [] and left.said == ["every trial of this run is sealed already"]
+
+
+def test_only_the_newest_try_tells_how_far_a_trial_has_come(left: Left) -> None:
+    done(left.first, (*STAGES[:7], *SEALED))
+    assert state.sealed(left.first) and not state.watched(left.first)
+    with Journal(left.first.journal) as journal:
+        journal.write("reset", "begin")
+    assert not state.begun(left.first) and not state.sealed(left.first)
+    done(left.first, STAGES)
+    assert state.sealed(left.first) and state.watched(left.first) and state.asked_after(left.first)
+    followed: list[str] = []
+    left.attach(following(followed))
+    assert left.ran == [] and followed == ["01", "02"]
