@@ -86,7 +86,7 @@ def _each(trials: Sequence[TrialPlan], run: Left, after: bench.After) -> None:
     while open_:
         trial, done = open_.popleft(), done + 1
         run.watcher.trial(trial, done, done + len(open_))
-        _take_up(trial, run)
+        _take_up(trial, tuple(open_), run)
         if following := after(trial, run.folder, run.fleet):
             open_.appendleft(following)
 
@@ -112,8 +112,8 @@ def _unchanged(before: tuple[TrialPlan, ...], now: States, folder: RunFolder) ->
         )
 
 
-def _take_up(trial: TrialPlan, run: Left) -> None:
-    """Brings one trial to its sealed end."""
+def _take_up(trial: TrialPlan, left: Sequence[TrialPlan], run: Left) -> None:
+    """Brings one trial to its sealed end; `left` come after it."""
     paths, decided = run.folder.trial(trial.folder), run.decided
     sealed = state.sealed(paths)
     if sealed and (state.watched(paths) or not run.again):
@@ -128,7 +128,7 @@ def _take_up(trial: TrialPlan, run: Left) -> None:
     if not decided.states:
         decided = _planned_again(decided.trials, run.folder, run.fleet, run.root)
     _forget(paths)
-    bench.one(trial, decided, run.folder, run.fleet, run.root, run.watcher, run.handled)
+    bench.one(trial, decided, run.folder, run.fleet, run.root, run.watcher, run.handled, left)
 
 
 def _closed(trial: TrialPlan, paths: TrialPaths, run: Left) -> bool:

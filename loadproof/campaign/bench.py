@@ -121,7 +121,7 @@ def walk(
         trial = left.popleft()
         done += 1
         watcher.trial(trial, done, done + len(left))
-        one(trial, decided, folder, fleet, root, watcher, handled)
+        one(trial, decided, folder, fleet, root, watcher, handled, tuple(left))
         if following := after(trial, folder, fleet):
             left.appendleft(following)
 
@@ -153,7 +153,7 @@ def calibrated(
 
     def walk(trial: TrialPlan) -> None:
         watcher.trial(trial, int(trial.id), calibration.MOST_TRIALS)
-        one(trial, decided, folder, fleet, root, watcher, handled)
+        one(trial, decided, folder, fleet, root, watcher, handled, decided.trials)
 
     def bring(trial: TrialPlan) -> None:
         calibrate.fetched(fleet, folder, trial)
@@ -199,9 +199,12 @@ def one(
     root: Path,
     watcher: Watcher,
     handled: signals.Signals,
+    left: Sequence[TrialPlan] = (),
 ) -> None:
-    """One trial of a run, whose plan is written already."""
-    paths = folder.trial(trial.folder)
+    """One trial of a run, whose plan is written already; `left` are known to come after it."""
+    paths, rest = folder.trial(trial.folder), replace(decided, trials=(trial, *left))
+    # before anything is reset: trials that were repeated make a run longer than its hosts were locked for
+    lock.renew(fleet, _all_hosts(rest), folder.id, held_s(rest))
     with Journal(paths.journal) as journal:
         todo, desired = hooks(trial, decided, fleet, root, watcher, paths), decided.desired(trial)
         rates.note(

@@ -105,6 +105,14 @@ def still_ours(fleet: Fleet, hosts: Iterable[str], run: str) -> None:
             )
 
 
+def renew(fleet: Fleet, hosts: Iterable[str], run: str, seconds: float) -> None:
+    """Lock hosts that are ours for `seconds` more. Raises Refused when one is not any more; one that cannot be reached is
+    passed over, it says so when something is done to it."""
+    names = tuple(hosts)
+    still_ours(fleet, names, run)  # what `inv stop` gave back is not taken again
+    take(fleet, names, run, seconds, silent_too=True)
+
+
 @contextmanager
 def held(
     fleet: Fleet,
