@@ -55,7 +55,7 @@ def attach(folder: RunFolder, root: Path, watcher: bench.Watcher, after: bench.A
         Fleet(known.inventory) as fleet,
     ):
         left, going_on = state.to_be_planned(folder), after is not bench.nothing
-        trials = tuple(record.read_plan(paths.plan) for paths in folder.trials)
+        trials = _planned(known, folder, fleet, root, going_on and not left)
         names = tuple(dict.fromkeys(name for trial in trials for name in hosts_of(trial)))
         if not going_on and not left and all(state.sealed(folder.trial(trial.folder)) for trial in trials):
             watcher.say("every trial of this run is sealed already")
@@ -89,6 +89,22 @@ def _each(trials: Sequence[TrialPlan], run: Left, after: bench.After) -> None:
         _take_up(trial, tuple(open_), run)
         if following := after(trial, run.folder, run.fleet):
             open_.appendleft(following)
+
+
+def _planned(
+    known: record.RunRecord, folder: RunFolder, fleet: Fleet, root: Path, going_on: bool
+) -> tuple[TrialPlan, ...]:
+    """The trials of a run, by its folder. Where it is gone on with, those that run.json names and whose plans could not
+    be written are decided again: that gives the same."""
+    here = {paths.name: record.read_plan(paths.plan) for paths in folder.trials}
+    lost = set(known.trials) - here.keys()
+    if going_on and lost and not known.experiment.calibrate:
+        states = bench.states(known.experiment, known.inventory, fleet, root)
+        for trial in bench.decide(known.experiment, known.inventory, folder.id, states).trials:
+            if trial.folder in lost:
+                record.write_plan(folder.trial(trial.folder).plan, trial)
+        here = {paths.name: record.read_plan(paths.plan) for paths in folder.trials}
+    return tuple(here.values())
 
 
 def _planned_again(

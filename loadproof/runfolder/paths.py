@@ -33,6 +33,11 @@ class TrialPaths:
         return self.path / "plan.json"
 
     @property
+    def planned(self) -> bool:
+        """Whether the plan is here, or anything that can only have come after it."""
+        return self.plan.exists() or self.journal.exists() or self.raw().exists()
+
+    @property
     def journal(self) -> Path:
         """What happened, in order."""
         return self.path / "journal.jsonl"
@@ -90,10 +95,11 @@ class RunFolder:
 
     @property
     def trials(self) -> tuple[TrialPaths, ...]:
-        """The trials that were planned, in order of their numbers: the hundredth comes last."""
+        """The trials that were planned, in order of their numbers: the hundredth comes last. A folder whose plan could
+        not be written is none: nothing was done in it, and run.json names it if it was to be one."""
         folder = self.path / "trials"
         found = [item for item in folder.iterdir() if item.is_dir()] if folder.is_dir() else []
-        return tuple(TrialPaths(path) for path in sorted(found, key=_number))
+        return tuple(paths for path in sorted(found, key=_number) if (paths := TrialPaths(path)).planned)
 
     def table(self, kind: str, trial: str) -> Path:
         """tables/<kind>/<trial>.parquet."""

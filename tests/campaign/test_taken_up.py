@@ -176,3 +176,16 @@ def test_only_the_newest_try_tells_how_far_a_trial_has_come(left: Left) -> None:
     followed: list[str] = []
     left.attach(following(followed))
     assert left.ran == [] and followed == ["01", "02"]
+
+
+def test_a_plan_that_could_not_be_written_is_decided_again_where_its_experiment_goes_on(left: Left) -> None:
+    second = record.read_plan(left.folder.trials[1].plan)
+    done(left.first, STAGES)
+    for path in left.folder.trials[1].path.iterdir():
+        path.unlink()
+    left.attach()
+    assert left.ran == [] and len(left.folder.trials) == 1
+    followed: list[str] = []
+    left.attach(following(followed))
+    assert left.ran == ["02"] and followed == ["01", "02"]
+    assert record.read_plan(left.folder.trials[1].plan) == second

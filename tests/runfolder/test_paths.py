@@ -23,6 +23,8 @@ def test_a_run_has_its_utc_time_and_name(tmp_path: Path) -> None:
     assert trial.journal.name == "journal.jsonl"
     assert trial.facts.name == "facts.jsonl"
     assert trial.raw("app1") == trial.path / "raw" / "app1"
+    assert folder.trials == ()  # nothing is planned in it yet
+    trial.plan.touch()
     assert folder.trials == (trial,)
     assert folder.table("cpu", trial.name) == folder.path / "tables" / "cpu" / "01-servers-2.parquet"
     assert trial.hosts == ()
@@ -83,5 +85,16 @@ def test_a_folder_that_cannot_be_made_is_a_matter_of_this_machine() -> None:
 def test_the_hundredth_trial_comes_last(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path, "null", NOW)
     for name in ("100-copy-a", "11-copy-b", "02-copy-a"):
-        folder.trial(name)
+        folder.trial(name).plan.touch()
     assert [one.name for one in folder.trials] == ["02-copy-a", "11-copy-b", "100-copy-a"]
+
+
+def test_a_folder_whose_plan_was_never_written_is_no_trial(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, "null", NOW)
+    for name in ("01-a", "02-a", "03-a", "04-a"):
+        folder.trial(name)
+    (folder.path / "trials" / "04-a" / ".plan.json.x.tmp").touch()  # killed before it had its name
+    folder.trial("01-a").plan.touch()
+    folder.trial("02-a").journal.touch()  # its plan was lost later: that is said, not passed over
+    folder.trial("03-a").raw("app1").mkdir(parents=True)
+    assert [one.name for one in folder.trials] == ["01-a", "02-a", "03-a"]
