@@ -108,7 +108,7 @@ def rerun(context: Context, run: str = "") -> None:
     from loadproof.runfolder.paths import RunFolder
 
     before = RunFolder.open(RESULTS, run or "latest")
-    known = record.read_run(before)
+    known, first = record.read_run(before), collect.found_of(before)  # without it nothing could be compared
     commit = provenance.collect(ROOT).commit
     if commit != known.provenance.get("commit"):
         say(
@@ -118,7 +118,7 @@ def rerun(context: Context, run: str = "") -> None:
         lab_up()
     with lab_that_lives(known.inventory):
         after, results, report = carried_out(known.experiment, known.inventory)
-    give(show.against(collect.against(before, after)))
+    give(show.against(collect.against(before, after, first)))
     finish(results, report, as_json=False)
 
 

@@ -100,10 +100,23 @@ def _need_raw(folders: Sequence[RunFolder]) -> None:
             raise _nothing_raw(folder, sources)
 
 
-def against(first: RunFolder, second: RunFolder) -> dict[str, Any]:
-    """Two runs compared, from their results.json. Raises RecordUnreadable where one was never analysed."""
-    found = [record.read_json(folder.results) for folder in (first, second)]
-    return comparing.runs(found[0], found[1], (record.read_run(first), record.read_run(second)))
+def found_of(folder: RunFolder) -> dict[str, Any]:
+    """results.json of a run. Raises RecordUnreadable, with the way to one where the run was never analysed."""
+    if not folder.results.exists():
+        raise RecordUnreadable(
+            "it was never analysed: there is no results.json",
+            where=f"run {folder.id}",
+            kept=str(folder.path),
+            next=f"./inv fetch-results --run {folder.id}, then the same command again",
+        )
+    return record.read_json(folder.results)
+
+
+def against(first: RunFolder, second: RunFolder, found: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Two runs compared, from their results.json (`found`: the first one's, read earlier). Raises RecordUnreadable where
+    one was never analysed."""
+    before = dict(found_of(first) if found is None else found)
+    return comparing.runs(before, found_of(second), (record.read_run(first), record.read_run(second)))
 
 
 def share(folder: RunFolder) -> tuple[Path, str]:

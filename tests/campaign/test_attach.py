@@ -44,10 +44,10 @@ def test_a_run_that_is_being_conducted_is_named_once(run: RunFolder) -> None:
     assert caught.value.where == f"run {run.id}"
 
 
-def inv_attach(run: RunFolder) -> subprocess.CompletedProcess[str]:
-    """`./inv attach` to the run."""
+def inv_attach(run: RunFolder, word: str = "attach") -> subprocess.CompletedProcess[str]:
+    """`./inv attach`, or another word, of the run."""
     return subprocess.run(
-        ["./inv", "attach", "--run", run.id], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        ["./inv", word, "--run", run.id], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True,
         timeout=60, env=os.environ | {"LOADPROOF_RESULTS": str(run.path.parent)},
     )  # fmt: skip
 
@@ -64,3 +64,11 @@ def test_a_run_that_was_fetched_is_here_already(run: RunFolder) -> None:
 def test_a_run_of_which_a_host_was_not_fetched_is_none(run: RunFolder) -> None:
     (run.trials[0].raw("app1") / MANIFEST).unlink()
     assert "fetched already" not in inv_attach(run).stderr
+
+
+def test_a_run_that_was_never_analysed_is_not_run_again_for_nothing(run: RunFolder) -> None:
+    run.results.unlink(missing_ok=True)
+    done = inv_attach(run, "rerun")
+    assert done.returncode == 2 and "never analysed" in done.stderr, done.stderr
+    assert f"./inv fetch-results --run {run.id}" in done.stderr
+    assert [path.name for path in run.path.parent.glob("2*")] == [run.id]

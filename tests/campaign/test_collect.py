@@ -176,6 +176,22 @@ def test_to_analyse_takes_nothing_from_an_earlier_analysis(run: RunFolder) -> No
     assert pq.read_table(place).equals(made) and page.read_text().startswith("<!doctype html>")
 
 
+def test_what_was_found_first_is_compared_as_it_was_read(run: RunFolder) -> None:
+    collect.analyse([run], run.path.parent)
+    first = collect.found_of(run)
+    told = collect.against(run, run)
+    run.results.write_text("{}")
+    with pytest.raises(RecordUnreadable):
+        collect.against(run, run)
+    other = RunFolder(Path(shutil.copytree(run.path, run.path.parent / "20261124T041500Z-other")))
+    other.results.write_text(json.dumps(first))
+    assert collect.against(run, other, first)["arms"] == told["arms"]
+    run.results.unlink()
+    with pytest.raises(RecordUnreadable, match="never analysed") as caught:
+        collect.found_of(run)
+    assert f"./inv fetch-results --run {run.id}" in caught.value.next
+
+
 def read_back(results: Any) -> Any:
     """As it is in the file."""
     return json.loads(json.dumps(results))
