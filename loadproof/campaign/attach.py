@@ -41,13 +41,7 @@ def attach(folder: RunFolder, root: Path, watcher: bench.Watcher, after: bench.A
     measured nothing."""
     known = record.read_run(folder)
     if not folder.trials:
-        raise Refused(
-            "this run holds no trial"
-            + (", it is a report of others" if known.sources else ": nothing was begun"),
-            where=f"run {folder.id}",
-            kept=str(folder.path),
-            next="inv runs",
-        )
+        raise _no_trial(known, folder)
     with (
         signals.handled(folder.id) as handled,
         bench.explained(folder),
@@ -78,6 +72,13 @@ def attach(folder: RunFolder, root: Path, watcher: bench.Watcher, after: bench.A
                 rest = bench.calibrated(decided, folder, fleet, root, watcher, handled).trials
                 unrun = [trial for trial in rest if not state.sealed(folder.trial(trial.folder))]
                 bench.walk(unrun, decided, folder, fleet, root, watcher, handled, after)
+
+
+def _no_trial(known: record.RunRecord, folder: RunFolder) -> Refused:
+    why = ", it is a report of others" if known.sources else ": nothing was begun"
+    return Refused(
+        f"this run holds no trial{why}", where=f"run {folder.id}", kept=str(folder.path), next="inv runs"
+    )
 
 
 def _each(trials: Sequence[TrialPlan], run: Left, after: bench.After) -> None:
