@@ -19,6 +19,9 @@ from analysis.measures.columns import Mask
 from loadproof.plan.values import Inventory
 
 Codes = NDArray[np.int8]
+# the way to nginx broke off: a host or network that is gone, or a firewall that says so
+UNREACHABLE = tuple(f"other:{name}" for name in ("EHOSTUNREACH", "ENETUNREACH", "EHOSTDOWN", "ENETDOWN"))
+NOT_OWN = (*UNREACHABLE, "other:HTTPParseError")  # the last: an answer that is no HTTP, of whomever it was
 PUNCTUAL_US = 20_000  # what an app did so little before the client gave up came too late all the same
 
 
@@ -43,7 +46,7 @@ REASONS = (
     ),
     Reason(
         "client", "own", "the load generator's own: the answer was there before it gave up, or its code failed",
-        "client: timeout more than 20 ms after nginx had sent the whole answer (OK); or an error of its own (other:NAME)",
+        "client: timeout more than 20 ms after nginx had sent the whole answer (OK); or an error of its own (other:NAME, but for an unreachable host and an answer that is no HTTP)",
     ),
     Reason(
         "client", "not_made", "no user of the open load was free for as long as the timeout: it was never sent",
@@ -57,7 +60,7 @@ REASONS = (
         "proxy", "refused", "nobody took the connection at nginx's port", "client: refused; nginx: no line"
     ),
     Reason(
-        "proxy", "never_accepted", "nginx never took the request up", "client: timeout, connecting or waiting; nginx: no line"
+        "proxy", "never_accepted", "nginx never took the request up", "client: timeout, connecting or waiting, or unreachable (other:EHOSTUNREACH and its like); nginx: no line"
     ),
     Reason(
         "proxy", "reset", "nginx closed or reset the connection without an answer",
@@ -76,7 +79,7 @@ REASONS = (
     Reason("proxy", "error", "nginx's own error", "nginx: the same status, from no backend"),
     Reason(
         "host", "reset", "the connection between client and nginx broke: each says that the other ended it",
-        "client: reset or closed; nginx: 499",
+        "client: reset, closed or unreachable; nginx: 499",
     ),
     Reason(
         "app", "refused", "nobody took the connection at the backend", "nginx: 502, no connect time"
@@ -133,16 +136,17 @@ def _reasons(some: Block, texts: Texts, known: Known) -> Codes:
         return texts.is_error(some.error, *names)
 
     http = texts.flags(lambda name: name.startswith("http_"))[some.error]
-    other = texts.flags(lambda name: name.startswith("other"))[some.error]
-    late, broke = is_error("timeout"), is_error("reset", "closed")
+    own = texts.flags(lambda name: name.startswith("other") and name not in NOT_OWN)[some.error]
+    late, broke, unreachable = is_error("timeout"), is_error("reset", "closed"), is_error(*UNREACHABLE)
     rules: list[tuple[Mask, str]] = [
         (some.lines > 1, "client/resent"),
         (is_error("not_made") & ~seen.line & ~seen.read, "client/not_made"),
         (is_error("scenario"), "client/rejected"),
-        (other, "client/own"),
+        (own, "client/own"),
         (seen.crossed, UNKNOWN),
         (is_error("refused") & seen.no_line, "proxy/refused"),
-        (is_error("connect_timeout") & seen.no_line, "proxy/never_accepted"),
+        ((is_error("connect_timeout") | unreachable) & seen.no_line, "proxy/never_accepted"),
+        (unreachable & seen.line & (some.line_status == 499), "host/reset"),
         *_answered(some, seen, http & (some.line_status == some.status)),
         *_broken(some, seen, broke, is_error("closed")),
         *_late(some, seen, late),

@@ -62,6 +62,7 @@ FIELDS = ("id", "connection", "port", "peer", "msec", "request_time", "status", 
           "upstream_response_time")  # fmt: skip
 PUNCTUAL_US = 20_000  # an answer that comes so little before its client gives up comes too late all the same
 SLEPT_LATE_US = 250_000  # who slept when the window ended did so at most this much longer than planned
+NO_WAY = ("EHOSTUNREACH", "ENETUNREACH", "EHOSTDOWN", "ENETDOWN")  # the way to nginx is gone
 NEVER_US = 1 << 40  # the doubt where a clock was not measured
 
 
@@ -478,7 +479,7 @@ def reason(number, text, end, host, seen):
     lines, rows = seen.lines.get(number, []), seen.rows.get(number, [])
     if len(lines) > 1:
         return "client/resent"
-    if text.startswith("other:"):
+    if text.startswith("other:") and text[6:] not in (*NO_WAY, "HTTPParseError"):
         return "client/own"
     if text == "not_made":
         return None if lines or rows else "client/not_made"
@@ -495,12 +496,16 @@ def reason(number, text, end, host, seen):
         return of_an_answer(line) if f"http_{line['status']:03d}" == text else None
     if text == "timeout":
         return of_a_timeout(line, row, (host, end), seen)
+    if text.startswith("other:"):
+        return "host/reset" if text[6:] in NO_WAY and line["status"] == 499 else None
     return of_a_broken_connection(text, line, row)
 
 
 def without_line(text, rows, seen):
     if rows or not seen.log_whole:
         return None
+    if text[6:] in NO_WAY:
+        return "proxy/never_accepted"
     return {"refused": "proxy/refused", "connect_timeout": "proxy/never_accepted", "timeout": "proxy/never_accepted",
             "reset": "proxy/reset", "closed": "proxy/reset"}.get(text)  # fmt: skip
 

@@ -58,7 +58,9 @@ class Raw:
     app: dict[tuple[str, int], list[tuple[Any, ...]]] = field(default_factory=dict)  # (host, pid) -> rows
     proxy: list[dict[str, Any]] = field(default_factory=list)
     samples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    names: list[str] = field(default_factory=lambda: ["", "/items/[id]", "ValueError"])
+    names: list[str] = field(
+        default_factory=lambda: ["", "/items/[id]", "ValueError", "EHOSTUNREACH", "HTTPParseError"]
+    )
 
     def host_of(self, worker: int) -> str:
         return {number: host for host, number in self.plan.workers}[worker]

@@ -12,7 +12,8 @@ from analysis.attribution import KEYS, NO_FAILURE, REASONS, UNEXPLAINED, UNKNOWN
 from analysis.journeys import ELSEWHERE, GROUP, NO_ROWS, NONE, Block, Texts
 
 ERRORS = ("", "refused", "connect_timeout", "reset", "closed", "timeout", "http_404", "http_500", "http_502",
-          "http_504", "scenario", "cut", "other:ValueError", "not_made")  # fmt: skip
+          "http_504", "scenario", "cut", "other:ValueError", "not_made",
+          "other:EHOSTUNREACH", "other:ENETDOWN", "other:HTTPParseError")  # fmt: skip
 TEXTS = Texts(ERRORS, (), ("198.18.0.11:8000",), ("", "BrokenPipeError"), ("app1", "app2"))
 ALL = Known(True, np.array([True, True]), 200, np.array([200, 200]))
 MS = 1000
@@ -56,6 +57,8 @@ CASES = [
     ("refused", {}, "proxy/refused"),
     ("connect_timeout", {}, "proxy/never_accepted"),
     ("timeout", {}, "proxy/never_accepted"),
+    ("other:EHOSTUNREACH", {}, "proxy/never_accepted"),  # the host is gone, or a firewall says so
+    ("other:ENETDOWN", {}, "proxy/never_accepted"),
     ("reset", {}, "proxy/reset"),
     ("closed", {}, "proxy/reset"),
     ("closed", line(0, complete=False), "proxy/reset"),  # a worker of nginx that ended before its requests did
@@ -105,6 +108,7 @@ CASES = [
     ("closed", line(200, header=10, backend_status=200) | row(5, 9), "app/reset"),
     ("reset", line(499) | row(5, 9), "host/reset"),
     ("closed", line(499), "host/reset"),
+    ("other:EHOSTUNREACH", line(499) | row(5), "host/reset"),
     # the client's own
     ("scenario", line(200, header=10) | row(5, 9) | answer(200), "client/rejected"),
     ("other:ValueError", {}, "client/own"),
@@ -158,6 +162,10 @@ def test_contradictions_are_unexplained() -> None:
         ("http_502", line(200, header=10) | answer(502)),
         ("http_502", answer(502)),
         ("closed", line(200, header=10, backend_status=200)),
+        ("other:EHOSTUNREACH", line(200, header=10) | row(5, 9)),
+        ("other:EHOSTUNREACH", row(5)),
+        ("other:HTTPParseError", {}),  # an answer that is no HTTP: who gave it no witness says
+        ("other:HTTPParseError", line(200, header=10) | row(5, 9)),
         ("timeout", row(5)),  # an app read it: nginx's line is lost
         ("timeout", row(5, 2300)),
         ("closed", row(5)),
@@ -174,8 +182,8 @@ def test_nothing_follows_from_the_absence_of_what_may_be_lost() -> None:
     absent = [
         case for case in CASES if not case[1].get("lines") and case[0] not in ("other:ValueError", "not_made")
     ]
-    assert len(absent) == 5
-    assert reasons(*[case[:2] for case in absent], known=no_log) == ["unexplained"] * 5
+    assert len(absent) == 7
+    assert reasons(*[case[:2] for case in absent], known=no_log) == ["unexplained"] * 7
     no_rows = Known(True, np.array([False, True]), 200, ALL.apps_apart)
     assert reasons(("timeout", line(499)), known=no_rows) == ["unexplained"]
     assert reasons(("timeout", line(499, backend=1)), known=no_rows) == ["app/never_accepted"]

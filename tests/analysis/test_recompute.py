@@ -80,7 +80,8 @@ def mixed(raw: synthetic.Raw, number: int, chance: random.Random, whole: bool) -
     worker, start = 1 + number % 3, 6.0 + number * 0.0039
     end = start + chance.choice((0.3, 0.005))
     around = (end - 0.2, end - 0.015, end - 0.0001, end, end + 0.01, end + 0.2)
-    id = raw.request(worker, number // 3, start, end, error, status, error_name=2 if error == "other" else 0)
+    name = chance.choice((2, 3, 4)) if error == "other" else 0
+    id = raw.request(worker, number // 3, start, end, error, status, error_name=name)
     host = chance.choice(raw.plan.apps)
     row, line = error == "" or chance.random() < 0.6, error == "" or chance.random() < 0.8
     if row and (line or not whole):
