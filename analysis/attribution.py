@@ -130,7 +130,7 @@ def attribute(block: Block, texts: Texts, known: Known) -> Codes:
 
 
 def _reasons(some: Block, texts: Texts, known: Known) -> Codes:
-    seen = _Seen.of(some, known, texts)
+    seen = _Seen.of(some, known)
 
     def is_error(*names: str) -> Mask:
         return texts.is_error(some.error, *names)
@@ -177,15 +177,16 @@ class _Seen:
     crossed: Mask  # an app read what nginx, with one attempt, says it brought to no backend or to another one
 
     @staticmethod
-    def of(some: Block, known: Known, texts: Texts) -> _Seen:
-        line, read = some.lines > 0, some.rows > 0
+    def of(some: Block, known: Known) -> _Seen:
+        """Of several attempts only the row of the last one counts: nginx left the others."""
+        line, read = some.lines > 0, (some.rows > 0) & ~some.stale
+        handed = (some.handed > 0) & read
         # of a backend that is no server of the arm there are no rows: nothing follows from that
         whole = (some.backend >= 0) & known.apps[np.maximum(some.backend, 0)]
         apart = known.apps_apart[np.maximum(some.host, 0)]
         early = max(PUNCTUAL_US, known.proxy_apart)
         in_time = some.end - np.maximum(apart, PUNCTUAL_US)
         late = some.end + np.where(apart > PUNCTUAL_US, apart, -PUNCTUAL_US)
-        several = np.array([*("," in text or " : " in text for text in texts.upstreams), False])[some.tried]
         elsewhere = (some.backend >= 0) & (some.backend != some.host)
         return _Seen(
             line,
@@ -195,14 +196,14 @@ class _Seen:
             some.header >= 0,
             read,
             ~read & whole,
-            some.handed > 0,
-            (some.handed > 0) & (some.handed < in_time),
-            (some.handed > 0) & (some.handed > late),
+            handed,
+            handed & (some.handed < in_time),
+            handed & (some.handed > late),
             read & (some.read > late),
             read & (some.read < in_time),
             line & some.complete & (some.done < some.end - early),
             line & (some.received > some.end + early),
-            line & read & ~several & (elsewhere | (some.connect < 0)),
+            line & read & ~some.several & (elsewhere | (some.connect < 0)),
         )
 
 

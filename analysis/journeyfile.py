@@ -34,7 +34,7 @@ from analysis.rowwriter import BATCH
 from loadproof.runfolder import atomic, disk
 from loadproof.runfolder.formats import worker_of
 
-FORMAT = 2  # goes up when a column changes its meaning
+FORMAT = 3  # goes up when a column changes its meaning
 TIME = pa.int64()
 ATTEMPT = pa.struct(
     [("server", TEXT), ("status", pa.int16()), ("connect_us", TIME), ("header_us", TIME), ("response_us", TIME)]

@@ -1,7 +1,8 @@
 """One request, three witnesses: client rows, nginx's lines and app rows joined on (trial, id), by blocks of ids.
 
 A block holds arrays of one length, one element per id. Where a witness says nothing of an id its times are 0, its
-codes -1, its counts 0. Of several rows of one witness on one id the last one stands here, and their number beside it.
+codes -1, its counts 0. Of several rows of one witness on one id the last one stands here, and their number beside it; of
+app rows where nginx tried several backends, that of the last one it tried, if there is one.
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ class Block:
     line_status: Ints
     complete: Mask
     tried: Ints  # index in Texts.upstreams of the upstream addresses as nginx wrote them
+    several: Mask  # they are more than one
     backend: Ints  # index in plan.apps of the last one tried, or NONE, ELSEWHERE, GROUP
     backend_status: Ints
     connect: Ints  # µs, -1: it never came to it; so are the next two
@@ -81,7 +83,7 @@ class Block:
     response: Ints
     tries: Ints  # shape (n, 4): indices in Texts.tries, read only where nginx tried several backends
     rows: Ints  # app rows of this id
-    host: Ints  # index in plan.apps of the app that read it last
+    host: Ints  # index in plan.apps of the app whose row this is
     accepted: Ints
     read: Ints
     handed: Ints  # 0: never
@@ -92,8 +94,16 @@ class Block:
 
     @cached_property
     def server(self) -> Ints:
-        """Index in plan.apps: the app that read it, else the last backend that nginx tried; -1 for none."""
-        return np.where(self.host >= 0, self.host, np.maximum(self.backend, NONE))
+        """Index in plan.apps: the app that read it, else the last backend that nginx tried; that one in any case where it
+        tried several: what an app read that nginx had left was no part of the answer. -1 for none."""
+        left = self.stale & (self.backend >= 0)
+        return np.where((self.host >= 0) & ~left, self.host, np.maximum(self.backend, NONE))
+
+    @cached_property
+    def stale(self) -> Mask:
+        """Where the app's row is of an attempt that nginx left for another backend, which has none."""
+        found: Mask = self.several & (self.rows > 0) & (self.host != self.backend)
+        return found
 
     @cached_property
     def ended(self) -> Ints:
@@ -163,8 +173,9 @@ class Journeys:
         self._host = np.array([index.get(name, NONE) for name in self.app.labels("host")] + [NONE])
         exceptions = self.app.labels("exception")
         self.broken = exceptions.index("BrokenPipeError") if "BrokenPipeError" in exceptions else NONE - 1
-        several = any(len(ATTEMPTS.split(text)) > 1 for text in self.proxy.labels("upstream_addr"))
-        self._tries = TRIES if several else ()
+        several = [len(ATTEMPTS.split(text)) > 1 for text in self.proxy.labels("upstream_addr")]
+        self._several = np.array([*several, False])
+        self._tries = TRIES if any(several) else ()
         self._witnesses = (
             (self.requests, CLIENT), (self.proxy, (*PROXY, *self._tries)), (self.app, APP),
         )  # fmt: skip
@@ -224,33 +235,19 @@ class Journeys:
     def _join(self, of: NDArray[np.uint64], parts: Sequence[Any], at: Any) -> Block:
         client, proxy, app = parts
         size = len(of)
-        read = _last(at(ids(app)), ints(app, "read_us"), size)
         line = _last(at(ids(proxy)), ints(proxy, "done_us"), size)
         row = _last(at(ids(client)), ints(client, "end_us"), size)
-        server = self._host[codes(app, "host")]
-        done = line.of(ints(proxy, "done_us"))
+        logged = self._logged(proxy, line)
+        server, place = self._host[codes(app, "host")], at(ids(app))
+        wanted = logged["several"][place] & (logged["backend"][place] == server) if self._tries else None
+        read = _last(place, ints(app, "read_us"), size, wanted)
         return Block(
             id=of,
             client=row.count,
             **{name: row.of(ints(client, column), 0) for name, column in _CLIENT.items()},
             name=row.of(codes(client, "name"), NONE),
             error=row.of(codes(client, "error"), NONE),
-            lines=line.count,
-            connection=line.of(ints(proxy, "connection"), NONE),
-            received=done - line.of(ints(proxy, "request_time_us")),
-            done=done,
-            line_status=line.of(ints(proxy, "status")),
-            complete=line.of(codes(proxy, "completion") == _code(self.proxy, "completion", "OK"), False),
-            tried=line.of(codes(proxy, "upstream_addr"), NONE),
-            backend=line.of(self._backend[codes(proxy, "server")], NONE),
-            backend_status=line.of(ints(proxy, "server_status")),
-            **{
-                name: line.of(ints(proxy, f"server_{name}_us", -1), -1)
-                for name in ("connect", "header", "response")
-            },
-            tries=np.stack([line.of(codes(proxy, name), NONE) for name in self._tries], axis=-1)
-            if self._tries
-            else np.broadcast_to(np.int64(NONE), (size, len(TRIES))),
+            **logged,
             rows=read.count,
             host=read.of(server, NONE),
             accepted=read.of(ints(app, "accepted_us")),
@@ -261,11 +258,34 @@ class Journeys:
             exception=read.of(codes(app, "exception"), NONE),
             app=AppRows(
                 server,
-                row.count[at(ids(app))] > 0,
+                row.count[place] > 0,
                 codes(app, "exception") == self.broken,
                 ints(app, "lost_us"),
             ),
         )
+
+    def _logged(self, proxy: Any, line: Last) -> dict[str, NDArray[Any]]:
+        """What nginx's lines say."""
+        done, tried = line.of(ints(proxy, "done_us")), line.of(codes(proxy, "upstream_addr"), NONE)
+        return {
+            "lines": line.count,
+            "connection": line.of(ints(proxy, "connection"), NONE),
+            "received": done - line.of(ints(proxy, "request_time_us")),
+            "done": done,
+            "line_status": line.of(ints(proxy, "status")),
+            "complete": line.of(codes(proxy, "completion") == _code(self.proxy, "completion", "OK"), False),
+            "tried": tried,
+            "several": self._several[tried],
+            "backend": line.of(self._backend[codes(proxy, "server")], NONE),
+            "backend_status": line.of(ints(proxy, "server_status")),
+            **{
+                name: line.of(ints(proxy, f"server_{name}_us", -1), -1)
+                for name in ("connect", "header", "response")
+            },
+            "tries": np.stack([line.of(codes(proxy, name), NONE) for name in self._tries], axis=-1)
+            if self._tries
+            else np.broadcast_to(np.int64(NONE), (len(line.row), len(TRIES))),
+        }
 
 
 _CLIENT = {
@@ -304,13 +324,15 @@ class Last:
         return found
 
 
-def _last(place: Ints, time: Ints, size: int) -> Last:
+def _last(place: Ints, time: Ints, size: int, wanted: Mask | None = None) -> Last:
+    """The last row of each place; of those that are `wanted`, where there are any."""
     count = np.bincount(place, minlength=size)
     row = np.full(size, -1, np.int64)
     row[place] = np.arange(len(place))
     if len(place) and count.max() > 1:  # few: those are put in order of time
         again = np.flatnonzero(count[place] > 1)
-        order = again[np.lexsort((time[again], place[again]))]
+        keys = (time[again], place[again]) if wanted is None else (time[again], wanted[again], place[again])
+        order = again[np.lexsort(keys)]
         last = np.append(place[order][1:] != place[order][:-1], True)
         row[place[order][last]] = order[last]
     return Last(count, row)

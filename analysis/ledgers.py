@@ -65,7 +65,6 @@ class Requests:
         self._texts = texts
         self._counts = np.zeros(len(KINDS), np.int64)
         self._first: dict[int, int] = {}
-        self._several = np.array([*("," in text for text in texts.upstreams), False])
         self._total = self._cut = self._retried = self._never_arrived = 0
 
     def add(self, block: Block) -> None:
@@ -75,14 +74,14 @@ class Requests:
             self._texts.full[block.error],
             self._texts.is_error(block.error, "refused", "connect_timeout", "not_made"),
         )
-        one = (block.lines == 1) & (block.rows == 1) & ~self._several[block.tried]
+        one = (block.lines == 1) & (block.rows == 1) & ~block.several
         found: tuple[Mask, ...] = (
             full & ~line,
             self._texts.ok[block.error] & ~row,
             line & ~client,
             row & ~line,
             block.lines > 1,
-            (block.rows > 1) & ~self._several[block.tried],
+            (block.rows > 1) & ~block.several,
             block.client > 1,
             one & (block.backend >= 0) & (block.backend != block.host),
             away & line,
@@ -93,7 +92,7 @@ class Requests:
                 self._first.setdefault(kind, int(block.id[int(np.argmax(mask))]))
         self._total += int(np.count_nonzero(client | line | row))
         self._cut += int(np.count_nonzero(self._texts.is_error(block.error, "cut")))
-        self._retried += int(np.count_nonzero(self._several[block.tried]))
+        self._retried += int(np.count_nonzero(block.several))
         self._never_arrived += int(np.count_nonzero(away & ~line))
 
     def ledger(self, known: Known) -> RequestLedger | None:

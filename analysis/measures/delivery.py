@@ -72,7 +72,8 @@ class Delivery:
         self.unlogged += int(np.count_nonzero(good & (block.lines == 0)))
         self.passed += int(np.count_nonzero((block.rows > 0) & (block.lines == 0)))
         self.nowhere += int(np.count_nonzero(good & (block.server < 0)))
-        lost = block.server[good & (block.rows == 0)]
+        # what another app read, which nginx had left, is no row of the one that answered
+        lost = block.server[good & ((block.rows == 0) | block.stale & (block.backend >= 0))]
         size = len(self.unwritten)
         self.rowless += np.bincount(np.where(lost < 0, size, lost), minlength=size + 1)
         self.unwritten += np.bincount(rows.server[~rows.known], minlength=len(self.unwritten))

@@ -15,7 +15,8 @@ of the load  ids whose upper 16 bits are 1 .. 0xFFEF
 requests     of the load, ended in the window, class not `cut`;  failures: those with any error class
 answer_or_give_up   mean of end - intended over all requests
 tps          successes / length;  mtt, mtsd (divisor n), percentiles (nearest rank): end - intended of successes
-server       of a request: app host that read it last, else the host of nginx's last upstream address
+row          of a request: the app row that was read last; where nginx tried several backends, of the last one's if it has any
+server       of a request: the app host of its row, else of nginx's last upstream address; where nginx tried several, of that
 undelivered  distinct ids that an app read, without a client row of class "", http_NNN or scenario; in the window when
              the app lost the connection in it (never lost: handed the answer over in it; neither: read it in it)
 wasted       undelivered ids that an app handed over
@@ -229,6 +230,14 @@ def by_proxy(lines):
     }
 
 
+def host_of_several(lines, number):
+    """Host of the last upstream address where nginx tried several; None elsewhere."""
+    if number not in lines:
+        return None
+    line = max(enumerate(lines[number]), key=lambda one: (one[1]["written"], one[0]))[1]
+    return line["host"] if line["attempts"] > 1 else None
+
+
 def log_here(folder):
     """Whether nginx's log is here; and whether it has lines that cannot be read."""
     name = "access.tsv" if (folder / "access.tsv").exists() else "access.jsonl"
@@ -337,13 +346,17 @@ def trial(folder, run):
     requests, started, stopped, last, beside = clients(folder, plan, clock)
     apps = sorted(app_rows(folder, plan, clock), key=lambda row: row[2])
     zero, begin, end = edges(plan["load"], requests, started, stopped, last)
-    seen = Witnesses(folder, plan, run, clock, slack, apps, requests)
+    lines = lines_by_id(folder, plan, run, clock)
+    apps.sort(key=lambda row: host_of_several(lines, row[1]) == row[0])  # the one that counts comes last
+    seen = Witnesses(folder, plan, lines, slack, apps, requests)
     failed = [bool(text) and text != "cut" for *_, text in requests]
     reasons = [
         reason(number, text, over, host, seen) if bad else None
         for bad, (number, _, over, text), (host, *_) in zip(failed, requests, beside, strict=True)
     ]
-    server = by_proxy(seen.lines) | {number: host for host, number, *_ in apps}
+    reader = {number: host for host, number, *_ in apps}
+    several = {number: host for number in lines if (host := host_of_several(lines, number)) in plan["apps"]}
+    server = by_proxy(lines) | reader | several
     gone = undelivered(requests, apps)
     pipes = [(host, lost) for host, _, _, lost, exception, *_ in apps if exception == 1]
     found = stretch(requests, begin, end)
@@ -354,7 +367,7 @@ def trial(folder, run):
         if bad and begin <= one[2] < end
     ]
     servers = [
-        _server(folder, plan, host, begin, end, zero, inside, server, gone, pipes, clock, why)
+        _server(folder, plan, host, begin, end, zero, inside, server, reader, gone, pipes, clock, why)
         for host in plan["apps"]
     ]
     spent = sum(one["cpu_s"] for one in servers)
@@ -424,7 +437,7 @@ def whole_run(requests, zero, gone, pipes):
     }  # fmt: skip
 
 
-def _server(folder, plan, host, begin, end, zero, inside, server, gone, pipes, clock, why):
+def _server(folder, plan, host, begin, end, zero, inside, server, reader, gone, pipes, clock, why):
     curve = cpu_curve(folder / "raw" / host / "sample.jsonl", clock.get(host, 0))
     spent = (at_edge(curve, end) - at_edge(curve, begin)) / 1e9
     mine = [one for one in inside if server.get(one[0]) == host]
@@ -435,9 +448,9 @@ def _server(folder, plan, host, begin, end, zero, inside, server, gone, pipes, c
         "limit_set": None
         if plan["limit"]["kind"] == "none"
         else dict(plan.get("limit_set", ())).get(host, plan["limit"]["percent"]),
-        "undelivered": sum(begin <= at < end and server[number] == host for number, (at, *_) in gone.items()),
+        "undelivered": sum(begin <= at < end and reader[number] == host for number, (at, *_) in gone.items()),
         "wasted": sum(
-            begin <= at < end and handed and server[number] == host for number, (at, _, handed) in gone.items()
+            begin <= at < end and handed and reader[number] == host for number, (at, _, handed) in gone.items()
         ),
         "attribution": count([found for number, found in why if server.get(number) == host]),
         "broken_pipe": sum(begin <= at < end for at in lost),
@@ -449,12 +462,12 @@ def _server(folder, plan, host, begin, end, zero, inside, server, gone, pipes, c
 class Witnesses:
     """What nginx and the apps say of each id, and what it proves that they say nothing."""
 
-    def __init__(self, folder, plan, run, clock, slack, apps, requests):
+    def __init__(self, folder, plan, lines, slack, apps, requests):
         raw = folder / "raw"
-        self.lines = lines_by_id(folder, plan, run, clock)
+        self.lines = lines
         self.slack, self.proxy = slack, plan["proxy"]
         self.rows = {}
-        for host, number, read, _, _, handed, _ in sorted(apps, key=lambda row: row[2]):
+        for host, number, read, _, _, handed, _ in apps:
             self.rows.setdefault(number, []).append((host, read, handed))
         self.log_here, unread = log_here(raw / plan["proxy"])
         self.rows_here = {host: rows_here(raw / host) for host in plan["apps"]}
@@ -463,6 +476,12 @@ class Witnesses:
         rowless = {
             self.lines[number][-1]["host"] if number in self.lines else None
             for number in good - set(self.rows)
+        }
+        went = {number: host_of_several(lines, number) for number in good & set(self.rows)}
+        rowless |= {
+            host
+            for number, host in went.items()
+            if host and host not in [row[0] for row in self.rows[number]]
         }
         self.rows_whole = {
             host: here and host not in rowless and None not in rowless
@@ -488,6 +507,8 @@ def reason(number, text, end, host, seen):
     if not lines:
         return without_line(text, rows, seen)
     line, row = lines[0], rows[-1] if rows else None
+    if row and line["attempts"] > 1 and row[0] != line["host"]:
+        row = None  # nginx left the app that read it, and went on
     if row and line["attempts"] == 1 and (not line["connected"] or line["host"] not in (None, row[0])):
         return None  # two witnesses that contradict each other
     if text in ("refused", "connect_timeout"):

@@ -21,8 +21,8 @@ MS = 1000
 NOTHING: dict[str, Any] = {
     "client": 1, "name": 0, "user": 1, "intended": 0, "start": 0, "first": 0, "end": 2000 * MS, "status": 0, "error": 0,
     "bytes": 0, "think": 0, "port": 40_000, "lines": 0, "connection": NONE, "received": 0, "done": 0, "line_status": 0,
-    "complete": False, "tried": NONE, "backend": NONE, "backend_status": 0, "connect": -1, "header": -1, "response": -1,
-    "rows": 0, "host": NONE, "accepted": 0, "read": 0, "handed": 0, "lost": 0, "app_status": 0, "exception": NONE,
+    "complete": False, "tried": NONE, "several": False, "backend": NONE, "backend_status": 0, "connect": -1,
+    "header": -1, "response": -1, "rows": 0, "host": NONE, "accepted": 0, "read": 0, "handed": 0, "lost": 0, "app_status": 0, "exception": NONE,
 }  # fmt: skip
 
 
@@ -45,6 +45,11 @@ def row(read: float, handed: float | None = None, **seen: Any) -> dict[str, Any]
     """An app row; times in ms."""
     times = {"read": int(read * MS), "handed": int((handed or 0) * MS), "accepted": int(read * MS)}
     return {"rows": 1, "host": 0, **times, **seen}
+
+
+def moved_on(status: int, **seen: Any) -> dict[str, Any]:
+    """A line of nginx that left app1 and went on to app2."""
+    return line(status, several=True, backend=1) | seen
 
 
 def answer(status: int) -> dict[str, Any]:
@@ -80,6 +85,12 @@ CASES = [
     ("timeout", line(499) | row(1990, lost=2001 * MS), "app/too_late"),  # as good as when nobody waited any more
     ("timeout", line(499) | row(2100), "app/too_late"),  # read when nobody waited any more, never finished
     ("timeout", line(499) | row(2100, 2200), "app/too_late"),
+    # nginx left app1, which had read it, for app2, which has no row
+    ("timeout", moved_on(499) | row(5), "app/never_accepted"),
+    ("timeout", moved_on(499) | row(5, 1000), "app/never_accepted"),
+    ("timeout", moved_on(499, connect=-1) | row(5), "app/never_accepted"),
+    ("http_502", moved_on(502, connect=-1) | row(5, lost=10) | answer(502), "app/refused"),
+    ("timeout", moved_on(499) | row(5, host=1), "client/gave_up"),
     # nginx was done with it
     ("timeout", line(200, header=100, done=1500 * MS) | row(5, 1499), "client/own"),
     ("timeout", line(200, header=100, done=1999 * MS) | row(5, 1999), "app/too_late"),
@@ -173,6 +184,8 @@ def test_contradictions_are_unexplained() -> None:
         ("http_502", line(502, connect=-1) | row(5) | answer(502)),
         ("timeout", line(499) | row(5, 2300, host=1)),  # nginx names the other server
         ("timeout", line(200, header=100, done=1500 * MS, complete=False) | {"rows": 0}),
+        ("timeout", moved_on(499, backend=ELSEWHERE) | row(5)),  # of the first attempt, or of the last?
+        ("closed", moved_on(200, header=10, backend_status=200) | row(5)),  # a head, of which app2 has no row
     ]
     assert reasons(*contradictions) == ["unexplained"] * len(contradictions)
 
@@ -189,6 +202,8 @@ def test_nothing_follows_from_the_absence_of_what_may_be_lost() -> None:
     assert reasons(("timeout", line(499, backend=1)), known=no_rows) == ["app/never_accepted"]
     # a backend that is no server of the arm has no rows that could be here
     assert reasons(("timeout", line(499, backend=ELSEWHERE))) == ["unexplained"]
+    no_rows_2 = Known(True, np.array([True, False]), 200, ALL.apps_apart)
+    assert reasons(("timeout", moved_on(499) | row(5)), known=no_rows_2) == ["unexplained"]
     # what lines and rows themselves say holds all the same
     assert reasons(("timeout", line(499) | row(5, 2300)), known=no_rows) == ["app/too_late"]
     assert reasons(("timeout", line(499, connect=-1)), known=no_rows) == ["app/never_accepted"]
@@ -209,6 +224,12 @@ def test_no_order_is_claimed_beyond_what_the_clocks_are_known_to() -> None:
         "unexplained"
     ]  # read in time, or late?
     assert reasons(("timeout", line(499) | row(5, 2300)), known=unknown) == ["app/too_late"]
+
+
+def test_a_request_that_nginx_took_elsewhere_is_of_the_server_where_it_went() -> None:
+    """Unless nobody knows that one."""
+    seen = [moved_on(499) | row(5), moved_on(499, backend=ELSEWHERE) | row(5), line(499) | row(5), row(5)]
+    assert block(*(("timeout", one) for one in seen)).server.tolist() == [1, 0, 0, 0]
 
 
 def test_the_page_of_reasons_is_that_of_the_code() -> None:

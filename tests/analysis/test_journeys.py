@@ -14,15 +14,15 @@ import pytest
 from analysis import journeyfile, journeys, results, trial
 from loadproof.runfolder import formats
 from loadproof.runfolder.paths import RunFolder
-from tests.analysis import small, synthetic
+from tests.analysis import recompute, small, synthetic
 from tests.analysis.synthetic import LOAD, Raw
 
 WHOLE = dataclasses.replace(LOAD, timeout_s=1.8)
 
 
-def judged(base: Path, spoil: Callable[[Raw], None]) -> tuple[dict[str, Any], RunFolder]:
+def judged(base: Path, spoil: Callable[[Raw], None], servers: int = 1) -> tuple[dict[str, Any], RunFolder]:
     """The whole run of a small trial with one more thing in it."""
-    raw = Raw(synthetic.plan(load=WHOLE))
+    raw = Raw(synthetic.plan(load=WHOLE, servers=servers))
     for user in range(9):
         raw.user(raw.plan.workers[user % 3][1], user, (0.0, 2.0, 4.0)[user // 3])
     number = raw.request(1, 0, 7.0, 7.5)
@@ -31,7 +31,7 @@ def judged(base: Path, spoil: Callable[[Raw], None]) -> tuple[dict[str, Any], Ru
     spoil(raw)
     for user in range(9):
         raw.user(raw.plan.workers[user % 3][1], user, 22.01, formats.KIND_USER_STOPPED)
-    synthetic.quiet_samples(raw, {"app1": 0.05})
+    synthetic.quiet_samples(raw, dict.fromkeys(raw.plan.apps, 0.05))
     folder = synthetic.write_run(base, [raw])
     return results.analyse(folder.path)["arms"][0]["whole_run"], folder
 
@@ -102,6 +102,29 @@ def test_several_attempts_are_kept_in_order(tmp_path: Path) -> None:
         {"server": "198.18.0.11:8000", "status": 200, "connect_us": 1000, "header_us": 200_000, "response_us": 201_000},
     ]  # fmt: skip
     assert whole["ledgers"]["requests"]["retried"] == 1 and whole["ledgers"]["requests"]["differences"] == 0
+
+
+def test_the_row_of_the_backend_that_nginx_went_on_to_is_the_one_that_counts(tmp_path: Path) -> None:
+    """Also where the one that it left reads the request later; and where there is no other row, that one is missing."""
+
+    def twice(raw: Raw) -> None:
+        for number, last in ((1, "app2"), (2, "")):
+            id = raw.request(1, number, 8.0, 9.8, "timeout", 0)
+            raw.read("app1", id, 9.5)
+            if last:
+                raw.read(last, id, 8.3)
+            raw.logged(
+                id, 8.0, 9.8, upstream_addr="198.18.0.11:8000, 198.18.0.12:8000", status=499, upstream_status="504, -",
+                upstream_connect_time="0.000, 0.000", upstream_header_time="-, -", upstream_response_time="0.100, 1.700",
+            )  # fmt: skip
+
+    whole, folder = judged(tmp_path, twice, servers=2)
+    found = journeyfile.find(table(folder), [(1 << 48) | 1, (1 << 48) | 2])
+    assert [one["server"] for one in found.values()] == ["app2", "app1"]
+    assert whole["attribution"] == {"app/never_accepted": 1, "client/gave_up": 1}
+    (arm,) = json.loads(folder.results.read_text())["arms"]
+    assert [server["attribution"] for server in arm["servers"]] == [{}, whole["attribution"]]
+    assert recompute.compare(folder.path) == ([], [])
 
 
 def answered(raw: Raw, *witnesses: str, times: int = 1) -> None:

@@ -21,6 +21,7 @@ from tests.analysis import recompute, synthetic
 MIXED = (("", 200), ("refused", 0), ("connect_timeout", 0), ("reset", 0), ("closed", 0), ("timeout", 0), ("timeout", 0),
          ("timeout", 0), ("http", 500), ("http", 502), ("http", 504), ("scenario", 200), ("cut", 0), ("other", 0),
          ("not_made", 0))  # fmt: skip
+ADDRESSES = {host.name: f"{host.address}:8000" for host in synthetic.HOSTS}
 STORED = Path(__file__).parent.parent / "data" / "runs"
 
 
@@ -85,7 +86,7 @@ def mixed(raw: synthetic.Raw, number: int, chance: random.Random, whole: bool) -
     host = chance.choice(raw.plan.apps)
     row, line = error == "" or chance.random() < 0.6, error == "" or chance.random() < 0.8
     if row and (line or not whole):
-        handed = chance.choice((None, *around))
+        handed = chance.choice((None, None, None, *around))
         raw.read(host, id, chance.choice(around), handed, chance.choice((None, end + 0.3)), "", 200)
     if not line:
         return
@@ -100,6 +101,14 @@ def mixed(raw: synthetic.Raw, number: int, chance: random.Random, whole: bool) -
     times = {f"upstream_{name}_time": chance.choice(("-", "0.001")) for name in ("connect", "header")}
     answered = chance.choice((str(seen), "200")) if times["upstream_header_time"] != "-" else "-"
     answered = str(seen) if seen in (502, 504) else answered
+    left = (
+        chance.choice(raw.plan.apps) if named and (error or named == host) and chance.random() < 0.3 else ""
+    )
+    if left:  # nginx had turned to that one before
+        named, answered = f"{ADDRESSES[left]}, {ADDRESSES.get(named, named)}", f"502, {answered}"
+        times = {name: f"{chance.choice(('-', '0.001'))}, {time}" for name, time in times.items()}
+        if chance.random() < 0.5:
+            raw.read(left, id, chance.choice(around), chance.choice((None, *around)), None, "", 200)
     completion = chance.choice(("OK", "OK", ""))
     for _ in range(chance.choice((1, 1, 1, 1, 1, 1, 2)) if error else 1):
         begun = chance.choice((start, start, start, end + 0.1))
