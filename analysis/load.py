@@ -34,7 +34,7 @@ from loadproof.runfolder import atomic
 from loadproof.runfolder.formats import MANIFEST
 from loadproof.runfolder.paths import TrialPaths
 
-FORMAT = 6  # goes up when a column changes its meaning, or what is a row
+FORMAT = 7  # goes up when a column changes its meaning, or what is a row
 APART_S = (
     3600.0  # an app begins its file so long before the load at most: it is started, waited for and warmed up
 )

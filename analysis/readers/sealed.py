@@ -56,9 +56,14 @@ class Seal:
         return size is not None and size < self.sizes[name]
 
     def doubts(self, pattern: str) -> bool:
-        """Whether any file of this pattern is missing, not the one that was sealed, or may lack its last bytes."""
+        """Whether any file of this pattern is missing, not the one that was sealed, or may lack its last bytes; without a
+        manifest, which is fetched last, nobody knows."""
         names = [name for name in {*self.sizes, *self.held} if fnmatch(name, pattern)]
-        return bool(self.other) or any(name in self.held or bool(self.differs(name)) for name in names)
+        return (
+            not self.read
+            or bool(self.other)
+            or any(name in self.held or bool(self.differs(name)) for name in names)
+        )
 
 
 @dataclass(frozen=True)

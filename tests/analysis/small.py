@@ -8,14 +8,14 @@ from typing import Any
 
 from analysis.readers import accesslog
 from analysis.readers.clock import Clocks
-from analysis.readers.sealed import Seals
+from analysis.readers.sealed import Seal, Seals
 from loadproof.runfolder import formats
 from loadproof.runfolder.paths import TrialPaths
 from tests.analysis import synthetic
 
 CLOCKS = Clocks({}, ())
 OBJECT_NUMBERS = ("connection", "port", "msec", "request_time", "bytes")  # "status" was text
-SEALS = Seals({})
+SEALS = Seals({host.name: Seal(Path(), {}) for host in synthetic.HOSTS})  # of which nothing is doubted
 PLAN = synthetic.plan(workers=(("load1", 1),), loads=("load1",))
 
 

@@ -162,6 +162,23 @@ def test_app_rows_that_are_not_those_that_were_sealed(copy: RunFolder, harm: str
     assert ("app1: its manifest speaks of" if harm.startswith("another") else f"app1: {other.name}") in said
 
 
+@pytest.mark.parametrize("text", [None, "{"], ids=["never fetched", "damaged"])
+def test_without_a_manifest_no_rows_and_no_log_are_whole(tmp_path: Path, text: str | None) -> None:
+    """A fetch that was interrupted: the manifest comes last."""
+    folder = three_failures(tmp_path, row=False)
+    whole = results.analyse(folder.path)["arms"][0]["whole_run"]
+    assert sum(whole["attribution"].values()) == 2 and whole["ledgers"]["requests"]["differences"] == 0
+    for host in ("app1", "proxy1"):
+        manifest = folder.trials[0].raw(host) / formats.MANIFEST
+        manifest.unlink() if text is None else manifest.write_text(text)
+    made = results.analyse(folder.path)
+    whole = made["arms"][0]["whole_run"]
+    assert (whole["attribution"], whole["unexplained"]) == ({}, 2)
+    assert whole["ledgers"]["requests"] is whole["undelivered"] is None
+    assert sum("no manifest" in said for said in made["incomplete"]) == 2
+    assert recompute.compare(folder.path)[0] == []
+
+
 def test_every_held_file_is_said(copy: RunFolder) -> None:
     path = copy.trials[0].raw("proxy1") / formats.MANIFEST
     manifest = json.loads(path.read_text())
