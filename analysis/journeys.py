@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from analysis.beside import ahead
 from analysis.load import Tables
-from analysis.measures.columns import Ints, Mask, codes, counted, ids, ints, planned
+from analysis.measures.columns import Ints, Mask, codes, counted, ids, ints, planned, strange
 from analysis.readers.proxy import ATTEMPTS
 from analysis.rows import Rows
 from loadproof.plan.values import TrialPlan
@@ -225,6 +225,16 @@ class Journeys:
             found += np.bincount(server[server >= 0], minlength=len(found))
         return {name: int(count) for name, count in zip(self.plan.apps, found, strict=True)}
 
+    def strangers(self, from_us: int, to_us: int) -> int:
+        """How many requests of somebody else there were, at least: nginx's lines, or app rows where those are more (of a
+        stranger who went by nginx there are both, and no id joins them). In [from, to], in µs."""
+
+        def count(rows: Rows, time: str) -> int:
+            parts = rows.others(self._tops(), ("id", time))
+            return sum(_strange(ids(part), ints(part, time), self.plan, from_us, to_us) for part in parts)
+
+        return max(count(self.proxy, "done_us"), count(self.app, "read_us"))
+
     def _tops(self) -> dict[int, int]:
         """For each planned worker the end of its dense numbers: no further than there can be rows, whatever ids say."""
         known = self.requests.workers()
@@ -344,6 +354,10 @@ def _together(found: Iterator[Any], rows: Rows, columns: Sequence[str], plan: Tr
 
     parts = [part.filter(pa.array(planned(ids(part), plan))) for part in found]
     return pa.concat_tables(parts) if parts else rows.empty(columns)
+
+
+def _strange(of: NDArray[np.uint64], at: Ints, plan: TrialPlan, from_us: int, to_us: int) -> int:
+    return int(np.count_nonzero(strange(of, plan) & (at >= from_us) & (at <= to_us)))
 
 
 def _backend(text: str, names: Mapping[str, str], index: Mapping[str, int]) -> int:

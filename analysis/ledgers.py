@@ -15,6 +15,7 @@ from loadproof.plan.values import TrialPlan
 from loadproof.runfolder.formats import worker_of
 
 MOST_USERS = 1 << 20  # of one worker; users with a higher number are not followed
+FEW, SHARE = 5, 0.001  # so many requests of somebody else, or this share of all, change nothing
 LATE_US = 250_000  # a user may sleep so much longer than it was told, on a busy machine
 
 
@@ -35,14 +36,21 @@ KINDS = (
 @dataclass(frozen=True)
 class RequestLedger:
     """Requests that any witness knows (`total`); how many of them do not balance, by kind with the first id; and what is
-    no fault: cut by our own stop, tried at several backends, never at nginx (refused, or no connection in time)."""
+    no fault: cut by our own stop, tried at several backends, never at nginx (refused, or no connection in time).
+    `strangers`: requests of somebody else while the load ran, which are not among them."""
 
     differences: int
     total: int
     cut: int = 0
     retried: int = 0
     never_arrived: int = 0
+    strangers: int = 0
     said: tuple[str, ...] = ()
+
+    @property
+    def most_strangers(self) -> float:
+        """How many requests of somebody else are too few to matter: a stray one spoils no trial, nor five a tiny one."""
+        return max(FEW, SHARE * self.total)
 
 
 @dataclass(frozen=True)
@@ -95,7 +103,7 @@ class Requests:
         self._retried += int(np.count_nonzero(block.several))
         self._never_arrived += int(np.count_nonzero(away & ~line))
 
-    def ledger(self, known: Known) -> RequestLedger | None:
+    def ledger(self, known: Known, strangers: int = 0) -> RequestLedger | None:
         """The account; None where nginx's log or an app's rows are not whole (`known`: as far as the files say)."""
         if not known.proxy or not known.apps.all():
             return None
@@ -104,8 +112,16 @@ class Requests:
             for index, (kind, count) in enumerate(zip(KINDS, self._counts, strict=True))
             if count
         ]
+        if strangers:
+            said.append(f"{plural(strangers, 'request')} of somebody else while the load ran")
         return RequestLedger(
-            int(self._counts.sum()), self._total, self._cut, self._retried, self._never_arrived, tuple(said)
+            int(self._counts.sum()),
+            self._total,
+            self._cut,
+            self._retried,
+            self._never_arrived,
+            strangers,
+            tuple(said),
         )
 
 

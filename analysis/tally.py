@@ -162,16 +162,22 @@ def _sure(journeys: Journeys, tables: Tables, tally: Tally, clock: Clocks, files
         {name: delivered[name] and name in placed for name in plan.apps},
         told,
         (*untold, *lost, *odd),
-        _books(tally, tables, files),
+        _books(journeys, tally, tables, files),
     )
 
 
-def _books(tally: Tally, tables: Tables, files: Known) -> tuple[RequestLedger | None, TimeLedger | None]:
+def _books(
+    journeys: Journeys, tally: Tally, tables: Tables, files: Known
+) -> tuple[RequestLedger | None, TimeLedger | None]:
     """The accounts of requests and of the users' time; None where a witness is missing altogether."""
     if not windows.heard(tables, tally.plan):
         return None, None
+    zero = windows.zero(tables)
+    load_us = round(tally.plan.load.end_s * 1e6)
+    strangers = 0 if zero is None else journeys.strangers(zero, zero + load_us)
+    requests = tally.requests.ledger(files, strangers)
     if (
         tally.run is None or tally.plan.load.rate is not None
     ):  # users of an open load wait for work: no row says so
-        return tally.requests.ledger(files), None
-    return tally.requests.ledger(files), tally.time.ledger(tables, tally.plan)
+        return requests, None
+    return requests, tally.time.ledger(tables, tally.plan)

@@ -87,8 +87,9 @@ def _requests(one: Mapping[str, Any]) -> str:
             ("cut", "cut by the end of the load"),
             ("retried", "tried at several backends"),
             ("never_arrived", "never at nginx"),
+            ("strangers", "of somebody else beside them"),
         )
-        if one[name]
+        if one.get(name)  # results of before they were counted
     ]
     return f"{number(one['total'])} requests, id by id: {balance}" + (
         f"; {', '.join(named)}" if named else ""

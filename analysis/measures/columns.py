@@ -75,3 +75,9 @@ def planned(of: NDArray[np.uint64], plan: TrialPlan) -> Mask:
     """Ids that Locust workers of this trial may have given."""
     mask: Mask = np.isin(worker_of(of), [worker for _, worker in plan.workers])
     return mask
+
+
+def strange(of: NDArray[np.uint64], plan: TrialPlan) -> Mask:
+    """Ids that nothing of this trial gave: none at all (whatever of ours is not the load has one), or another worker's."""
+    mask: Mask = (worker_of(of) < FIRST_RESERVED_WORKER) & ~planned(of, plan)
+    return mask

@@ -11,7 +11,9 @@ clock        host time - offset; the offset of a host is the measurement in fact
 second 0     the earliest `user started` of all Locust workers
 window       [ramp_end + settle, E): E is the planned end, or the first of these after the beginning: a user stopped, a
              request was cut, the last row of a Locust worker
-of the load  ids whose upper 16 bits are 1 .. 0xFFEF
+of the load  ids whose upper 16 bits are the number of a planned Locust worker
+strangers    ids below worker 0xFFF0 that are not of the load (none is 0), from second 0 to the planned end: nginx's lines, or
+             app rows if there are more
 requests     of the load, ended in the window, class not `cut`;  failures: those with any error class
 answer_or_give_up   mean of end - intended over all requests
 tps          successes / length;  mtt, mtsd (divisor n), percentiles (nearest rank): end - intended of successes
@@ -97,8 +99,8 @@ def access_lines(folder):
             yield dict(zip(FIELDS, ("" if one == "-" else one for one in plain), strict=True))
 
 
-def of_the_load(number):
-    return 1 <= number >> 48 < 0xFFF0
+def of_the_load(number, plan):
+    return number >> 48 in [worker for _, worker in plan["workers"]]
 
 
 def offsets(folder):
@@ -139,7 +141,7 @@ def clients(folder, plan, clock):
         for row in rows(path, CLIENT):
             kind, error, status, _, error_name, number, user, _, _, due, start, _, end, _, think = row
             at = 0
-            if kind == 1 and of_the_load(number):
+            if kind == 1 and of_the_load(number, plan):
                 text = CLASSES[error]
                 text = (
                     f"http_{status:03d}"
@@ -167,7 +169,7 @@ def app_rows(folder, plan, clock):
     for host in plan["apps"]:
         for path in sorted((folder / "raw" / host).glob("app-*.rows")):
             for number, _, _, _, state, exception, _, _, read, handed, lost, _ in rows(path, APP):
-                if state and of_the_load(number):
+                if state and of_the_load(number, plan):
                     move = clock.get(host, 0)
                     ended = (lost or handed or read) - move
                     found.append(
@@ -184,6 +186,28 @@ def app_rows(folder, plan, clock):
     return found
 
 
+def strangers(folder, plan, clock, zero):
+    """How many requests of somebody else the log, or the apps' rows, show while the load ran."""
+
+    def counts(number, at):
+        theirs = not of_the_load(number, plan) and number < 0xFFF0 << 48
+        return theirs and zero <= at <= zero + round(plan["load"]["end_s"] * 1e6)
+
+    logged = 0
+    for line in access_lines(folder / "raw" / plan["proxy"]):
+        text = str(line.get("id"))
+        if not re.fullmatch(r"\d+(\.\d+)?", str(line.get("msec"))):
+            continue
+        number = int(text, 16) if re.fullmatch("[0-9a-f]{16}", text) else 0
+        logged += counts(number, round(float(line["msec"]) * 1e6) - clock.get(plan["proxy"], 0))
+    read = 0
+    for host in plan["apps"]:
+        for path in (folder / "raw" / host).glob("app-*.rows"):
+            found = rows(path, APP)
+            read += sum(row[4] > 0 and counts(row[0], row[8] - clock.get(host, 0)) for row in found)
+    return max(logged, read)
+
+
 def lines_by_id(folder, plan, run, clock):
     """Lines of the load by id, in the order of the log: status, when written, whether all of the answer was sent, and of
     the last upstream attempt its address, host, whether connected, whether a head came; and how many attempts."""
@@ -198,7 +222,7 @@ def lines_by_id(folder, plan, run, clock):
         if (
             not isinstance(number, str)
             or not re.fullmatch("[0-9a-f]{16}", number)
-            or not of_the_load(int(number, 16))
+            or not of_the_load(int(number, 16), plan)
         ):
             continue
         attempts = upstream(line, "addr")
@@ -387,7 +411,7 @@ def trial(folder, run):
             "unexplained": sum(bad and not found for bad, found in zip(failed, reasons, strict=True)),
             "first": firsts(requests, failed, reasons, started, stopped, zero),
             "ledgers": {
-                "requests": balance(requests, seen),
+                "requests": balance(requests, seen, strangers(folder, plan, clock, zero)),
                 "time": time_spent(requests, beside, started, stopped, zero, end, plan["load"]["think_s"]),
             },
         },
@@ -599,8 +623,8 @@ def count(found):
     return {one: found.count(one) for one in sorted(set(found) - {None})}
 
 
-def balance(requests, seen):
-    """The ledger of requests: ids that do not balance, by kind."""
+def balance(requests, seen, strange):
+    """The ledger of requests: ids that do not balance, by kind; and how many somebody else sent."""
     if not seen.log_here or not all(seen.rows_here.values()):
         return None
     clients, kinds = {}, {}
@@ -637,7 +661,10 @@ def balance(requests, seen):
         for kind, found in kinds.items()
         if found
     ]
-    return {"differences": sum(map(len, kinds.values())), "total": len(everyone), **tally, "said": said}
+    if strange:
+        said.append(f"{strange} request{'s' * (strange > 1)} of somebody else while the load ran")
+    differences = sum(map(len, kinds.values()))
+    return {"differences": differences, "total": len(everyone), **tally, "strangers": strange, "said": said}
 
 
 def time_spent(requests, beside, started, stopped, zero, end, think_s):

@@ -161,6 +161,28 @@ def test_what_does_not_balance_is_listed(spoil: Callable[[Raw], None], said: str
     assert ledger["differences"] == len(ledger["said"]) > 0
 
 
+@pytest.mark.parametrize("worker", [0, 77], ids=["without ids", "a worker of another trial"])
+def test_what_somebody_else_sent_while_the_load_ran_is_counted(worker: int, tmp_path: Path) -> None:
+    """By nginx, or to an app itself; before second 0, after the end, and our own probes are none."""
+
+    def strange(raw: Raw) -> None:
+        for at in (-3.0, 0.5, 8.0, 21.9, 23.0):
+            raw.logged(worker << 48, at, at + 0.05)
+            raw.read("app1", worker << 48, at + 0.01, at + 0.04)
+            raw.logged(0xFFF2 << 48, at, at + 0.05)
+        for number in range(4):
+            raw.read("app1", worker << 48, 9.0 + number, 9.5 + number)
+
+    whole, folder = judged(tmp_path, strange)
+    ledger = whole["ledgers"]["requests"]
+    assert (ledger["differences"], ledger["total"], ledger["strangers"]) == (0, 1, 7)
+    assert ledger["said"] == ["7 requests of somebody else while the load ran"]
+    (arm,) = json.loads(folder.results.read_text())["arms"]
+    (one,) = [one for one in arm["checks"] if one["name"] == "ledger_requests"]
+    assert one["verdict"] == "INVALID" and "7 requests of somebody else" in one["said"]
+    assert recompute.compare(folder.path)[0] == []
+
+
 def test_without_a_witness_there_is_no_account_of_requests(copy: RunFolder) -> None:
     (copy.trials[0].raw("proxy1") / "access.tsv").unlink()
     next(copy.trials[1].raw("app2").glob("app-*.rows")).unlink()

@@ -453,7 +453,8 @@ def strange(copy: RunFolder, trial: int, *ids: int) -> None:
     """More requests that app1 read and answered, in the window."""
     path = app_file(copy, trial)
     rows = rows_of(path)
-    more = np.repeat(rows[rows["handed_us"] > 0][-1:], len(ids))
+    handed = rows[(rows["handed_us"] > 0) & (rows["id"] >> 48 < formats.FIRST_RESERVED_WORKER)]
+    more = np.repeat(handed[len(handed) // 2 :][:1], len(ids))
     more["id"] = ids
     keep(path, np.concatenate((rows, more)))
     seal(path, copy, trial)
@@ -464,6 +465,9 @@ def test_ids_of_no_worker_of_the_trial_are_left_out(copy: RunFolder) -> None:
     strange(copy, 0, *((77 << 48) + number for number in range(5)))
     arm, said = judged(copy, 0)
     assert "app1: 5 requests with ids of no Locust worker of this trial: left out" in said
+    ledger = arm["whole_run"]["ledgers"].pop("requests")
+    known = before["whole_run"]["ledgers"].pop("requests")
+    assert ledger == {**known, "strangers": 5, "said": ["5 requests of somebody else while the load ran"]}
     assert arm["undelivered"] == before["undelivered"] and arm["whole_run"] == before["whole_run"]
     assert arm["servers"] == before["servers"]
 

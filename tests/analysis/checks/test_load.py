@@ -324,6 +324,20 @@ def test_ledgers(made: Made) -> None:
 
 
 @pytest.mark.parametrize(
+    ("total", "strangers", "verdict"),
+    [(5000, 1, "VALID"), (5000, 5, "VALID"), (5000, 6, "INVALID"), (50, 5, "VALID"), (50, 6, "INVALID"),
+     (20_000, 20, "VALID"), (20_000, 21, "INVALID")],
+)  # fmt: skip
+def test_requests_of_somebody_else(made: Made, total: int, strangers: int, verdict: str) -> None:
+    """A stray one turns nothing; more than five that are more than a thousandth of all do."""
+    made.requests = RequestLedger(0, total, strangers=strangers)
+    one = made.judge("ledger_requests")
+    assert one.verdict == verdict and f"{strangers} request" in one.said and "of somebody else" in one.said
+    if verdict == "INVALID":
+        assert (one.value, one.unit) == (strangers, "requests") and one.limit == max(5, total / 1000)
+
+
+@pytest.mark.parametrize(
     ("gap", "verdict"), [(0.019, "VALID"), (0.021, "INVALID"), (-0.021, "INVALID"), (-0.01, "VALID")]
 )
 def test_user_time(made: Made, gap: float, verdict: str) -> None:
