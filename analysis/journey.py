@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from loadproof.runfolder import record
 from loadproof.runfolder.formats import FIRST_RESERVED_WORKER
 from loadproof.runfolder.paths import RunFolder, TrialPaths
 
+NGINX_US = 1000  # it writes whole milliseconds
 FORM = "16 hex digits, or worker:number as in 1:42"
 
 
@@ -142,10 +143,6 @@ def _told(
     zero_us: int | None,
     clock: Clocks,
 ) -> Told:
-    apart = [
-        clock.apart(plan.loads, host) for host in (plan.proxy, *([row["server"]] if row["server"] else []))
-    ]
-    known = [one for one in apart if one is not None]
     events = sorted(_events(row, plan, inventory), key=lambda event: event[0])
     begin = row["start_us"] or (events[0][0] if events else 0)
     reason = next((one for one in REASONS if (one.layer, one.reason) == (row["layer"], row["reason"])), None)
@@ -161,8 +158,18 @@ def _told(
         reason.key if reason else "",
         reason.said if reason else "",
         reason.proof if reason else "",
-        max(known) / 1000 if len(known) == len(apart) else None,
+        _certain_ms({host for _, host, _ in events}, plan.proxy, clock),
     )
+
+
+def _certain_ms(hosts: Collection[str], proxy: str, clock: Clocks) -> float | None:
+    """How far, in ms, the times of any two of these hosts may be from their order; None when a clock was not measured."""
+    if len(hosts) < 2:
+        return 0.0
+    if not set(hosts) <= set(clock.halves):
+        return None
+    worst = sorted(clock.halves[host] + (NGINX_US if host == proxy else 0) for host in hosts)[-2:]
+    return sum(worst) / 1000
 
 
 def _inventory(source: RunFolder) -> Inventory | None:
@@ -219,6 +226,7 @@ def _proxy(row: Mapping[str, Any], host: str, inventory: Inventory | None) -> li
     again = f", the last of {row['lines']} lines" if row["lines"] > 1 else ""
     found = [(row["received_us"], host, f"nginx: has its head (connection {row['connection']}){again}")]
     names = attribution.addresses(inventory)
+    turned = row["received_us"]  # to each backend when it was done with the one before
     for attempt in row["attempts"]:
         server = names.get(attempt["server"], "")
         said = f"nginx: turned to {server or attempt['server']}"
@@ -232,7 +240,8 @@ def _proxy(row: Mapping[str, Any], host: str, inventory: Inventory | None) -> li
             said += f", let go after {attempt['response_us'] / 1000:g} ms"
         if attempt["status"] is not None:
             said += f" ({attempt['status']})"
-        found.append((row["received_us"], host, said))
+        found.append((turned, host, said))
+        turned += attempt["response_us"] or 0
     done = (
         "the client had closed the connection (499)"
         if row["proxy_status"] == 499

@@ -9,9 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis import journey, report
+from analysis.readers.clock import Clocks
 from loadproof.console import journey as show
 from loadproof.errors import BadInput, RecordUnreadable
 from loadproof.runfolder.paths import RunFolder
+from tests.analysis import synthetic
 
 
 @pytest.mark.parametrize(
@@ -35,7 +37,33 @@ def test_the_story_of_a_request_that_came_too_late(two_arms: RunFolder) -> None:
     assert told.events[0].after_ms == 0 and told.events[-1].what.endswith("BrokenPipeError")
     text = show.journey([told])
     assert "request 0003000000000007" in text and "began at: app/too_late" in text
-    assert "certain beyond ± 0.2 ms" in text
+    assert "certain beyond ± 1.2 ms" in text  # nginx writes whole milliseconds
+
+
+def test_order_is_certain_beyond_the_two_worst_clocks_of_the_story() -> None:
+    """Also between nginx and an app, whose load host has the best clock of the three."""
+    clock = Clocks({}, (), halves={"load1": 100, "proxy1": 40_000, "app1": 30_000, "app2": 90_000})
+    assert journey._certain_ms({"load1", "proxy1", "app1"}, "proxy1", clock) == 71.0
+    assert journey._certain_ms({"load1", "app1"}, "proxy1", clock) == 30.1
+    assert journey._certain_ms({"load1", "proxy1", "app3"}, "proxy1", clock) is None
+    assert journey._certain_ms({"app3"}, "proxy1", clock) == 0.0
+
+
+def test_each_attempt_is_told_when_nginx_turned_to_it(tmp_path: Path) -> None:
+    """What an app read in between stands in between."""
+    raw = synthetic.Raw(synthetic.plan(servers=2))
+    raw.user(1, 1, 0.0)
+    id = raw.request(1, 0, 8.0, 9.8)
+    raw.read("app2", id, 9.2, 9.7)
+    raw.logged(
+        id, 8.0, 9.799, upstream_addr="198.18.0.11:8000, 198.18.0.12:8000", upstream_status="504, 200",
+        upstream_connect_time="0.000, 0.001", upstream_header_time="-, 0.700", upstream_response_time="1.000, 0.799",
+    )  # fmt: skip
+    synthetic.quiet_samples(raw, {"app1": 0.05, "app2": 0.05})
+    (told,) = journey.tell(synthetic.write_run(tmp_path, [raw]), id)
+    turned = {event.what.split(",")[0]: event.second for event in told.events if "turned to" in event.what}
+    assert turned == {"nginx: turned to app1": 8.0, "nginx: turned to app2": 9.0}
+    assert [event.host for event in told.events][1:5] == ["proxy1", "proxy1", "proxy1", "app2"]
 
 
 def test_every_trial_that_has_the_id_tells_it(two_arms: RunFolder) -> None:
