@@ -33,15 +33,33 @@ def events(folder: Path) -> tuple[list[dict[str, Any]], lines.Malformed]:
     return list(_events(folder / "limiter.jsonl", malformed)), malformed
 
 
+def placed(found: Sequence[Mapping[str, Any]], offset: int) -> list[int | None]:
+    """When each event came, in µs on the control machine's clock; None where it does not say. As in every file of a host
+    its first pair of clocks counts, and the one after a boot: a step of the wall clock moves no later event."""
+    times: list[int | None] = []
+    anchor: tuple[int, int] | None = None
+    last_ns = 0
+    for event in found:
+        at, ns = event.get("realtime_us"), event.get("monotonic_ns")
+        if not isinstance(at, int) or not isinstance(ns, int):
+            times.append(at - offset if isinstance(at, int) else None)
+            continue
+        if anchor is None or ns < last_ns:
+            anchor = at, ns
+        last_ns = ns
+        times.append(anchor[0] + (ns - anchor[1]) // 1000 - offset)
+    return times
+
+
 def cover(
     found: Sequence[Mapping[str, Any]], kind: str, window: Stretch, offset: int, put_back_us: int
 ) -> Cover | None:
     """How a limit covered a stretch of time. One that was lost and put back within `put_back_us` held, and so did one
     that began anew for children of the app. None when there are events without a time."""
-    try:
-        held, open_us = _held(found, kind, offset, put_back_us)
-    except (KeyError, TypeError, ValueError, OverflowError):
+    times = placed(found, offset)
+    if any(at is None and _matters(event, kind) for at, event in zip(times, found, strict=True)):
         return None
+    held, open_us = _held(found, times, kind, put_back_us)
     begin, end = window
     unknown = 0 if open_us is None else max(0, end - max(begin, open_us))
     covered = sum(max(0, min(end, to) - max(begin, since)) for since, to in held)
@@ -94,17 +112,18 @@ def _told(events: Sequence[Mapping[str, Any]], window: Stretch | None, offset: i
         back = "and put back" if _ends_attached(events) else "and not put back"
         yield f"the limit was lost ({what} gone) {back}; limiter.jsonl has the times"
     ends = [
-        event for event in events if event.get("event") == "ended" and not _is_after(event, window, offset)
+        event
+        for event, at in zip(events, placed(events, offset), strict=True)
+        if event.get("event") == "ended" and not _is_after(at, window)
     ]
     for why in _distinct(event.get("why") for event in ends):
         if why not in EXPECTED_END:
             yield f"the limiter ended by itself: {why}"
 
 
-def _is_after(event: Mapping[str, Any], window: Stretch | None, offset: int) -> bool:
+def _is_after(at: int | None, window: Stretch | None) -> bool:
     """Whether an event surely came when the window was over."""
-    at = event.get("realtime_us")
-    return window is not None and isinstance(at, int) and at - offset >= window[1]
+    return window is not None and at is not None and at >= window[1]
 
 
 def _uncovered(
@@ -126,18 +145,17 @@ def _uncovered(
 
 
 def _held(
-    events: Sequence[Mapping[str, Any]], kind: str, offset: int, put_back_us: int
+    events: Sequence[Mapping[str, Any]], times: Sequence[int | None], kind: str, put_back_us: int
 ) -> tuple[list[Stretch], int | None]:
     """Stretches in which the limit held, those and while it was put back; and since when it was attached
     with nothing said of its end."""
     held: list[Stretch] = []
     begun: int | None = None
     patience = put_back_us
-    for event in events:
+    for event, at in zip(events, times, strict=True):
         attaches = event.get("event") == "attached"
-        if not attaches and not _ends(event, kind):
+        if at is None or not _matters(event, kind):
             continue
-        at = int(event["realtime_us"]) - offset
         if attaches and begun is None:
             if held and at - held[-1][1] <= patience:
                 held.append((held[-1][1], at))
@@ -148,6 +166,11 @@ def _held(
             why = str(event.get("what") or event.get("reason"))
             patience = PUT_BACK_US if why.startswith("forked") else put_back_us
     return held, begun
+
+
+def _matters(event: Mapping[str, Any], kind: str) -> bool:
+    """Whether a limit begins or ends with this event."""
+    return event.get("event") == "attached" or _ends(event, kind)
 
 
 def _ends(event: Mapping[str, Any], kind: str) -> bool:

@@ -153,6 +153,39 @@ def test_what_part_of_the_window_had_a_limit(
     )
 
 
+def stamped(second: float, event: str, step: float = 0.0, booted: float = -1000.0) -> dict[str, object]:
+    """An event whose host's wall clock was set forward by `step` s since its first one."""
+    ns = round((second - booted) * 1e9)
+    return at(second + step, event, monotonic_ns=ns, pid=7, why="SIGTERM")
+
+
+@pytest.mark.parametrize(
+    ("ended", "step", "booted", "lacking"),
+    [
+        (20, 100, -1000, 8),  # seen by its wall clock it held until after the window
+        (40, -30, -1000, 0),  # and here it had ended in it
+        (20, 0, -1000, 8),
+        (20, 0, 19, 8),  # another boot has another monotonic clock
+    ],
+)
+def test_a_step_of_the_wall_clock_moves_no_event(
+    ended: float, step: float, booted: float, lacking: float
+) -> None:
+    """The window is [13, 28) s."""
+    begin = [stamped(0, "started"), stamped(1, "attached")]
+    over = [stamped(ended, event, step, booted) for event in ("detached", "lifted", "ended")]
+    found = limiter.cover([*begin, *over], "cpulimit", (13_000_000, 28_000_000), 5_000_000, 0)
+    assert found == limiter.Cover(round(lacking * 1e6), 0)
+
+
+def test_that_it_ended_after_the_window_is_told_by_its_monotonic_clock(tmp_path: Path) -> None:
+    paths = TrialPaths(tmp_path)
+    paths.raw("app1").mkdir(parents=True)
+    events = [stamped(0, "started"), stamped(1, "attached"), {**stamped(40, "ended", -30), "why": "deadline"}]
+    (paths.raw("app1") / "limiter.jsonl").write_text("".join(json.dumps(one) + "\n" for one in events))
+    assert not limiter.notes(paths, PLAN, {"app1": (13_000_000, 28_000_000)}, lambda host: 5_000_000)
+
+
 def test_a_limiter_that_ended_in_the_hold_is_told(copy: RunFolder) -> None:
     """SIGTERM two seconds into the window [6, 22)."""
     path = copy.trials[0].raw("app1") / "limiter.jsonl"
