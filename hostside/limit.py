@@ -231,7 +231,8 @@ class CpuLimit:
 
     def attach(self, pid: int) -> dict[str, Any]:
         """Start a cpulimit on the app's main process."""
-        self.forked = has_children(pid)
+        # It stays so: children that come and go would have the limiter begin anew for each, and the app run free meanwhile.
+        self.forked = self.forked or has_children(pid)
         words = [self.program, "-p", str(pid), "-l", f"{self.percent:g}"]
         words += [self.kind["one_cpu"], "1"] if self.kind["one_cpu"] else []
         words += [self.kind["forks"]] if self.forked and self.kind["forks"] else []
@@ -272,7 +273,8 @@ class CpuLimit:
                 self.cpu, self.progress = cpu, time.monotonic()
         if time.monotonic() - self.progress >= FROZEN_S:
             return f"frozen: the app is stopped and made no progress for {FROZEN_S:g} s"
-        if has_children(pid) and not self.forked and self.kind["forks"]:
+        if not self.forked and self.kind["forks"] and has_children(pid):
+            self.forked = True
             return "forked: the app has children now, the limiter has to watch them too"
         return ""
 

@@ -31,6 +31,18 @@ exit 0
 
 BUSY = "import sys\nprint('up', flush=True)\nwhile True: pass"
 FORKING = "import os\nprint('up', flush=True)\nos.fork()\nwhile True: pass"
+# children that live for 0.1 s, with 0.2 s between them; a line of the file for each
+BRIEFLY_FORKING = """import os, sys, time
+print('up', flush=True)
+while True:
+    if not (child := os.fork()):
+        time.sleep(0.1)
+        os._exit(0)
+    os.waitpid(child, 0)
+    with open({path!r}, 'a') as file:
+        file.write('one\\n')
+    time.sleep(0.2)
+"""
 IDLE = "import time\nprint('up', flush=True)\nwhile True: time.sleep(60)"
 
 

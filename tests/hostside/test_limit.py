@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.hostside.conftest import (
+    BRIEFLY_FORKING,
     DATA,
     FORKING,
     IDLE,
@@ -240,6 +241,18 @@ def test_children_of_the_app_are_watched_too(stage: Stage, flavour: str, option:
     until(
         lambda: stage.events("attached") and stage.events("attached")[-1]["command"].endswith(option), option
     )
+
+
+def test_children_that_come_and_go_end_the_limiter_once(stage: Stage) -> None:
+    children = stage.folder / "children"
+    children.touch()
+    stage.trial("cpulimit", percent=50)
+    stage.app(BRIEFLY_FORKING.format(path=str(children)))
+    stage.supervise()
+    until(lambda: stage.events("attached") and "-m" in stage.events("attached")[-1]["command"].split(), "-m")
+    had = len(children.read_text().splitlines())
+    until(lambda: len(children.read_text().splitlines()) >= had + 8, "eight more children", 20)
+    assert len(stage.events("gone")) <= 1 and "-m" in stage.events("attached")[-1]["command"].split()
 
 
 def test_quota_says_when_it_is_not_in_force(stage: Stage) -> None:
