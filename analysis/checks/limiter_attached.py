@@ -73,6 +73,7 @@ def wrong(events: Sequence[Mapping[str, Any]], percent: float | None) -> str:
 
 def _lost(events: Sequence[Mapping[str, Any]]) -> str:
     """What was gone, in words."""
-    what = [str(event.get("what"))[:LONGEST] for event in events if event.get("event") == "gone"]
-    lost = list(dict.fromkeys(one for one in what if not one.startswith("forked")))
+    anew = limiter.anew(events)
+    gone = (event for place, event in enumerate(events) if event.get("event") == "gone" and place not in anew)
+    lost = list(dict.fromkeys(str(event.get("what"))[:LONGEST] for event in gone))
     return f" (gone: {', '.join(lost)})" if lost else ""

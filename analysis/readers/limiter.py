@@ -55,7 +55,7 @@ def cover(
     found: Sequence[Mapping[str, Any]], kind: str, window: Stretch, offset: int, put_back_us: int
 ) -> Cover | None:
     """How a limit covered a stretch of time. One that was lost and put back within `put_back_us` held, and so did one
-    that began anew for children of the app. None when there are events without a time."""
+    that began `anew`. None when there are events without a time."""
     times = placed(found, offset)
     if any(at is None and _matters(event, kind) for at, event in zip(times, found, strict=True)):
         return None
@@ -64,6 +64,19 @@ def cover(
     unknown = 0 if open_us is None else max(0, end - max(begin, open_us))
     covered = sum(max(0, min(end, to) - max(begin, since)) for since, to in held)
     return Cover(end - begin - covered - unknown, unknown)
+
+
+def anew(found: Sequence[Mapping[str, Any]]) -> frozenset[int]:
+    """Which events (their places) say that the limiter began anew for the first children of a process of the app, to watch
+    them too. That is no loss; whoever does so again and again leaves the app free each time."""
+    first: dict[Any, int] = {}
+    pid: Any = None
+    for place, event in enumerate(found):
+        if event.get("event") == "attached":
+            pid = str(event.get("pid"))
+        elif event.get("event") == "gone" and str(event.get("what")).startswith("forked"):
+            first.setdefault(pid, place)
+    return frozenset(first.values())
 
 
 def notes(
@@ -102,11 +115,12 @@ def _told(events: Sequence[Mapping[str, Any]], window: Stretch | None, offset: i
         event.get("why") for event in events if event.get("event") == "in_force" and not event.get("ok")
     ):
         yield f"the limit was {why}"
-    # "forked" is no loss: the limiter begins anew to watch the app's children too
+    begun = anew(events)
     lost = Counter(
-        str(event.get("what")).partition(":")[0] for event in events if event.get("event") == "gone"
+        str(event.get("what")).partition(":")[0]
+        for place, event in enumerate(events)
+        if event.get("event") == "gone" and place not in begun
     )
-    lost.pop("forked", None)
     if lost:
         what = ", ".join(name if count == 1 else f"{name} {count} times" for name, count in lost.items())
         back = "and put back" if _ends_attached(events) else "and not put back"
@@ -151,8 +165,8 @@ def _held(
     with nothing said of its end."""
     held: list[Stretch] = []
     begun: int | None = None
-    patience = put_back_us
-    for event, at in zip(events, times, strict=True):
+    patience, begins_anew = put_back_us, anew(events)
+    for place, (event, at) in enumerate(zip(events, times, strict=True)):
         attaches = event.get("event") == "attached"
         if at is None or not _matters(event, kind):
             continue
@@ -163,8 +177,7 @@ def _held(
         elif not attaches and begun is not None:
             held.append((begun, at))
             begun = None
-            why = str(event.get("what") or event.get("reason"))
-            patience = PUT_BACK_US if why.startswith("forked") else put_back_us
+            patience = PUT_BACK_US if place in begins_anew else put_back_us
     return held, begun
 
 

@@ -36,6 +36,10 @@ def said(folder: Path, *events: object) -> tuple[str, ...]:
         ([STARTED, ATTACHED, ENDED], []),
         ([STARTED, ATTACHED, {"event": "gone", "what": "forked: children"}, ATTACHED, ENDED], []),
         (
+            [STARTED, ATTACHED, *[{"event": "gone", "what": "forked: children"}, ATTACHED] * 4, ENDED],
+            ["app1: the limit was lost (forked 3 times gone) and put back; limiter.jsonl has the times"],
+        ),
+        (
             [STARTED, ATTACHED, {"event": "in_force", "ok": False, "why": "accepted but not in force: no quota"}],
             ["app1: the limit was accepted but not in force: no quota"],
         ),

@@ -167,6 +167,10 @@ WHOLE = ((-2, "started"), (-1, "attached"), (24, "lifted"), (24, "ended"))
         ([*events(*WHOLE[:2]), *events((10, "gone"), what="app"), *events((10.01, "attached"), *WHOLE[2:])], "INVALID", "0.01 s"),
         ([*events(*WHOLE[:2]), *events((10, "gone"), what="forked: children"), *events((10.4, "attached"), *WHOLE[2:])],
          "VALID", "attached throughout"),
+        # it has seen that the app has children, and is to watch them from then on
+        ([*events(*WHOLE[:2]), *events((8, "gone"), what="forked: children"), *events((8.4, "attached"))]
+         + [*events((10, "gone"), what="forked: children"), *events((10.4, "attached"), *WHOLE[2:])],
+         "INVALID", "no limiter for 0.40 s (gone: forked: children)"),
         # before the last step of the ramp: it had time to settle again
         ([*events(*WHOLE[:2]), *events((2, "gone"), what="app"), *events((2.4, "attached"), *WHOLE[2:])], "VALID", ""),
         ([*events(*WHOLE[:2]), *events((10, "gone"), what="supervisor")], "INVALID", "no limiter for 12.00 s"),
