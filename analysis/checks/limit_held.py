@@ -12,6 +12,7 @@ from analysis.checks.evidence import Evidence
 from analysis.measures import cpu, shares
 from analysis.measures.columns import Ints
 from analysis.measures.window import Window
+from analysis.readers.outcome import plural
 from loadproof.plan.values import TrialPlan
 
 ASKS = "did each app get the CPU that was asked: never more in any 5 s of the window, nor less while requests waited?"
@@ -20,6 +21,9 @@ REMEDY = (
     "choose --limiter quota, which holds to half a point, or calibrate the limit first; then repeat the trial"
 )
 
+LASTING = (
+    "have the app keep its processes over the window: CPU is known of those that samples see to their end"
+)
 LONGER = "ask for a longer --hold"
 SLIDE_US = 5_000_000
 # cpulimit stops an app for up to a third of a second at a time, and the shorter a busy stretch the likelier it is one
@@ -69,9 +73,30 @@ def _host(evidence: Evidence, host: str) -> Measured:
         )
     if mean > wanted + points:
         return invalid(f"{said}, {wanted + points:g} tolerated", mean, wanted + points, "%")
+    if why := _unseen(evidence, host, (begin, end), wanted + points, most):
+        return replace(unknown(f"{said}; {why}", top, most, "%"), remedy=LASTING)
     if top < wanted - points:
         return valid(f"{said}: the limit was not reached", top, most, "%")
     return _busy(evidence, host, said, top, float(found.min()))
+
+
+def _unseen(evidence: Evidence, host: str, stretch: tuple[int, int], on_average: float, most: float) -> str:
+    """Why what is known is not all, in words: processes of the app ended, and what they used after their last samples could
+    have been too much, on average or in 5 s. "" where it could not."""
+    used, ended = evidence.samples(host, "app_ns"), evidence.samples(host, "app_ended")
+    if used is None or ended is None:
+        return ""
+    at = used[0]
+    every = used[1] + cpu.unseen(at, ended[1])
+    top = 100 * float(shares.sliding(at, every, *stretch, SLIDE_US, cycle_us(evidence.plan)).max())
+    mean = 100 * float(shares.sliding(at, every, *stretch, stretch[1] - stretch[0]).max())
+    if top <= most and mean <= on_average:
+        return ""
+    count = int(ended[1][(at > stretch[0]) & (at <= stretch[1])].sum())
+    return (
+        f"{plural(count, 'process', 'processes')} of the app ended, and what they used after their last samples is not "
+        f"known: with that up to {mean:.1f} %, and {top:.1f} % in 5 s"
+    )
 
 
 def _stretch(evidence: Evidence, hold: Window) -> tuple[int, int]:

@@ -58,6 +58,14 @@ def _ended(tables: Tables, host: str, window: Window) -> int:
     return int(ended[(at > window.from_us) & (at <= window.to_us)].sum())
 
 
+def unseen(at: Ints, ended: Ints) -> Ints:
+    """A cumulative clock, ns, of what processes of the app that ended may have used after the samples that saw them last:
+    of each one CPU at most, until the sample that missed it."""
+    since = np.diff(at, prepend=at[:1])
+    found: Ints = np.cumsum(ended * since) * 1000
+    return found
+
+
 def gaps(at: Ints) -> list[tuple[int, int]]:
     """Where samples in order of time are more than 2 s apart: what happened in between is not known."""
     wide = np.flatnonzero(np.diff(at) > GAP_US)

@@ -52,6 +52,7 @@ class Made:
     samples: dict[str, Line] = field(default_factory=dict)  # by host: other columns, the same in every sample
     sampled: dict[str, tuple[float, float]] = field(default_factory=dict)  # by host: from and to
     unsampled: dict[str, tuple[float, float]] = field(default_factory=dict)  # by host: a gap
+    ended: dict[str, tuple[float, ...]] = field(default_factory=dict)  # by host: whose samples miss a process
     users: list[tuple[float, str]] = field(default_factory=list)
     lag_ms: dict[int, Callable[[int], float]] = field(default_factory=dict)
     stall_ms: dict[int, tuple[int, float]] = field(
@@ -182,6 +183,7 @@ class Made:
                     continue
                 row = dict.fromkeys(SCHEMAS["cpu"].names, 0) | {"host": host, "at_us": us(at)}
                 row |= {"app_processes": 1, "disk_free_kb": 9_000_000, "host_idle_us": int((at + 9) * 1e6)}
+                row |= {"app_ended": self.ended.get(host, ()).count(at)}
                 row |= self.samples.get(host, {})
                 for (owner, column), share in self.used.items():
                     if owner == host:

@@ -146,6 +146,34 @@ def test_a_limit_without_evidence_is_unknown(made: Made, spoil: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("share", "ended", "verdict", "said"),
+    [
+        (0.065, (10.0,), "UNKNOWN", "1 process of the app ended"),
+        (0.065, (10.0, 12.0, 12.0), "UNKNOWN", "up to 15.9 %, and 36.5 % in 5 s"),
+        (0.065, (3.0, 23.5), "VALID", "6.5 % in 16.0 s"),  # not in the window
+        (0.01, (10.0,), "UNKNOWN", "1 process of the app ended"),
+        (0.3, (10.0,), "INVALID", "8 tolerated"),  # of what was seen alone
+    ],
+)
+def test_what_processes_used_that_ended_is_not_known(
+    made: Made, share: float, ended: tuple[float, ...], verdict: str, said: str
+) -> None:
+    made.used["app2", "app_ns"] = lambda at: share * max(0.0, at)
+    made.ended["app2"] = ended
+    one = made.judge("limit_held")
+    assert one.verdict == verdict and said in one.said, one.said
+    assert ("keep its processes" in one.remedy) == (verdict == "UNKNOWN")
+
+
+def test_what_ended_processes_used_may_be_too_little_to_matter(tmp_path: Path) -> None:
+    made = Made.sound(tmp_path, synthetic.plan(servers=2, limit=Limit("quota", 50.0)))
+    made.limiter = dict.fromkeys(made.limiter, events(*WHOLE, percent=50))
+    made.ended["app2"] = (10.0, 12.0)
+    one = made.judge("limit_held")
+    assert one.verdict == "VALID" and "the limit was not reached" in one.said, one.said
+
+
+@pytest.mark.parametrize(
     "name", ["limit_held", "limiter_attached", "app_alive", "generator_cpu", "quiet_hosts"]
 )
 def test_what_hosts_did_is_known_where_rows_of_requests_are_missing(made: Made, name: str) -> None:
