@@ -7,7 +7,7 @@ from typing import Any
 
 from analysis.checks import Measured, invalid, together, unknown, valid
 from analysis.checks.evidence import Evidence
-from analysis.measures import shares
+from analysis.measures import cpu, shares
 from analysis.measures.columns import Ints
 from analysis.measures.window import Window
 from loadproof.plan.values import STEAL, TrialPlan
@@ -71,6 +71,9 @@ def _others(evidence: Evidence, host: str, hold: Window) -> Measured:
         return invalid(said, mean, SUSTAINED, "%")
     if most > SUDDEN:
         return invalid(said, most, SUDDEN, "%")
+    if any(begin < hold.to_us and end > hold.from_us for begin, end in cpu.gaps(samples[0])):
+        why = "its samples have a gap: what came and went in it nobody saw"
+        return unknown(f"{host}: {why}", limit=SUSTAINED, unit="%")
     return valid(said, mean, SUSTAINED, "%")
 
 
@@ -87,9 +90,12 @@ def _stolen(evidence: Evidence, host: str, hold: Window) -> Measured:
 
 
 def _grown(samples: tuple[Ints, Ints], hold: Window) -> float | None:
-    """By how much a cumulative column grew in the window; None when samples do not reach over it."""
+    """By how much a cumulative column grew in the window; None when samples do not reach over it, or when it begins or ends
+    where they have a gap."""
     at, value = samples
     if len(at) < 2 or at[0] > hold.from_us or at[-1] < hold.to_us:
+        return None
+    if any(begin < edge < end for begin, end in cpu.gaps(at) for edge in (hold.from_us, hold.to_us)):
         return None
     begin, end = shares.moment(at, value, [hold.from_us, hold.to_us])
     return float(end - begin)

@@ -153,6 +153,24 @@ def test_a_watched_host_works_for_others_too(tmp_path: Path) -> None:
     assert made.judge("quiet_hosts").verdict == "UNKNOWN"
 
 
+@pytest.mark.parametrize("host", ["load1", "proxy1", "app2"])
+def test_who_came_and_went_in_a_gap_of_the_samples_is_not_known(made: Made, host: str) -> None:
+    made.unsampled[host] = (7, 21)
+    one = made.judge("quiet_hosts")
+    assert one.verdict == "UNKNOWN" and one.said.startswith(f"{host}: its samples have a gap"), one.said
+    made.used[host, "other_ns"] = lambda at: 0.3 * max(0.0, at)
+    assert made.judge("quiet_hosts").verdict == "INVALID"  # that is seen around it
+
+
+@pytest.mark.parametrize(("gap", "verdict"), [((7, 21), "VALID"), ((4, 8), "UNKNOWN"), ((20, 24), "UNKNOWN")])
+def test_what_was_stolen_is_counted_between_the_edges_of_the_window(
+    tmp_path: Path, gap: tuple[float, float], verdict: str
+) -> None:
+    made = Made.sound(tmp_path, synthetic.plan(servers=2, watch=("db1",)))
+    made.unsampled["db1"] = gap
+    assert made.judge("quiet_hosts").verdict == verdict
+
+
 # --- disk_room ------------------------------------------------------------------------------------------
 
 
