@@ -26,8 +26,8 @@ def judged(
     tally: Tally,
     sure: Sure,
 ) -> tuple[Check, ...]:
-    """Every check of a trial. What nginx saw of a server counts where its log is whole and every address in it known."""
-    logged = sure.files.proxy and not tally.waiting.elsewhere
+    """Every check of a trial. What nginx saw of a server counts where its log is whole, every address in it known, and its
+    clock."""
     requests, time = sure.books
     evidence = Evidence(
         paths=paths,
@@ -37,9 +37,9 @@ def judged(
         hold=tally.hold,
         zero_us=windows.zero(tables),
         figures=figures,
-        busy={host: tally.waiting.busy(at) if logged else None for at, host in enumerate(plan.apps)},
+        busy={host: tally.waiting.busy(at) if sure.logged else None for at, host in enumerate(plan.apps)},
         attempts={
-            host: int(tally.waiting.attempts[at]) if logged and tally.run else None
+            host: int(tally.waiting.attempts[at]) if sure.logged and tally.run else None
             for at, host in enumerate(plan.apps)
         },
         malformed=tables.counts,

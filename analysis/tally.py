@@ -22,7 +22,8 @@ from analysis.measures.reasons import Reasons
 from analysis.measures.timeline import Timeline
 from analysis.measures.waiting import Waiting
 from analysis.measures.window import Window
-from analysis.readers.clock import Clocks
+from analysis.readers.clock import COARSE_US, Clocks
+from loadproof.plan.values import TrialPlan
 
 Keep = Callable[[Block, Codes], None]
 
@@ -95,10 +96,12 @@ class Tally:
 
 @dataclass(frozen=True)
 class Sure:
-    """`files`: what is whole as far as the files themselves say. What is known, by server: of its rows, and of the answers that it delivered, each of the whole run and `_in` a
-    window, and whether its requests can be told (`told`); what speaks against it, in words."""
+    """`files`: what is whole as far as the files themselves say. `logged`: whether nginx's log says of every server when
+    it sent requests there. What is known, by server: of its rows, and of the answers that it delivered, each of the whole
+    run and `_in` a window, and whether its requests can be told (`told`); what speaks against it, in words."""
 
     files: Known
+    logged: bool
     rows: dict[str, bool]
     rows_in: dict[str, bool]
     delivered: dict[str, bool]
@@ -156,6 +159,7 @@ def _sure(journeys: Journeys, tables: Tables, tally: Tally, clock: Clocks, files
     delivered = {name: whole and rows[name] and name not in doubted for name in plan.apps}
     return Sure(
         files,
+        files.proxy and not tally.waiting.elsewhere and timed(clock, plan),
         rows,
         {name: rows[name] and name in placed for name in plan.apps},
         delivered,
@@ -164,6 +168,13 @@ def _sure(journeys: Journeys, tables: Tables, tally: Tally, clock: Clocks, files
         (*untold, *lost, *odd),
         _books(journeys, tally, tables, files),
     )
+
+
+def timed(clock: Clocks, plan: TrialPlan) -> bool:
+    """Whether nginx's times can be put beside those of the load. Its lines have the wall clock of its host, which must not
+    have moved, whereas rows and samples count from the beginning of their file."""
+    known = clock.beside(plan.loads, (plan.proxy,))
+    return bool(known) and clock.halves.get(plan.proxy, 0) <= COARSE_US
 
 
 def _books(

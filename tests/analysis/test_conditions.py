@@ -10,10 +10,13 @@ import pytest
 
 from analysis import checks, results, verdicts
 from analysis.attribution import addresses
+from analysis.checks.evidence import Evidence
 from analysis.journeys import Journeys
 from analysis.load import tables
 from analysis.measures.waiting import Waiting
 from analysis.measures.window import Window
+from analysis.readers.clock import Clocks
+from analysis.tally import timed
 from loadproof.plan.values import Inventory
 from loadproof.runfolder.paths import RunFolder
 from tests.analysis import synthetic
@@ -48,6 +51,46 @@ def test_where_requests_waited_and_went(tmp_path: Path) -> None:
     seconds = [(waiting.busy(server) - synthetic.T0) / 1e6 for server in (0, 1)]
     assert seconds[0].tolist() == [[7.0, 9.01]] and seconds[1].tolist() == [[21.5, 22.51]]
     assert waited({}).elsewhere == 4
+
+
+@pytest.mark.parametrize(("moved_s", "known"), [(0.0, True), (0.2, True), (3.0, False), (None, False)])
+def test_an_nginx_whose_clock_moved_says_of_no_server_when_requests_waited(
+    moved_s: float | None, known: bool, copy: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = copy.trials[0].facts
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        if line["host"] == "proxy1" and moved_s is None:
+            line["offset"] = None
+        elif (line["host"], line["when"]) == ("proxy1", "after") and moved_s is not None:
+            line["offset"]["best_us"] += round(moved_s * 1e6)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    seen: list[Evidence] = []
+    judge_all = checks.judge_all
+    monkeypatch.setattr(checks, "judge_all", lambda one: (seen.append(one), judge_all(one))[1])
+    results.analyse(copy.path)
+    one = next(one for one in seen if one.plan.id == "01")
+    assert (one.busy["app1"] is not None, one.attempts["app1"] is not None) == (known, known)
+
+
+@pytest.mark.parametrize(
+    ("loads", "halves", "sure"),
+    [
+        (("load1",), {"load1": 200_000, "proxy1": 200_000}, True),
+        (("load1",), {"load1": 3_000_000, "proxy1": 200_000}, True),  # rows count from the beginning of their file
+        (("load1",), {"load1": 200_000, "proxy1": 3_000_000}, False),
+        (("load1",), {"proxy1": 100}, False),
+        (("load1",), {"load1": 100}, False),
+        (("proxy1",), {"proxy1": 200_000}, True),
+        (("proxy1",), {"proxy1": 3_000_000}, False),  # it moved: its rows did not, nginx's lines did
+        (("proxy1",), {}, True),
+    ],
+)
+def test_whether_times_of_nginx_are_those_of_the_load(
+    loads: tuple[str, ...], halves: dict[str, int], sure: bool
+) -> None:
+    plan = dataclasses.replace(synthetic.plan(), loads=loads)
+    assert timed(Clocks({}, (), frozenset(halves), halves), plan) == sure
 
 
 def test_results_hold_every_check_of_run_arm_and_trial(two_arms: RunFolder) -> None:

@@ -364,9 +364,16 @@ def change_facts(
     path.write_text("".join(json.dumps(line) + "\n" for line in lines if line is not None))
 
 
+def _servers(arm: dict[str, Any], waited: bool) -> list[dict[str, Any]]:
+    """The servers of an arm; not `waited`: without what they had while requests waited."""
+    every = [dict(server) for server in arm["servers"]]
+    return every if waited else [{**server, "cpu_saturated_percent": None} for server in every]
+
+
 @pytest.mark.parametrize("host", ["app1", "load1", "proxy1"])
 def test_of_a_clock_that_moved_the_one_before_counts(copy: RunFolder, host: str) -> None:
-    """Also where the later measurement is the better one: rows count from the beginning of their file."""
+    """Also where the later measurement is the better one: rows count from the beginning of their file. Lines of nginx do
+    not: when requests waited at a server is not known."""
     before = json.loads(copy.results.read_text())["arms"]
 
     def step(line: dict[str, Any]) -> dict[str, Any]:
@@ -376,7 +383,12 @@ def test_of_a_clock_that_moved_the_one_before_counts(copy: RunFolder, host: str)
 
     change_facts(copy, 1, step)
     made = results.analyse(copy.path)
-    assert [{**arm, "trials": ()} for arm in made["arms"]] == [{**arm, "trials": ()} for arm in before]
+    found = [{**arm, "trials": ()} for arm in made["arms"]]
+    waited = ("checks", "verdict") if host == "proxy1" else ()
+    for one, other in zip(found, before, strict=True):
+        one.update({name: other[name] for name in waited}, servers=_servers(one, host != "proxy1"))
+        other.update(trials=(), servers=_servers(other, host != "proxy1"))
+    assert found == before
     (said,) = made["incomplete"]
     assert f"{host}: its clock moved by 60000 ms" in said and "as it was" in said and "nginx" in said
     assert recompute.compare(copy.path) == ([], [])
