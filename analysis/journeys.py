@@ -160,7 +160,8 @@ class Texts:
 
 
 class Journeys:
-    """The joined requests of a trial: a stream of blocks that can be gone through again."""
+    """The joined requests of a trial: a stream of blocks that can be gone through again. `tried`: how often nginx tried each
+    server, by index in Texts.upstreams, and a row of none behind; its last column is for addresses of no server."""
 
     def __init__(self, tables: Tables, plan: TrialPlan, names: Mapping[str, str]) -> None:
         self.requests, self.proxy, self.app = tables.requests, tables.proxy, tables.app
@@ -171,6 +172,7 @@ class Journeys:
         index = {name: number for number, name in enumerate(plan.apps)}
         self._backend = np.array([_backend(text, names, index) for text in upstreams] + [NONE])
         self._host = np.array([index.get(name, NONE) for name in self.app.labels("host")] + [NONE])
+        self.tried = _tried(self.proxy.labels("upstream_addr"), names, index)
         exceptions = self.app.labels("exception")
         self.broken = exceptions.index("BrokenPipeError") if "BrokenPipeError" in exceptions else NONE - 1
         several = [len(ATTEMPTS.split(text)) > 1 for text in self.proxy.labels("upstream_addr")]
@@ -365,6 +367,17 @@ def _backend(text: str, names: Mapping[str, str], index: Mapping[str, int]) -> i
     if text in names:
         return index.get(names[text], ELSEWHERE)
     return ELSEWHERE if text.rpartition(":")[2].isdigit() else GROUP
+
+
+def _tried(texts: Sequence[str], names: Mapping[str, str], index: Mapping[str, int]) -> Ints:
+    """How often each server is in upstream addresses as nginx wrote them; shape (texts + 1, servers + 1)."""
+    found = np.zeros((len(texts) + 1, len(index) + 1), np.int64)
+    for row, text in zip(found, texts, strict=False):
+        for one in ATTEMPTS.split(text):
+            backend = _backend(one, names, index)
+            if backend != GROUP:
+                row[len(index) if backend == ELSEWHERE else backend] += 1
+    return found
 
 
 def _code(rows: Rows, name: str, text: str) -> int:

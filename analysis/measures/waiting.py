@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.journeys import ELSEWHERE, Block
+from analysis.journeys import Block
 from analysis.measures.columns import Ints
 from analysis.measures.window import Window
 
@@ -13,25 +13,25 @@ STEP_US = 10_000
 
 
 class Waiting:
-    """Stretches of [zero, last] in which at least one request was at a server, in steps of 10 ms; and how many nginx sent
-    to it in a window."""
+    """Stretches of [zero, last] in which at least one request was at a server, in steps of 10 ms; and how often nginx tried
+    it in a window. `tried`: as of Journeys."""
 
-    def __init__(self, zero_us: int, last_us: int, servers: int, window: Window | None) -> None:
-        self._zero, self._window = zero_us, window
+    def __init__(self, zero_us: int, last_us: int, tried: Ints, window: Window | None) -> None:
+        self._zero, self._window, self._tried = zero_us, window, tried
+        servers = tried.shape[1] - 1
         self._steps = max(0, (last_us - zero_us) // STEP_US) + 2
         self._change = np.zeros((servers, self._steps + 1), np.int64)
         self.attempts = np.zeros(servers, np.int64)
-        self.elsewhere = 0  # requests that nginx sent to an address that is no server of the arm
+        self.elsewhere = 0  # requests that nginx tried to send to an address that is no server of the arm
 
     def add(self, block: Block) -> None:
         """Count a block. Only the last attempt of a request is placed in time: nginx here sends nothing twice."""
-        self.elsewhere += int(np.count_nonzero(block.backend == ELSEWHERE))
-        sent = np.flatnonzero((block.lines > 0) & (block.backend >= 0))
+        self.elsewhere += int(np.count_nonzero(self._tried[:, -1][block.tried]))
         if self._window is not None:
-            done = block.done[sent]
-            inside = (done >= self._window.from_us) & (done < self._window.to_us)
-            self.attempts += np.bincount(block.backend[sent][inside], minlength=len(self.attempts))
-        at = sent[block.connect[sent] >= 0]
+            inside = (block.done >= self._window.from_us) & (block.done < self._window.to_us)
+            often = np.bincount(block.tried[inside & (block.tried >= 0)], minlength=len(self._tried))
+            self.attempts += (often @ self._tried)[:-1]
+        at = np.flatnonzero((block.lines > 0) & (block.backend >= 0) & (block.connect >= 0))
         server, done = block.backend[at], block.done[at]
         begun = np.where(block.response[at] >= 0, done - block.response[at], block.received[at])
         first, last = self._step(begun), self._step(done)

@@ -41,8 +41,9 @@ def test_where_requests_waited_and_went(tmp_path: Path) -> None:
     hold = Window("hold", 9, synthetic.T0, synthetic.T0 + 6_000_000, synthetic.T0 + 22_000_000)
 
     def waited(names: dict[str, str]) -> Waiting:
-        waiting = Waiting(synthetic.T0, synthetic.T0 + 23_000_000, 2, hold)
-        for block in Journeys(found, raw.plan, names).blocks():
+        journeys = Journeys(found, raw.plan, names)
+        waiting = Waiting(synthetic.T0, synthetic.T0 + 23_000_000, journeys.tried, hold)
+        for block in journeys.blocks():
             waiting.add(block)
         return waiting
 
@@ -51,6 +52,28 @@ def test_where_requests_waited_and_went(tmp_path: Path) -> None:
     seconds = [(waiting.busy(server) - synthetic.T0) / 1e6 for server in (0, 1)]
     assert seconds[0].tolist() == [[7.0, 9.01]] and seconds[1].tolist() == [[21.5, 22.51]]
     assert waited({}).elsewhere == 4
+
+
+def test_every_attempt_of_nginx_counts(tmp_path: Path) -> None:
+    one, two = (f"{host.address}:8000" for host in synthetic.HOSTS if host.name in ("app1", "app2"))
+    raw = synthetic.Raw(synthetic.plan(servers=2))
+    several = [f"{two}, {one}", f"{two}, {one}, {two}", f"{two}, backends", one, "backends", "-"]
+    for number, addresses in enumerate(several):
+        raw.logged((1 << 48) | number, 7, 8, addresses)
+    raw.logged((1 << 48) | 9, 23, 24, f"{two}, {one}")  # not in the window
+    folder = synthetic.write_run(tmp_path, [raw])
+    found = tables(folder.trials[0], raw.plan, lambda kind: tmp_path / f"{kind}.parquet")
+
+    def waited(names: dict[str, str]) -> Waiting:
+        journeys = Journeys(found, raw.plan, names)
+        hold = Window("hold", 9, synthetic.T0, synthetic.T0 + 6_000_000, synthetic.T0 + 22_000_000)
+        waiting = Waiting(synthetic.T0, synthetic.T0 + 23_000_000, journeys.tried, hold)
+        for block in journeys.blocks():
+            waiting.add(block)
+        return waiting
+
+    assert waited(NAMES).attempts.tolist() == [3, 4] and not waited(NAMES).elsewhere
+    assert waited({one: "app1"}).elsewhere == 4
 
 
 @pytest.mark.parametrize(("moved_s", "known"), [(0.0, True), (0.2, True), (3.0, False), (None, False)])

@@ -12,7 +12,7 @@ import pytest
 from analysis.checks import app_alive
 from analysis.measures import shares
 from loadproof.plan.places import APP_UNIT
-from loadproof.plan.values import Limit
+from loadproof.plan.values import Limit, Serving
 from tests.analysis import synthetic
 from tests.analysis.checks.made import Made, events, stretches
 
@@ -335,6 +335,36 @@ def test_every_backend(made: Made, attempts: dict[str, int | None], verdict: str
     made.attempts = attempts
     one = made.judge("every_backend")
     assert one.verdict == verdict and one.value == pytest.approx(value)
+
+
+@pytest.mark.parametrize("serving", [Serving(failover=True), Serving(balance="least_conn")])
+@pytest.mark.parametrize(
+    ("attempts", "verdict"),
+    [
+        ({"app1": 600, "app2": 3}, "VALID"),  # it failed, or was slow: that is what is measured
+        ({"app1": 600, "app2": 0}, "INVALID"),
+        ({"app1": 0, "app2": 0}, "INVALID"),
+    ],
+)
+def test_who_gets_how_much_is_no_condition_where_nginx_looks_at_how_apps_do(
+    tmp_path: Path, serving: Serving, attempts: dict[str, int | None], verdict: str
+) -> None:
+    made = Made.sound(tmp_path, synthetic.plan(servers=2, serving=serving))
+    made.attempts = attempts
+    one = made.judge("every_backend")
+    assert one.verdict == verdict and ("every app" in one.said) == (verdict == "VALID"), one.said
+
+
+@pytest.mark.parametrize(("failover", "verdict"), [(True, "UNKNOWN"), (False, "INVALID")])
+def test_an_app_that_answered_nobody_may_have_been_tried(
+    tmp_path: Path, failover: bool, verdict: str
+) -> None:
+    made = Made.sound(tmp_path, synthetic.plan(servers=2, serving=Serving(failover=failover)))
+    made.attempts, made.figures["servers"] = (
+        {},
+        [{"host": "app1", "requests": 4}, {"host": "app2", "requests": 0}],
+    )
+    assert made.judge("every_backend").verdict == verdict
 
 
 def test_where_requests_went_may_be_unknown(made: Made) -> None:
