@@ -109,14 +109,19 @@ def _servers(found: Sequence[Figures]) -> list[dict[str, Any]]:
     return [_server(host, by_host[host]) for host in sorted(by_host)]
 
 
+def _mean(name: str, parts: Sequence[Figures]) -> float | None:
+    """The mean of a share of a CPU; None where one is unknown."""
+    shares: list[Any] = [one.get(name) for one in parts]
+    return None if None in shares else sum(shares) / len(shares)
+
+
 def _server(host: str, parts: Sequence[Figures]) -> dict[str, Any]:
-    shares = [one["cpu_percent"] for one in parts]
     spent = [one["cpu_s"] for one in parts]
     settings = {one["limit_set"] for one in parts}
     return {
         "host": host,
         "requests": value("requests", parts),
-        "cpu_percent": None if None in shares else sum(shares) / len(shares),
+        **{name: _mean(name, parts) for name in ("cpu_percent", "cpu_saturated_percent")},
         "cpu_s": None if None in spent else sum(spent),
         "limit_percent": parts[0]["limit_percent"],
         "limit_set": settings.pop() if len(settings) == 1 else None,

@@ -162,7 +162,7 @@ def _figures(
         "arrivals": tally.arrivals.figures(plan) if zero is not None else None,
         "ngrinder_stop": _ngrinder_stop(tally, tables, ended, zero),
         "servers": [
-            _server(host, index, tally, sure, mine[index], cpu_s[index], zero)
+            _server(host, index, tally, sure, tables, mine[index], cpu_s[index], zero)
             for index, host in enumerate(plan.apps)
         ],
         "whole_run": _whole_run(tally, sure, tables, zero),
@@ -246,6 +246,7 @@ def _server(
     index: int,
     tally: Tally,
     sure: Sure,
+    tables: Tables,
     done: int | None,
     cpu_s: float | None,
     zero_us: int | None,
@@ -256,6 +257,9 @@ def _server(
         "host": host,
         "requests": done,
         "cpu_percent": cpu.percent(cpu_s, hold),
+        "cpu_saturated_percent": cpu.saturated(tables, host, hold, tally.waiting.busy(index))
+        if hold is not None and cpu_s is not None and sure.logged
+        else None,
         "cpu_s": cpu_s,
         "limit_percent": plan.limit.percent if plan.limit.kind != "none" else None,
         "limit_set": plan.limit_at(host) if plan.limit.kind != "none" else None,

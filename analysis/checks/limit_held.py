@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from analysis.checks import Measured, invalid, together, unknown, valid
 from analysis.checks._limit import asked, cycle_us, sudden, tolerance
 from analysis.checks.evidence import Evidence
 from analysis.measures import cpu, shares
-from analysis.measures.columns import Ints
 from analysis.measures.window import Window
 from analysis.readers.outcome import plural
 from loadproof.plan.values import TrialPlan
@@ -26,10 +23,6 @@ LASTING = (
 )
 LONGER = "ask for a longer --hold"
 SLIDE_US = 5_000_000
-# cpulimit stops an app for up to a third of a second at a time, and the shorter a busy stretch the likelier it is one
-# in which the app stood still: only stretches that are long against that say what an app gets that wants CPU
-BUSY_RUN_US = 2_000_000
-ENOUGH_US = 5_000_000  # of such stretches together; with less there is nothing to tell from
 
 
 def applies(plan: TrialPlan) -> bool:
@@ -77,7 +70,7 @@ def _host(evidence: Evidence, host: str) -> Measured:
         return replace(unknown(f"{said}; {why}", top, most, "%"), remedy=LASTING)
     if top < wanted - points:
         return valid(f"{said}: the limit was not reached", top, most, "%")
-    return _busy(evidence, host, said, top, float(found.min()))
+    return _busy(evidence, hold, host, said, top, float(found.min()))
 
 
 def _unseen(evidence: Evidence, host: str, stretch: tuple[int, int], on_average: float, most: float) -> str:
@@ -120,7 +113,7 @@ def _short(host: str, mean: float, length_us: int, most: float) -> Measured:
     return replace(unknown(why, limit=most, unit="%"), remedy=LONGER)
 
 
-def _busy(evidence: Evidence, host: str, said: str, top: float, least: float) -> Measured:
+def _busy(evidence: Evidence, hold: Window, host: str, said: str, top: float, least: float) -> Measured:
     """Never too much; was it too little where requests waited?"""
     plan = evidence.plan
     wanted, points, most = asked(plan, host), tolerance(plan, host), asked(plan, host) + sudden(plan)
@@ -130,8 +123,8 @@ def _busy(evidence: Evidence, host: str, said: str, top: float, least: float) ->
             return valid(f"{said}, and at least {least:.1f} %", top, most, "%")
         said += f", and as little as {least:.1f} %: whether requests waited then is unknown"
         return unknown(said, top, most, "%")
-    share, busy_us = busy_share(evidence, host, waited)
-    if busy_us < ENOUGH_US:
+    share, busy_us = cpu.busy_share(evidence.tables, host, hold, waited)
+    if share is None:
         seldom = "requests hardly ever waited for long"
         said += f": {'the limit was not reached, ' if top < wanted else ''}{seldom}"
         return valid(said, top, most, "%")
@@ -141,19 +134,3 @@ def _busy(evidence: Evidence, host: str, said: str, top: float, least: float) ->
     if share > wanted + points:
         return invalid(f"{said}, {wanted + points:g} tolerated", share, wanted + points, "%")
     return valid(said, top, most, "%")
-
-
-def busy_share(evidence: Evidence, host: str, waited: Ints) -> tuple[float, int]:
-    """CPU in % over the sample intervals of the window that lie in long stretches with requests waiting, and how long
-    those are together."""
-    samples, hold = evidence.samples(host, "app_ns"), evidence.window
-    if samples is None or hold is None:
-        return 0.0, 0
-    at, used = samples
-    inside = (at >= hold.from_us) & (at <= hold.to_us)
-    at, used = at[inside], used[inside]
-    stretches = shares.merged(waited)
-    long = stretches[stretches[:, 1] - stretches[:, 0] >= BUSY_RUN_US] if len(stretches) else stretches
-    mask = shares.within(at, long)
-    length = int(np.diff(at)[mask].sum())
-    return (100 * float(np.diff(used)[mask].sum()) / (length * 1000) if length else 0.0), length

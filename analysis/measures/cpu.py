@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.load import Tables
+from analysis.measures import shares
 from analysis.measures.columns import Ints, ints, is_text
 from analysis.measures.window import Window
 from analysis.readers.outcome import plural
@@ -12,6 +13,10 @@ from analysis.readers.outcome import plural
 SAMPLE_S = 0.5  # samples come every 0.5 s
 GAP_US = 2_000_000
 UNSEEN = 0.05  # share of a window after last samples of processes that is worth a word
+# cpulimit stops an app for up to a third of a second at a time, and the shorter a busy stretch the likelier it is one
+# in which the app stood still: only stretches that are long against that say what an app gets that wants CPU
+BUSY_RUN_US = 2_000_000
+ENOUGH_US = 5_000_000  # of such stretches together; with less there is nothing to tell from
 
 
 def series(tables: Tables, host: str, column: str = "app_ns") -> tuple[Ints, Ints]:
@@ -81,3 +86,24 @@ def seen(tables: Tables, host: str, from_us: int, to_us: int) -> bool:
 def percent(cpu_s: float | None, window: Window | None) -> float | None:
     """Achieved CPU in % of one CPU."""
     return None if cpu_s is None or window is None else 100 * cpu_s / window.length_s
+
+
+def busy_share(tables: Tables, host: str, window: Window, waited: Ints) -> tuple[float | None, int]:
+    """CPU of the app in % of one CPU over the sample intervals of the window that lie in long stretches with requests
+    waiting (shape (n, 2), µs), and how long those are together, µs; None where that is too short to tell."""
+    at, used = series(tables, host)
+    inside = (at >= window.from_us) & (at <= window.to_us)
+    at, used = at[inside], used[inside]
+    stretches = shares.merged(waited)
+    long = stretches[stretches[:, 1] - stretches[:, 0] >= BUSY_RUN_US] if len(stretches) else stretches
+    mask = shares.within(at, long)
+    length = int(np.diff(at)[mask].sum())
+    return (100 * float(np.diff(used)[mask].sum()) / (length * 1000) if length >= ENOUGH_US else None), length
+
+
+def saturated(tables: Tables, host: str, window: Window, waited: Ints) -> float | None:
+    """`busy_share` of a host whose CPU in the window is known; None also where its samples have a gap."""
+    at, _ = series(tables, host)
+    if any(begin < window.to_us and end > window.from_us for begin, end in gaps(at)):
+        return None
+    return busy_share(tables, host, window, waited)[0]

@@ -80,7 +80,7 @@ def test_every_attempt_of_nginx_counts(tmp_path: Path) -> None:
 def test_an_nginx_whose_clock_moved_says_of_no_server_when_requests_waited(
     moved_s: float | None, known: bool, copy: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = copy.trials[0].facts
+    path = copy.trials[1].facts
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     for line in lines:
         if line["host"] == "proxy1" and moved_s is None:
@@ -91,8 +91,11 @@ def test_an_nginx_whose_clock_moved_says_of_no_server_when_requests_waited(
     seen: list[Evidence] = []
     judge_all = checks.judge_all
     monkeypatch.setattr(checks, "judge_all", lambda one: (seen.append(one), judge_all(one))[1])
-    results.analyse(copy.path)
-    one = next(one for one in seen if one.plan.id == "01")
+    arms = results.analyse(copy.path)["arms"]
+    one = next(one for one in seen if one.plan.id == "02")
+    for server in arms[1]["servers"]:  # they are overloaded throughout
+        whole = pytest.approx(server["cpu_percent"], rel=0.01)
+        assert server["cpu_saturated_percent"] == (whole if known else None)
     assert (one.busy["app1"] is not None, one.attempts["app1"] is not None) == (known, known)
 
 

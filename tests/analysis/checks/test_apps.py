@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from analysis.checks import app_alive
-from analysis.measures import shares
+from analysis.measures import cpu, shares
 from loadproof.plan.places import APP_UNIT
 from loadproof.plan.values import Limit, Serving
 from tests.analysis import synthetic
@@ -129,6 +129,24 @@ def test_a_load_of_hardly_5_s_proves_only_great_excess(
     one = made.judge("limit_held")
     assert one.verdict == verdict, one.said
     assert (one.remedy == "ask for a longer --hold") == (verdict == "UNKNOWN")
+
+
+@pytest.mark.parametrize(
+    ("busy", "gap", "share"),
+    [
+        ([(0, 23)], (99, 99), 3.75),
+        ([(0, 14)], (99, 99), 6.5),
+        ([(7, 9), (12, 14), (15, 16)], (99, 99), None),  # 4 s of stretches that are long enough
+        ([(0, 14)], (16, 20), None),
+    ],
+)
+def test_the_share_while_requests_waited(
+    made: Made, busy: list[tuple[float, float]], gap: tuple[float, float], share: float | None
+) -> None:
+    made.used["app1", "app_ns"], made.unsampled["app1"] = after(14, 0.01), gap
+    assert made.hold is not None
+    found = cpu.saturated(made.evidence().tables, "app1", made.hold, stretches(*busy))
+    assert found == (None if share is None else pytest.approx(share))
 
 
 @pytest.mark.parametrize("spoil", ["window", "samples", "short", "clock"])
