@@ -12,7 +12,7 @@ the backends that nginx tried, in order. Row groups follow the blocks of ids, so
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -173,7 +173,7 @@ def _attempts(some: Block, texts: Texts) -> Any:
     for at in np.flatnonzero(counts > 1).tolist():
         begin, end = int(ends[at] - counts[at]), int(ends[at])
         for part, code in enumerate(some.tries[at].tolist()):
-            listed = _several(texts.tries[part], code, whole_number if part == 0 else micros)[: end - begin]
+            listed = texts.each(part, code, whole_number if part == 0 else micros)[: end - begin]
             values[part, begin : begin + len(listed)] = listed
     flat = [address for one in tried for address in one]
     begins = np.concatenate(([0], np.cumsum([len(one) for one in tried], dtype=np.int64)))[some.tried[picked]]
@@ -190,9 +190,3 @@ def _attempts(some: Block, texts: Texts) -> Any:
     return pa.ListArray.from_arrays(
         pa.array(np.concatenate(([0], ends)).astype(np.int32)), struct, type=ATTEMPTED
     )
-
-
-def _several(labels: Sequence[str], code: int, read: Callable[[str], int | None]) -> list[int]:
-    """What a list of nginx's says of each attempt, "502, 200" or "0.001, -"; -1 where that is nothing."""
-    found = [read(part) for part in ATTEMPTS.split(labels[code])] if code >= 0 else []
-    return [-1 if one is None else one for one in found]

@@ -7,7 +7,7 @@ app rows where nginx tried several backends, that of the last one it tried, if t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from typing import Any
@@ -144,6 +144,11 @@ class Texts:
         """Where the error is one of these classes."""
         return self.flags(lambda name: name in wanted)[error]
 
+    def each(self, part: int, code: int, read: Callable[[str], int | None]) -> list[int]:
+        """What one of `tries` says of each attempt, "502, 200" or "0.001, -"; -1 where that is nothing."""
+        found = [read(text) for text in ATTEMPTS.split(self.tries[part][code])] if code >= 0 else []
+        return [-1 if one is None else one for one in found]
+
     def flags(self, wanted: Any) -> Mask:
         """For each error class whether `wanted` holds, and False behind the last one, for "no client row" (-1)."""
         return np.array([*(bool(wanted(name)) for name in self.errors), False])
@@ -160,8 +165,8 @@ class Texts:
 
 
 class Journeys:
-    """The joined requests of a trial: a stream of blocks that can be gone through again. `tried`: how often nginx tried each
-    server, by index in Texts.upstreams, and a row of none behind; its last column is for addresses of no server."""
+    """The joined requests of a trial: a stream of blocks that can be gone through again. `tried`: whom nginx tried, in order, as
+    indices in plan.apps, ELSEWHERE or GROUP; by index in Texts.upstreams."""
 
     def __init__(self, tables: Tables, plan: TrialPlan, names: Mapping[str, str]) -> None:
         self.requests, self.proxy, self.app = tables.requests, tables.proxy, tables.app
@@ -172,7 +177,10 @@ class Journeys:
         index = {name: number for number, name in enumerate(plan.apps)}
         self._backend = np.array([_backend(text, names, index) for text in upstreams] + [NONE])
         self._host = np.array([index.get(name, NONE) for name in self.app.labels("host")] + [NONE])
-        self.tried = _tried(self.proxy.labels("upstream_addr"), names, index)
+        self.tried = [
+            tuple(_backend(one, names, index) for one in ATTEMPTS.split(text))
+            for text in self.proxy.labels("upstream_addr")
+        ]
         exceptions = self.app.labels("exception")
         self.broken = exceptions.index("BrokenPipeError") if "BrokenPipeError" in exceptions else NONE - 1
         several = [len(ATTEMPTS.split(text)) > 1 for text in self.proxy.labels("upstream_addr")]
@@ -367,17 +375,6 @@ def _backend(text: str, names: Mapping[str, str], index: Mapping[str, int]) -> i
     if text in names:
         return index.get(names[text], ELSEWHERE)
     return ELSEWHERE if text.rpartition(":")[2].isdigit() else GROUP
-
-
-def _tried(texts: Sequence[str], names: Mapping[str, str], index: Mapping[str, int]) -> Ints:
-    """How often each server is in upstream addresses as nginx wrote them; shape (texts + 1, servers + 1)."""
-    found = np.zeros((len(texts) + 1, len(index) + 1), np.int64)
-    for row, text in zip(found, texts, strict=False):
-        for one in ATTEMPTS.split(text):
-            backend = _backend(one, names, index)
-            if backend != GROUP:
-                row[len(index) if backend == ELSEWHERE else backend] += 1
-    return found
 
 
 def _code(rows: Rows, name: str, text: str) -> int:

@@ -41,7 +41,7 @@ class Tally:
         zero, last = (run.zero_us, run.to_us) if run else (0, 0)
         self.peak, self.timeline = Peak(zero), Timeline(zero, last, texts)
         asked = hold or (windows.planned(self.plan, zero) if run else None)
-        self.waiting = Waiting(zero, last, journeys.tried, asked)
+        self.waiting = Waiting(zero, last, journeys, asked)
         self.time = Time(zero, asked.to_us if asked else last)
         self.arrivals = Arrivals(
             windows.planned(self.plan, zero) if run and self.plan.load.rate else None, texts

@@ -42,7 +42,7 @@ def test_where_requests_waited_and_went(tmp_path: Path) -> None:
 
     def waited(names: dict[str, str]) -> Waiting:
         journeys = Journeys(found, raw.plan, names)
-        waiting = Waiting(synthetic.T0, synthetic.T0 + 23_000_000, journeys.tried, hold)
+        waiting = Waiting(synthetic.T0, synthetic.T0 + 23_000_000, journeys, hold)
         for block in journeys.blocks():
             waiting.add(block)
         return waiting
@@ -58,8 +58,8 @@ def test_every_attempt_of_nginx_counts(tmp_path: Path) -> None:
     one, two = (f"{host.address}:8000" for host in synthetic.HOSTS if host.name in ("app1", "app2"))
     raw = synthetic.Raw(synthetic.plan(servers=2))
     several = [f"{two}, {one}", f"{two}, {one}, {two}", f"{two}, backends", one, "backends", "-"]
-    for number, addresses in enumerate(several):
-        raw.logged((1 << 48) | number, 7, 8, addresses)
+    for number, listed in enumerate(several):
+        raw.logged((1 << 48) | number, 7, 8, listed)
     raw.logged((1 << 48) | 9, 23, 24, f"{two}, {one}")  # not in the window
     folder = synthetic.write_run(tmp_path, [raw])
     found = tables(folder.trials[0], raw.plan, lambda kind: tmp_path / f"{kind}.parquet")
@@ -67,13 +67,35 @@ def test_every_attempt_of_nginx_counts(tmp_path: Path) -> None:
     def waited(names: dict[str, str]) -> Waiting:
         journeys = Journeys(found, raw.plan, names)
         hold = Window("hold", 9, synthetic.T0, synthetic.T0 + 6_000_000, synthetic.T0 + 22_000_000)
-        waiting = Waiting(synthetic.T0, synthetic.T0 + 23_000_000, journeys.tried, hold)
+        waiting = Waiting(synthetic.T0, synthetic.T0 + 23_000_000, journeys, hold)
         for block in journeys.blocks():
             waiting.add(block)
         return waiting
 
     assert waited(NAMES).attempts.tolist() == [3, 4] and not waited(NAMES).elsewhere
     assert waited({one: "app1"}).elsewhere == 4
+
+
+def test_a_request_waits_at_each_server_that_nginx_tries(tmp_path: Path) -> None:
+    one, two = (f"{host.address}:8000" for host in synthetic.HOSTS if host.name in ("app1", "app2"))
+    raw = synthetic.Raw(synthetic.plan(servers=2))
+    tried = [
+        (7, 12, f"{two}, {one}", "0.001, 0.001", "4.000, 1.000"),
+        (14, 17, f"{two}, {one}", "-, 0.001", "2.000, 1.000"),  # never connected
+        (18, 22, f"{one}, {two}, {one}", "0.001, 0.001, 0.001", "1.000, 2.000, 1.000"),
+    ]
+    for number, (begin, end, listed, connect, response) in enumerate(tried):
+        times = {"upstream_connect_time": connect, "upstream_response_time": response}
+        raw.logged((1 << 48) | number, begin, end, listed, **times)
+    folder = synthetic.write_run(tmp_path, [raw])
+    found = tables(folder.trials[0], raw.plan, lambda kind: tmp_path / f"{kind}.parquet")
+    journeys = Journeys(found, raw.plan, NAMES)
+    waiting = Waiting(synthetic.T0, synthetic.T0 + 23_000_000, journeys, None)
+    for block in journeys.blocks():
+        waiting.add(block)
+    seconds = [(waiting.busy(server) - synthetic.T0) / 1e6 for server in (0, 1)]
+    assert seconds[0].tolist() == [[11.0, 12.01], [16.0, 17.01], [18.0, 19.01], [21.0, 22.01]]
+    assert seconds[1].tolist() == [[7.0, 11.01], [19.0, 21.01]]
 
 
 @pytest.mark.parametrize(("moved_s", "known"), [(0.0, True), (0.2, True), (3.0, False), (None, False)])
@@ -103,7 +125,11 @@ def test_an_nginx_whose_clock_moved_says_of_no_server_when_requests_waited(
     ("loads", "halves", "sure"),
     [
         (("load1",), {"load1": 200_000, "proxy1": 200_000}, True),
-        (("load1",), {"load1": 3_000_000, "proxy1": 200_000}, True),  # rows count from the beginning of their file
+        (
+            ("load1",),
+            {"load1": 3_000_000, "proxy1": 200_000},
+            True,
+        ),  # rows count from the beginning of their file
         (("load1",), {"load1": 200_000, "proxy1": 3_000_000}, False),
         (("load1",), {"proxy1": 100}, False),
         (("load1",), {"load1": 100}, False),
