@@ -108,7 +108,7 @@ class Answer(ResponseContextManager):
     def __init__(self, response: ResponseContextManager, session: Session, attempt: Attempt) -> None:
         super().__init__(response, session.request_event, response.request_meta, True)
         self._session = session
-        self._attempt = attempt
+        self.attempt = attempt
         self.reported = False
 
     def __exit__(self, exc: Any, value: Any, traceback: Any) -> Any:
@@ -123,7 +123,7 @@ class Answer(ResponseContextManager):
     def _report_request(self) -> None:
         if not self.reported:
             self.reported = True
-            self._session.report(self.request_meta, self._attempt)
+            self._session.report(self.request_meta, self.attempt)
 
 
 class Session(FastHttpSession):
@@ -184,7 +184,8 @@ class Session(FastHttpSession):
 
     def report(self, meta: dict[str, Any], attempt: Attempt) -> None:
         """Write the row of a request that ended, then tell Locust, which counts it."""
-        self._open = None
+        if self._open is not None and self._open.attempt is attempt:
+            self._open = None
         error, error_name = recorder.OK, ""
         if attempt.failure is not None:
             error, error_name = classify(attempt.failure, attempt)
@@ -202,8 +203,9 @@ class Session(FastHttpSession):
         self.request_event.fire(**meta)
 
     def settle(self) -> None:
-        """Report an answer that the scenario asked for with `catch_response` and never looked at."""
-        if self._open is not None:
+        """Report an answer that the scenario asked for with `catch_response` and never looked at. One that is being looked
+        at (`with`) is reported when that ends, whatever is requested meanwhile."""
+        if self._open is not None and not self._open._entered:
             self._open._report_request()
 
     def _broken(self, method: str, attempt: Attempt, error: Exception) -> None:

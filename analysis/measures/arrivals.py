@@ -14,7 +14,8 @@ LATE_US = 100_000  # a request that is sent so much after its time was held up b
 
 class Arrivals:
     """Counts over all blocks of the requests that were to be sent in a window: `made` were sent, `late` of them more than
-    0.1 s after their time, and `not_made` never were: no user was free before the timeout, or before the load ended."""
+    0.1 s after their time, and `not_made` never were: no user was free before the timeout, or before the load ended. What a
+    task sends after its first request was not due at any time, and is none of them: its row has its start for that."""
 
     def __init__(self, window: Window | None, texts: Texts) -> None:
         self.window, self._texts = window, texts
@@ -28,9 +29,10 @@ class Arrivals:
         inside = (block.client > 0) & (due >= self.window.from_us) & (due < self.window.to_us)
         never = inside & self._texts.is_error(block.error, "not_made")
         waited = block.start - due > LATE_US
+        of_plan = inside & (block.start > due)
         # of those that our own stop cut off only what no user ever took has no user
         never |= inside & waited & (block.user == 0) & self._texts.is_error(block.error, "cut")
-        self.made += int(np.count_nonzero(inside & ~never))
+        self.made += int(np.count_nonzero(of_plan & ~never))
         self.late += int(np.count_nonzero(inside & ~never & waited))
         self.not_made += int(np.count_nonzero(never))
 

@@ -134,10 +134,10 @@ def test_ngrinder_would_have_stopped(good: list[int], bad: list[int], second: in
 
 
 def open_run(
-    folder: Path, run: str = "20261124T031500Z-open", miss: int = 0, stall_s: float = 0.0
+    folder: Path, run: str = "20261124T031500Z-open", miss: int = 0, stall_s: float = 0.0, more: bool = False
 ) -> RunFolder:
     """50/s evenly by 3 workers over 22 s, 20 ms each; the first `miss` requests after second 8 are not made, and one second
-    of them is sent `stall_s` late."""
+    of them is sent `stall_s` late. `more`: each task sends a second request when the first one is answered."""
     plan = synthetic.plan(run, load=synthetic.OPEN)
     raw = synthetic.Raw(plan)
     for user in range(9):
@@ -145,7 +145,10 @@ def open_run(
     for _, worker in plan.workers:
         share = Share(50.0, worker - 1, 3, 22.0, arrivals.seed(plan.seed, plan.id, worker))
         for number, due in enumerate(arrivals.times("even", share)):
-            answered(raw, worker, number, due, miss > (due - 8) * 50 >= 0, stall_s if 12 <= due < 13 else 0.0)
+            first = 2 * number if more else number
+            answered(raw, worker, first, due, miss > (due - 8) * 50 >= 0, stall_s if 12 <= due < 13 else 0.0)
+            if more:
+                answered(raw, worker, first + 1, due + 0.03, False, 0.0, planned=False)
     for user in range(9):
         raw.user(user % 3 + 1, user + 1, 22.0, formats.KIND_USER_STOPPED)
     for at, (_, worker) in itertools.product(range(1, 23), plan.workers):
@@ -154,13 +157,21 @@ def open_run(
     return synthetic.write_run(folder, [raw])
 
 
-def answered(raw: synthetic.Raw, worker: int, number: int, due: float, missed: bool, late_s: float) -> None:
+def answered(
+    raw: synthetic.Raw,
+    worker: int,
+    number: int,
+    due: float,
+    missed: bool,
+    late_s: float,
+    planned: bool = True,
+) -> None:
     """One request and what its witnesses say; `missed`: no user was free for the 2 s of the timeout."""
     if missed:
         raw.request(worker, number, due + 2.0, due + 2.0, "not_made", 0, user=0, due=due)
         return
     sent = due + late_s + 0.0005
-    id = raw.request(worker, number, sent, sent + 0.02, due=due)
+    id = raw.request(worker, number, sent, sent + 0.02, due=due if planned else sent)
     raw.read("app1", id, sent + 0.001, sent + 0.018)
     raw.logged(id, sent, sent + 0.02)
 
@@ -190,6 +201,12 @@ def test_an_open_trial(tmp_path: Path) -> None:
         made["sentences"]
     )
     assert recompute.compare(folder.path)[0] == []
+
+
+def test_what_a_task_sends_after_its_first_request_is_no_arrival(tmp_path: Path) -> None:
+    (arm,) = results.analyse(open_run(tmp_path, more=True).path)["arms"]
+    assert arm["arrivals"] == {"planned": 800, "made": 800, "late": 0, "not_made": 0}
+    assert arm["requests"] == pytest.approx(1600, abs=5)
 
 
 def test_requests_that_were_not_made_are_failures_of_the_generator(tmp_path: Path) -> None:

@@ -229,7 +229,7 @@ class Judging(LoadUser):
     @task
     def judge(self):
         self.turn += 1
-        what = ("good", "bad", "raises", "ignored", "forgiven", "broken", "streamed", "posted")[self.turn % 8]
+        what = ("good", "bad", "raises", "ignored", "forgiven", "broken", "streamed", "posted", "nested")[self.turn % 9]
         if what == "good":
             with self.client.get("/ok", name=what, catch_response=True) as answer:
                 assert answer.text == "hello"
@@ -247,6 +247,11 @@ class Judging(LoadUser):
         elif what == "broken":
             with self.client.get("/close", name=what, catch_response=True) as answer:
                 answer.success()
+        elif what == "nested":
+            with self.client.get("/ok", name=what, catch_response=True) as answer:
+                self.client.get("/ok", name="within")
+                self.client.get("/ok", name="within, ignored", catch_response=True)
+                answer.failure("for what came after it")
         elif what == "posted":
             self.client.post("/ok", name=what, json={"a": 1})
         else:
@@ -274,6 +279,9 @@ def test_scenarios_have_the_last_word(fleet: Make, tmp_path: Any, request: pytes
         ("forgiven", ""),
         ("broken", "closed"),  # no scenario can call good what never came
         ("posted", ""),
+        ("nested", "scenario"),
+        ("within", ""),
+        ("within, ignored", ""),
     }
     assert {int(row["status"]) for row in rows if names[row["name"]] == "forgiven"} - {0} == {503}
     assert "stream=True" in made.logs()
