@@ -135,7 +135,7 @@ def _pool(values: Mapping[str, Any]) -> dict[str, Any]:
     needed = "all that nginx is set up for" if number >= MOST_USERS else "enough if none is answered in time"
     return {
         "pool": (processes, threads),
-        "said": (f"{number} users make the requests of {openload.spell(rate)}: {needed}",),
+        "said": (f"{processes * threads} users make the requests of {openload.spell(rate)}: {needed}",),
         "users_where": "--rate and --timeout",
     }
 

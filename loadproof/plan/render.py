@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 # The second fence: every value that is rendered has passed its allow-list before (plan.allowed). Neither nginx nor
 # systemd nor nft gives a meaning to any of these characters inside a word.
-_HARMLESS = re.compile(r"[A-Za-z0-9._:/@+, -]*")
+_HARMLESS = re.compile(r"[A-Za-z0-9._:/@+=, -]*")
 
 
 def environment(root: Path) -> Environment:

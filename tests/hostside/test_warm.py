@@ -55,6 +55,11 @@ def test_every_request_has_an_id_of_its_own(app: ThreadingHTTPServer) -> None:
     assert len(set(ids)) == 50 and all(len(one) == 16 and one.startswith("fff0") for one in ids)
 
 
+def test_no_warm_up_is_no_failure(app: ThreadingHTTPServer) -> None:
+    assert warm(app, requests=0, path="/items/3") == (0, {"ok": 0, "failed": 0, "last": ""})
+    assert app.seen == []  # type: ignore[attr-defined]
+
+
 def test_the_worker_may_be_another(app: ThreadingHTTPServer) -> None:
     assert warm(app, requests=1, path="/items/3", worker=0xFFF1)[0] == 0
     assert app.seen[0][1].startswith("fff1")  # type: ignore[attr-defined]

@@ -219,9 +219,9 @@ def test_what_cannot_be_deployed(tmp_path: Path) -> None:
 
 
 def test_settings_of_the_app_reach_its_environment(tmp_path: Path) -> None:
-    app = make(tmp_path, app=(("POOL", "3"), ("SIZE", "a,b"))).host("app1")
+    app = make(tmp_path, app=(("POOL", "3"), ("SIZE", "a,b"), ("URL", "x@y:1/z=="))).host("app1")
     env = next(file.data.decode() for file in app.files if file.path.endswith("app.env"))
-    assert env.endswith("\nPOOL=3\nSIZE=a,b\n")
+    assert env.endswith("\nPOOL=3\nSIZE=a,b\nURL=x@y:1/z==\n")
 
 
 @pytest.mark.parametrize("value", ["a;b", "a b{", "$x", "%h", "a\nb", "'", '"', "#", "\\", "`"])
