@@ -67,7 +67,7 @@ def _words(ratio: statistics.Ratio) -> str:
 def _short(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
     """Why nothing of two arms may be compared; empty: it may."""
     short = any((arm["window"] or {}).get("short") for arm in (first, second))
-    return "a window is below 15 s" if short else ""
+    return "a window is below 15 s, or 20 times the think time" if short else ""
 
 
 def _shown(arm: Mapping[str, Any], name: str, values: Sequence[float]) -> float | None:
@@ -121,7 +121,10 @@ def _brief(one: Results, common: Sequence[str]) -> Iterator[str]:
     windows = {arm["label"]: arm["window"] or {} for arm in one["arms"] if arm["label"] in common}
     short = [label for label, frame in windows.items() if frame.get("short")]
     times = [label for label, frame in windows.items() if label not in short and frame.get("short_for_times")]
-    for labels, least, what in ((short, "15 s", "figures"), (times, "20 times its MTT", "times")):
+    for labels, least, what in (
+        (short, "15 s, or 20 times the think time", "figures"),
+        (times, "20 times its MTT", "times"),
+    ):
         if labels:
             yield f"{one['run']}: the window of {', '.join(labels)} is below {least}: its {what} are not to be compared"
 

@@ -240,7 +240,7 @@ def _unlike(arms: Sequence[Arm]) -> list[str]:
     framed = [arm for arm in arms if arm["window"]]
     if short := [arm["label"] for arm in framed if arm["window"]["short"]]:
         said.append(
-            f"The window of {', '.join(short)} is short (below 15 s): its figures are shown and not compared."
+            f"The window of {', '.join(short)} is short (below 15 s, or 20 times the think time): its figures are shown and not compared."
         )
     fewer = [
         f"{arm['label']}: {arm['window']['users']} of {arm['setup']['users']}"

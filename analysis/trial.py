@@ -153,7 +153,7 @@ def _figures(
     zero = windows.zero(tables) if windows.complete(tables, plan) else None
     figures = tally.figures.figures()
     return {
-        "window": _window(hold, figures["mtt_ms"]),
+        "window": _window(hold, figures["mtt_ms"], plan.load.think_s),
         **figures,
         "unattributed": tally.done(-1) if hold and all(sure.told.values()) else None,
         **_delivered(tally, sure, hold is not None),
@@ -207,7 +207,7 @@ def efficiency(figures: dict[str, Any], cpu_s: list[float | None]) -> float | No
     return float((figures["requests"] - figures["failures"]) / sum(spent))
 
 
-def _window(hold: Window | None, mtt_ms: float | None) -> dict[str, Any] | None:
+def _window(hold: Window | None, mtt_ms: float | None, think_s: float) -> dict[str, Any] | None:
     if hold is None:
         return None
     return {
@@ -215,7 +215,7 @@ def _window(hold: Window | None, mtt_ms: float | None) -> dict[str, Any] | None:
         "users": hold.users,
         "from_s": hold.from_s,
         "to_s": hold.to_s,
-        "short": windows.is_short(hold),
+        "short": windows.is_short(hold, think_s),
         "short_for_times": windows.is_short_for_times(hold, mtt_ms),
     }
 

@@ -13,6 +13,7 @@ from analysis.measures.columns import coded, ints
 from loadproof.plan.values import TrialPlan
 
 SHORT_S = 15.0
+SHORT_THINK = 20  # times the think time
 SHORT_MTT = (
     20  # times the MTT: what is in flight at an edge is at most a twentieth of what is counted (Little's law)
 )
@@ -159,9 +160,10 @@ def _last_rows(tables: Tables, plan: TrialPlan, began: int) -> list[int]:
     return list(last.values())
 
 
-def is_short(window: Window) -> bool:
-    """Below 15 s a window says too little to be compared; a stop a blink early does not count."""
-    return round(window.length_s, 1) < SHORT_S
+def is_short(window: Window, think_s: float) -> bool:
+    """Below max(15 s, 20 x think time) a window says too little to be compared; a stop a blink early does not count. Users
+    who think go in step, and a whole round of them that falls in or out is think time / window of all there is."""
+    return round(window.length_s, 1) < max(SHORT_S, SHORT_THINK * think_s)
 
 
 def is_short_for_times(window: Window, mtt_ms: float | None) -> bool:

@@ -15,6 +15,7 @@ Ramp = Literal["users", "thread", "process"]
 RAMPS: tuple[Ramp, ...] = ("users", "thread", "process")
 STEPS = 11  # the default ramp reaches all users in so many steps
 SHORTEST_WINDOW_S = 15.0  # a shorter hold is never compared
+THINKS = 20  # nor is one that is below so many think times: users who think go in step
 MOST_PROCESSES = 512  # Locust workers
 MOST_USERS = 4096  # templates/nginx.conf.j2 has worker_connections for four times as many
 MOST_STEPS = 1000
@@ -185,5 +186,9 @@ def _said(asked: Asked, initial: int, step: int, unit: int, hold: float) -> tupl
     if hold < SHORTEST_WINDOW_S:
         said.append(
             f"short: a hold of {spell(hold)} is below {spell(SHORTEST_WINDOW_S)}; its figures are never compared"
+        )
+    elif hold < THINKS * asked.think_s:
+        said.append(
+            f"short: a hold of {spell(hold)} is below {THINKS} times the think time; its figures are never compared"
         )
     return tuple(said)

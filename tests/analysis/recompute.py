@@ -397,7 +397,7 @@ def trial(folder, run):
     spent = sum(one["cpu_s"] for one in servers)
     users = sum(at <= begin for at in started) - sum(at < begin for at in stopped)
     return {
-        "id": plan["id"], "block": plan["block"], "window": window(zero, begin, end, users, found["mtt_ms"] or 0), **found,
+        "id": plan["id"], "block": plan["block"], "window": window(zero, begin, end, users, found["mtt_ms"] or 0, plan["load"]["think_s"]), **found,
         "unattributed": sum(server.get(one[0]) not in plan["apps"] for one in inside),
         "undelivered": sum(begin <= at < end for at, *_ in gone.values()),
         "wasted": sum(begin <= at < end and handed for at, _, handed in gone.values()),
@@ -426,11 +426,11 @@ def edges(load, requests, started, stopped, last):
     return zero, begin, min(ends + [one[2] for one in requests if one[3] == "cut" and one[2] >= begin])
 
 
-def window(zero, begin, end, users, mtt_ms):
+def window(zero, begin, end, users, mtt_ms, think_s):
     length = round((end - begin) / 1e6, 1)
     return {
         "kind": "hold", "users": users, "from_s": (begin - zero) / 1e6, "to_s": (end - zero) / 1e6,
-        "short": length < 15, "short_for_times": length < max(15, 20 * mtt_ms / 1000),
+        "short": length < max(15, 20 * think_s), "short_for_times": length < max(15, 20 * mtt_ms / 1000),
     }  # fmt: skip
 
 

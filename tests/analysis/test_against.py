@@ -85,7 +85,10 @@ def test_windows_that_are_too_short_are_warned_of() -> None:
     second["arms"][1]["window"] |= {"short": True, "short_for_times": True}
     one, other, *_ = against.runs(first, second, (RECORD, RECORD))["warnings"]
     assert one == "A: the window of one is below 20 times its MTT: its times are not to be compared"
-    assert other == "B: the window of two is below 15 s: its figures are not to be compared"
+    assert (
+        other
+        == "B: the window of two is below 15 s, or 20 times the think time: its figures are not to be compared"
+    )
 
 
 def test_what_may_not_be_compared_has_no_ratio_here_either() -> None:
@@ -97,7 +100,7 @@ def test_what_may_not_be_compared_has_no_ratio_here_either() -> None:
     mine = {(one["arm"], one["figure"]): one for one in found["arms"]}
     assert mine["one", "TPS"]["words"] == "not compared: it is 0 in 1 trial of one"
     assert mine["one", "MTT"]["words"].startswith("not compared: the failed share differs by 40.0 points")
-    assert mine["two", "TPS"]["words"] == "not compared: a window is below 15 s"
+    assert mine["two", "TPS"]["words"] == "not compared: a window is below 15 s, or 20 times the think time"
     assert mine["one", "TPS"]["n"] == [3, 3] and mine["one", "TPS"]["second"] is None
     assert {one["ratio"] for one in found["arms"] if one["words"].startswith("not compared")} == {None}
     assert "not compared" in shown(found)

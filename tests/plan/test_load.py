@@ -91,6 +91,8 @@ def test_all_problems_at_once() -> None:
 def test_a_short_hold_is_said() -> None:
     assert plan_load(Asked(3, 33, hold_s=15.0)).said == ()
     assert "short: a hold of 14s" in plan_load(Asked(3, 33, hold_s=14.0)).said[0]
+    assert plan_load(Asked(3, 33, hold_s=20.0, think_s=1.0)).said == ()
+    assert "below 20 times the think time" in plan_load(Asked(3, 33, hold_s=19.0, think_s=1.0)).said[0]
 
 
 @given(
