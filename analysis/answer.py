@@ -22,9 +22,11 @@ LEFT, RIGHT, MIDDLE = 4.0, 156.0, 8.0  # of the drawing of an interval, 160 x 16
 
 
 def leads(results: Mapping[str, Any]) -> list[dict[str, str]]:
-    """One per pair of arms: the primary figure's ratio, and what it is worth; of a single arm the figure itself. Empty
-    where there is neither."""
+    """One per pair of arms: the primary figure's ratio, and what it is worth; of a single arm the figure itself; of a search
+    for a capacity that. Empty where there is none."""
     arms = results["arms"]
+    if searched := results.get("capacity"):
+        return [_largest(searched)]
     if len(arms) == 1:
         return [_figure(arms[0], results["primary"])]
     by_label = {arm["label"]: arm for arm in arms}
@@ -41,9 +43,21 @@ def _both(one: Mapping[str, Any], arms: Mapping[str, Arm]) -> str:
     return f"{name(one['metric'])}, {UNITS.get(one['metric'], 'ms')}: {said}"
 
 
+def _largest(searched: Mapping[str, Any]) -> dict[str, str]:
+    """The largest load that was shown to hold."""
+    level, most = searched[searched["load"]], "at least " if searched["kind"] == "at least" else ""
+    return {
+        "ratio": "" if level is None else f"{most}{number(level)}{THIN}{searched['load']}",
+        "what": "Capacity",
+        "interval": "",
+        "words": searched["answer"],
+        "arms": "",
+    }
+
+
 def _figure(arm: Arm, metric: str) -> dict[str, str]:
     """A figure of the only arm, where its conditions held: there is nothing to compare it with."""
-    what, trials = f"{name(metric)} of {arm['label']}", len(arm["trials"])
+    what, trials = f"{name(metric)} of {arm['label']}", shown.held(arm)
     if arm["verdict"] != "VALID":
         said = "did not hold" if arm["verdict"] == "INVALID" else "are not known to have held"
         return {
@@ -138,12 +152,7 @@ def value(arm: Arm, metric: str, basis: str = compare.AS_RUN) -> str:
     if metric == compare.KNEE:
         return number(arm["knee"]["users"], DIGITS[metric]) if arm.get("knee") else NONE
     if basis == compare.EQUAL_CPU:
-        listed = joined.counted(arm["trials"])
-        values = [
-            compare.figure(one, metric, basis)
-            for one in listed
-            if one["verdict"] == "VALID" or len(listed) == 1
-        ]
+        values = [compare.figure(one, metric, basis) for one in joined.trusted(arm["trials"])]
         found = (
             None if not values or None in values else geometric([one for one in values if one is not None])
         )

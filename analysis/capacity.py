@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from analysis import verdicts
 from analysis.trial import Judged
 from analysis.tried import Slot, finite, found, rounds_of, slots, uppers
 from loadproof.plan import capacity, limits
@@ -55,9 +56,9 @@ def _tried(asked: Capacity, same: Sequence[Slot], outcome: str) -> dict[str, Any
         limit.figure: [finite(one.readings[index].value) for one in same]
         for index, limit in enumerate(asked.limits)
     }
-    whys = dict.fromkeys(
-        part.why for one in same for part in one.readings if part.why and finite(part.value) is None
-    )
+    broken = [why for one in same if one.verdict != "VALID" and (why := verdicts.broken(one.judged.checks))]
+    unread = [part.why for one in same for part in one.readings if part.why and finite(part.value) is None]
+    whys = dict.fromkeys([*broken, *unread])
     return {
         asked.load: same[0].level,
         "purpose": same[0].purpose,

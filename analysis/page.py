@@ -42,7 +42,7 @@ def context(judgement: Judgement) -> dict[str, Any]:
         "held": checks(_judged(judgement.results), True),
         "whole": whole(arms),
         "errors": by_class(arms),
-        "errors_known": all(shown.errors_known(arm) for arm in arms),
+        "errors_known": bool(arms) and all(shown.errors_known(arm) for arm in arms),
         "errors_by_server": by_server(arms),
         "reasons": why.reasons(arms),
         "reasons_by_server": why.by_server(arms),

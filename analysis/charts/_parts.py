@@ -24,7 +24,9 @@ LETTER, SYMBOL = 6, 30  # width of a letter of a legend, and of what stands befo
 def seconds(series: Series) -> Any:
     """The axis of time."""
     title = "seconds since the first user started"
-    end = max(float(series.users["second"].max()), 1.0) if len(series.users) else 1.0
+    # users are those of each arm's first trial, which may have ended before another one that is drawn
+    frames = (series.users, series.rates, series.stops)
+    end = max([1.0, *(float(one["second"].max()) for one in frames if len(one))])
     return alt.X(
         "second:Q",
         title=title,

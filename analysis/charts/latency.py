@@ -12,7 +12,7 @@ from analysis.charts import _parts as parts
 from analysis.series import Series
 
 TITLE = "Distribution of times"
-CAPTION = "Share of the hold's requests that had a good answer after so many ms, on a logarithmic axis; requests of several trials together. A curve that ends below 100 %: the rest failed. Dotted: 50, 95 and 99 %."
+CAPTION = "Share of the hold's requests that had a good answer after so many ms, on a logarithmic axis, counted from sending (in an open load from when it was to be sent); requests of several trials together. A curve that ends below 100 %: the rest failed. Dotted: 50, 95 and 99 % of all requests, failed ones too."
 ORDER = 3
 
 LEAST = 0.0005  # of all requests: steps smaller than that are left out of the drawing
@@ -28,7 +28,7 @@ def draw(series: Series) -> Any:
     ends = [float(frame["ms"].min()) * 0.95, float(frame["ms"].max()) * 1.05]
     x = alt.X(
         "ms:Q",
-        title="ms from sending to the last byte",
+        title="ms to the last byte",
         scale=alt.Scale(type="log", domain=ends, nice=False),
         axis=alt.Axis(grid=False, tickCount=8, format="~g"),
     )
@@ -46,7 +46,7 @@ def draw(series: Series) -> Any:
         .encode(opacity=alt.condition(near, alt.value(1), alt.value(0)), tooltip=tips)
         .add_params(near)
     )
-    levels = alt.Chart(pd.DataFrame({"share": [50, 95, 99], "name": ["p50", "p95", "p99"]}))
+    levels = alt.Chart(pd.DataFrame({"share": [50, 95, 99], "name": ["50 %", "95 %", "99 %"]}))
     rules = levels.mark_rule(strokeDash=[2, 3], color=parts.GREY, opacity=0.8).encode(y="share:Q")
     names = levels.mark_text(align="left", dx=4, fontSize=9, color=parts.GREY, baseline="middle").encode(
         x=alt.datum(ends[0]), y="share:Q", text="name:N"

@@ -18,6 +18,7 @@ from analysis import answer, results, share, why
 from loadproof.errors import RecordUnreadable
 from loadproof.runfolder.paths import RunFolder
 from tests.analysis import blocks
+from tests.analysis.test_compare import two
 
 EVIL = (
     "</text><script>alert(1)</script> \x1b]0;pwn\x07 \u202edlrow [x](http://y) `z` <img src=x> " + "W" * 300
@@ -81,9 +82,48 @@ def test_the_answer_in_large(changes: dict[str, Any], ratio: str, interval: str,
     ],
 )
 def test_a_single_arm_is_no_answer_but_a_figure(verdict: str, ratio: str, words: str) -> None:
-    arm = {"label": "servers=1", "tps": 14.2, "verdict": verdict, "trials": [{}], "checks": []}
+    arm = {
+        "label": "servers=1",
+        "tps": 14.2,
+        "verdict": verdict,
+        "trials": [{"verdict": verdict}],
+        "checks": [],
+    }
     (lead,) = answer.leads({"comparisons": [], "arms": [arm], "primary": "tps"})
     assert (lead["ratio"].replace("\u202f", " "), lead["words"]) == (ratio, words)
+
+
+def test_of_a_single_arm_only_the_trials_that_count_are_told() -> None:
+    trials = [{"verdict": verdict} for verdict in ("INVALID", "VALID", "VALID")]
+    arm = {"label": "servers=1", "tps": 14.2, "verdict": "VALID", "trials": trials, "checks": []}
+    (lead,) = answer.leads({"comparisons": [], "arms": [arm], "primary": "tps"})
+    assert lead["words"] == "over 2 trials, nothing to compare it with"
+
+
+def test_a_search_answers_with_the_load_and_with_no_figure_of_its_trials() -> None:
+    arm = {
+        "label": "users=40",
+        "tps": 39.4,
+        "verdict": "VALID",
+        "trials": [{"verdict": "VALID"}],
+        "checks": [],
+    }
+    found = {"load": "users", "users": 40, "kind": "found", "answer": "40 users: p95 at most 480 ms"}
+    results = {"comparisons": [], "arms": [arm], "primary": "tps", "capacity": found}
+    (lead,) = answer.leads(results)
+    assert (lead["ratio"].replace("\u202f", " "), lead["what"]) == ("40 users", "Capacity")
+    assert lead["words"] == found["answer"]
+    open_ = {**found, "users": None, "kind": "not decided", "answer": "not decided: why"}
+    (lead,) = answer.leads({**results, "arms": [], "capacity": open_})
+    assert (lead["ratio"], lead["words"]) == ("", "not decided: why")
+
+
+def test_at_equal_cpu_nothing_is_shown_of_trials_that_were_withheld() -> None:
+    arms = two([10], [20])
+    again = {**arms[0]["trials"][0], "id": "09"}
+    arms[0]["trials"] = [{**one, "verdict": "INVALID"} for one in (arms[0]["trials"][0], again)]
+    assert answer.value(arms[0], "tps", "equal cpu") == "–"
+    assert answer.value(arms[1], "tps", "equal cpu") != "–"
 
 
 def test_where_an_interval_is_drawn() -> None:
