@@ -47,7 +47,8 @@ def joined(parts: Sequence[tuple[str, Said]]) -> dict[str, Any]:
 
 MOST_WITHHELD = 0.2  # of all trials: with more of them the others are what was left over
 BLOCKS = "blocks_complete"  # the one check of a run that none of its trials has
-REMEDY = "go on with a run that was left (./inv experiment --resume RUN); where too many trials were withheld, see to what withheld them and run it anew"
+GO_ON = "go on with a run that was left (./inv experiment --resume RUN); what was lost has to be run anew"
+ANEW = "see to what withheld its trials, and run it anew"
 NO_PLANS: Mapping[str, tuple[int, int]] = MappingProxyType({})
 
 
@@ -79,27 +80,29 @@ def _blocks(arms: Sequence[Said], planned: tuple[int, int] | None) -> dict[str, 
     trials = [one for arm in arms for one in arm["trials"]]
     here = len({one["block"] for one in trials})
     of_arms, blocks = planned or (len(arms), here)
+    there = sum(len({one["block"] for one in arm["trials"]}) for arm in arms)
+    missing = max(0, of_arms * blocks - there) if planned else 0
     withheld = sum(one["verdict"] == "INVALID" for one in trials)
     told = f"{withheld} of {len(trials)} trials {'was' if withheld == 1 else 'were'} withheld"
-    if blocks > 1 and withheld > MOST_WITHHELD * len(trials):
-        return _said("INVALID", 100 * withheld / len(trials), 100 * MOST_WITHHELD, "%", told)
+    if blocks > 1 and withheld > MOST_WITHHELD * (len(trials) + missing):
+        return _said("INVALID", 100 * withheld / len(trials), 100 * MOST_WITHHELD, "%", told, ANEW)
     if planned is None or of_arms * blocks < 2:
         return None
-    there = [{one["block"] for one in arm["trials"]} for arm in arms]
-    missing = of_arms * blocks - sum(map(len, there))
-    if missing > 0:
+    if missing:
         lacking = f"{missing} of {of_arms * blocks} planned trials {'is' if missing == 1 else 'are'} not here"
-        return _said("UNKNOWN", sum(map(len, there)), of_arms * blocks, "trials", f"{lacking}; {told}")
+        return _said("UNKNOWN", there, of_arms * blocks, "trials", f"{lacking}; {told}", GO_ON)
     valid = [{one["block"] for one in arm["trials"] if one["verdict"] == "VALID"} for arm in arms]
     complete = len(set.intersection(*valid))
     verdict = "VALID" if complete >= blocks else checks.worst(arm["verdict"] for arm in arms)
-    return _said(verdict, complete, blocks, "blocks", f"{complete} of {blocks} blocks are complete; {told}")
+    told = f"{complete} of {blocks} blocks are complete; {told}"
+    # what a trial broke says so by itself, and is what the verdict comes from
+    return {**_said(verdict, complete, blocks, "blocks", told, ANEW), "withholds": ""}
 
 
-def _said(verdict: str, value: float, limit: float, unit: str, said: str) -> dict[str, Any]:
+def _said(verdict: str, value: float, limit: float, unit: str, said: str, remedy: str) -> dict[str, Any]:
     return {
-        "name": BLOCKS, "verdict": verdict, "value": value, "limit": limit, "unit": unit,
-        "withholds": "" if verdict == "VALID" else checks.TRIAL, "remedy": REMEDY, "said": said,
+        "name": BLOCKS, "verdict": verdict, "value": value, "limit": limit, "unit": unit, "withholds": checks.TRIAL,
+        "remedy": remedy, "said": said,
     }  # fmt: skip
 
 

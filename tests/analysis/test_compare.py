@@ -169,6 +169,28 @@ def test_too_many_withheld_trials_withhold_a_run_that_lacks_some_too_and_that_is
     assert shown.verdict(found) == "INVALID: blocks_complete (2 of 7 trials were withheld)"
 
 
+def test_trials_that_are_missing_may_yet_come_and_count_among_all() -> None:
+    arms = two([10], [20])
+    arms[0]["trials"] = [{**arms[0]["trials"][0], "verdict": "INVALID"}, *arms[0]["trials"]]
+    found = verdicts.of_run([arm(one["label"], one["trials"]) for one in arms], {"run": (2, 4)})
+    assert (found["verdict"], found["checks"][-1]["value"], found["checks"][-1]["limit"]) == ("UNKNOWN", 2, 8)
+
+
+def test_what_broke_a_trial_is_what_the_first_line_says() -> None:
+    check = {
+        "name": "quiet_hosts",
+        "verdict": "INVALID",
+        "withholds": "trial",
+        "said": "app1: 5 %",
+        "value": 5.0,
+    }
+    arms = two([10.0] * 6, [20.0] * 6)
+    arms[0]["trials"][3] |= {"verdict": "INVALID", "checks": [check]}
+    found = verdicts.of_run([arm("one", arms[0]["trials"]), arms[1]], {"run": (2, 6)})
+    assert shown.verdict(found) == "INVALID: quiet_hosts (one: 08: app1: 5 %)"
+    assert found["checks"][-1]["said"] == "5 of 6 blocks are complete; 1 of 12 trials was withheld"
+
+
 def test_another_run_beside_it_hides_nothing() -> None:
     bad, good = two([10, 20, 30], [20, 40, 60]), two([10], [20])
     for one in bad:
