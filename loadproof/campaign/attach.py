@@ -101,6 +101,9 @@ def _planned(
     lost = set(known.trials) - here.keys()
     if going_on and lost and not known.experiment.calibrate:
         states = bench.states(known.experiment, known.inventory, fleet, root)
+        _unchanged(
+            tuple(here.values()), states, folder
+        )  # before anything is written that another clone planned
         for trial in bench.decide(known.experiment, known.inventory, folder.id, states).trials:
             if trial.folder in lost:
                 record.write_plan(folder.trial(trial.folder).plan, trial)

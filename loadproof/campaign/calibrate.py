@@ -104,7 +104,7 @@ def _one(
     say: Callable[[str], None],
 ) -> Judged:
     """Runs a calibration trial unless it was, brings its files unless they are here, and judges it."""
-    if not state.sealed(paths):
+    if not (state.sealed(paths) or (state.watched(paths) and state.fetched(paths))):
         run(plan)
     if not state.fetched(paths):
         bring(plan)
