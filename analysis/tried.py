@@ -83,7 +83,7 @@ def reading(limit: Below, judged: Mapping[str, Any]) -> Reading:
     if why := shown.withheld(judged, limit.figure):
         # what lacks the longest answers, or its level, is no value; beyond the limit it is all the same
         beyond = value > limit.most
-        return Reading(math.inf if beyond else None, why, requests, failures)
+        return Reading(math.inf if beyond else None, f"its figure is withheld ({why})", requests, failures)
     return Reading(value, "", requests, failures)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from loadproof.errors import BadInput, Problem
 from loadproof.plan import allowed, arms, capacity, levels, limits, questions, thresholds, words
+from loadproof.plan.load import THINKS
 from loadproof.plan.settings import DEFAULTS, ROOT, Given, Merged, layered, parsers
 from loadproof.plan.values import Arm, Experiment
 
@@ -69,7 +70,7 @@ def capacity_search(flags: Mapping[str, str | None]) -> Experiment:
     asked = limits.read(flags, arm.load, problems := [])
     if asked is None:
         raise BadInput(problems, next=help)
-    hold_s = capacity.shortest_hold(asked, arm.load.hold_s)
+    hold_s = max(capacity.shortest_hold(asked, arm.load.hold_s), THINKS * arm.load.think_s)
     load = levels.LOADS[asked.load](arm.load, asked.least, hold_s)
     given = [(name, f"flag --{name}") for name in limits.NAMES if flags.get(name)]
     return replace(

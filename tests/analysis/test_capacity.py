@@ -52,12 +52,12 @@ SHORT = {"name": "short_window", "withholds": ["p99_ms"]}
         (P95, trial(59), 400.0, ""),
         (P95, trial(60, 2), None, "58 answers are too few"),
         (P99, trial(298), None, "298 answers are too few"),
-        (P99, trial(checks=[SHORT]), None, "short window"),
+        (P99, trial(checks=[SHORT]), None, "its figure is withheld (short window)"),
         (
             P99,
             trial(checks=[SHORT], p99_ms=5200.0),
             math.inf,
-            "short window",
+            "its figure is withheld (short window)",
         ),  # what it lacks are the longest
         (P95, trial(checks=[SHORT]), 400.0, ""),
         (MTT, trial(0, 0, mtt_ms=None), None, "0 answers are too few"),

@@ -180,6 +180,8 @@ def test_a_hold_is_long_against_the_time_that_is_asked() -> None:
     slow = replace(ASKED, limits=(Below("mtt_ms", 4000.0),))
     assert capacity.shortest_hold(slow, 30.0) == 80.0
     assert capacity.shortest_hold(ASKED, 5.0) == 15.0
+    thinking = experiment.capacity_search({"p95": "500ms", "think": "2s"})
+    assert thinking.arms[0].load.hold_s == 40.0  # a window below 20 think times is short
 
 
 def test_users_come_at_once_and_stay() -> None:
