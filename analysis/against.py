@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from analysis import compare, joined, models, statistics
+from analysis import compare, models, statistics
 from analysis.sentences import NAMES
 from loadproof.runfolder import shown
 from loadproof.runfolder.record import RunRecord
@@ -42,7 +42,7 @@ def runs(first: Results, second: Results, records: tuple[RunRecord, RunRecord]) 
 
 def _figures(label: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for name in FIGURES:
-        values = [_values(arm, name) for arm in (first, second)]
+        values = [compare.values(arm, name) for arm in (first, second)]
         if not all(values):
             continue
         why_not = _short(first, second) or compare.unfit(second, first, name)
@@ -73,12 +73,6 @@ def _short(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
 def _shown(arm: Mapping[str, Any], name: str, values: Sequence[float]) -> float | None:
     """The mean of a figure, where it is shown."""
     return None if shown.withheld(arm, name) else statistics.geometric(values)
-
-
-def _values(arm: Mapping[str, Any], name: str) -> list[float]:
-    """Of every VALID trial that counts, where they have it."""
-    found = [compare.figure(one, name) for one in joined.counted(arm["trials"]) if one["verdict"] == "VALID"]
-    return [value for value in found if value is not None]
 
 
 def _settings(arms: Sequence[Mapping[str, Any]], common: Sequence[str]) -> Iterator[tuple[str, str, str]]:

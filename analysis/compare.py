@@ -53,7 +53,7 @@ def spikes(arms: Sequence[Arm], why_not: str = "") -> list[dict[str, Any]]:
 
 def failures(arms: Sequence[Arm], why_not: str = "") -> list[dict[str, Any]]:
     """The same of the failed share, which has no ratio where nothing failed."""
-    return _differences(arms, ("failed_share",), _failed, why_not)
+    return _differences(arms, ("failed_share",), _known, why_not)
 
 
 def _differences(
@@ -78,10 +78,11 @@ def _shares(arm: Arm, name: str) -> dict[int, float]:
     return {one["block"]: one["spikes"][name] for one in trials}
 
 
-def _failed(arm: Arm, name: str) -> dict[int, float]:
+def _known(arm: Arm, metric: str) -> dict[int, float]:
+    """By block a figure of its VALID trial that counts, where that has it; 0 too."""
     trials = [one for one in joined.counted(arm["trials"]) if one["verdict"] == "VALID"]
-    found = {one["block"]: figure(one, name) for one in trials}
-    return {block: share for block, share in found.items() if share is not None}
+    found = {one["block"]: figure(one, metric) for one in trials}
+    return {block: number for block, number in found.items() if number is not None}
 
 
 def one(above: Arm, below: Arm, metric: str, why_not: str = "") -> dict[str, Any]:
@@ -236,18 +237,16 @@ def _withheld(above: Arm, below: Arm, metric: str) -> str:
 def _zero(above: Arm, below: Arm, metric: str) -> str:
     """Why there is no ratio where a trial that counts gave 0: without its block the others would look better."""
     for arm in (above, below):
-        zeros = [value for value in _values(arm, metric) if value == 0]
+        zeros = [value for value in values(arm, metric) if value == 0] if metric != KNEE else []
         if zeros:
             found = f"it is 0 in {len(zeros)} {'trial' if len(zeros) == 1 else 'trials'} of {arm['label']}"
             return found + ("; its difference is told in points" if metric == "failed_share" else "")
     return ""
 
 
-def _values(arm: Arm, metric: str) -> Iterator[float | None]:
-    """Of every VALID trial that counts."""
-    if metric != KNEE:
-        trials = [one for one in joined.counted(arm["trials"]) if one["verdict"] == "VALID"]
-        yield from (figure(one, metric) for one in trials)
+def values(arm: Arm, metric: str) -> list[float]:
+    """A figure of every VALID trial that counts, in order of blocks, where they have it."""
+    return list(_known(arm, metric).values())
 
 
 def _unequal(above: Arm, below: Arm, metric: str) -> str:

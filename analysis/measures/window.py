@@ -10,10 +10,10 @@ import numpy as np
 
 from analysis.load import Tables
 from analysis.measures.columns import coded, ints
+from loadproof.plan.load import THINKS
 from loadproof.plan.values import TrialPlan
 
 SHORT_S = 15.0
-SHORT_THINK = 20  # times the think time
 SHORT_MTT = (
     20  # times the MTT: what is in flight at an edge is at most a twentieth of what is counted (Little's law)
 )
@@ -163,7 +163,7 @@ def _last_rows(tables: Tables, plan: TrialPlan, began: int) -> list[int]:
 def is_short(window: Window, think_s: float) -> bool:
     """Below max(15 s, 20 x think time) a window says too little to be compared; a stop a blink early does not count. Users
     who think go in step, and a whole round of them that falls in or out is think time / window of all there is."""
-    return round(window.length_s, 1) < max(SHORT_S, SHORT_THINK * think_s)
+    return round(window.length_s, 1) < max(SHORT_S, THINKS * think_s)
 
 
 def is_short_for_times(window: Window, mtt_ms: float | None) -> bool:

@@ -14,7 +14,7 @@ from analysis.checks import Check
 from loadproof.campaign import bench
 from loadproof.campaign import experiment as room
 from loadproof.plan import experiment, trials
-from loadproof.plan.values import Inventory, TrialPlan
+from loadproof.plan.values import Experiment, Inventory, TrialPlan
 from loadproof.runfolder import record
 from loadproof.runfolder.paths import RunFolder
 from tests.analysis import synthetic
@@ -67,15 +67,21 @@ class Walked:
         return {plan.id: plan for plan in (record.read_plan(paths.plan) for paths in self.folder.trials)}
 
 
-@pytest.fixture
-def walked(tmp_path: Path) -> Walked:
-    asked = experiment.named("quick", {"repeats": "2"})
-    folder = RunFolder(tmp_path / "20261126T100000Z-quick")
+def quick(base: Path, repeats: int) -> tuple[Experiment, RunFolder, tuple[TrialPlan, ...]]:
+    """The folder of an experiment that was planned, and of which nothing was run."""
+    asked = experiment.named("quick", {"repeats": str(repeats)})
+    folder = RunFolder(base / "20261126T100000Z-quick")
     folder.path.mkdir()
     planned = trials.trials(asked, HOSTS, folder.id, states(asked, HOSTS))
     record.write_run(folder, asked, HOSTS, {}, ("inv", "experiment", "quick"), planned)
     for trial in planned:
         record.write_plan(folder.trial(trial.folder).plan, trial)
+    return asked, folder, planned
+
+
+@pytest.fixture
+def walked(tmp_path: Path) -> Walked:
+    _, folder, planned = quick(tmp_path, 2)
     return Walked(folder, planned, {})
 
 

@@ -14,7 +14,7 @@ from loadproof.campaign import attach, bench, state
 from loadproof.control import conduct
 from loadproof.control.fake import Call, FakeRemote, Script
 from loadproof.control.fleet import Fleet
-from loadproof.plan import experiment, places, trials
+from loadproof.plan import places
 from loadproof.plan.actions import hosts_of
 from loadproof.plan.values import Inventory, TrialPlan
 from loadproof.runfolder import record
@@ -22,6 +22,7 @@ from loadproof.runfolder.formats import MANIFEST
 from loadproof.runfolder.journal import Journal
 from loadproof.runfolder.paths import RunFolder, TrialPaths
 from tests.analysis import synthetic
+from tests.campaign.test_experiment import quick
 from tests.plan.inventories import ROOT, states
 
 HOSTS = Inventory("inventory/made.yml", synthetic.HOSTS)
@@ -77,13 +78,7 @@ def whole(trial: TrialPlan) -> str:
 
 @pytest.fixture
 def left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Left:
-    asked = experiment.named("quick", {"repeats": "1"})
-    folder = RunFolder(tmp_path / "20261126T100000Z-quick")
-    folder.path.mkdir()
-    planned = trials.trials(asked, HOSTS, folder.id, states(asked, HOSTS))
-    record.write_run(folder, asked, HOSTS, {}, ("inv", "experiment", "quick"), planned)
-    for trial in planned:
-        record.write_plan(folder.trial(trial.folder).plan, trial)
+    asked, folder, _ = quick(tmp_path, 1)
     done(folder.trials[1], STAGES)
     script = Script().on("lock.py", '{"taken": true}')
     made = Left(folder, script)
