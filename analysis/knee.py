@@ -125,14 +125,14 @@ def knee(trials: Sequence[Trial]) -> Knee:
 
 
 def _interval(values: Sequence[float]) -> tuple[float | None, float | None]:
-    """The 95 % t interval of a mean; none below 3."""
+    """The 95 % t interval of a mean of users, of which there are no fewer than 0; none below 3."""
     if len(values) < LEAST_PAIRS:
         return None, None
     mean, half = (
         float(np.mean(values)),
         quantile(0.95, len(values)) * float(np.std(values, ddof=1)) / math.sqrt(len(values)),
     )
-    return mean - half, mean + half
+    return max(0.0, mean - half), mean + half
 
 
 class _Stick:

@@ -10,6 +10,7 @@ from analysis.checks.evidence import Evidence
 from analysis.measures import cpu, shares
 from analysis.measures.window import Window
 from analysis.readers.outcome import plural
+from loadproof.plan import limiters
 from loadproof.plan.values import TrialPlan
 
 ASKS = "did each app get the CPU that was asked: never more in any 5 s of the window, nor less while requests waited?"
@@ -20,6 +21,10 @@ REMEDY = (
 
 LASTING = (
     "have the app keep its processes over the window: CPU is known of those that samples see to their end"
+)
+ROUGH = (
+    "{0} gives an app that always has work more than {1:g} %, whatever it is set to: choose --limiter quota, or ask for "
+    "--cpu-limit {2:g} with --calibrate; then run it again"
 )
 LONGER = "ask for a longer --hold"
 SLIDE_US = 5_000_000
@@ -56,16 +61,16 @@ def _host(evidence: Evidence, host: str) -> Measured:
     top = float(found.max())
     mean = 100 * float(shares.sliding(*samples, begin, end, length_us).max())
     if length_us < SLIDE_US + cycle_us(plan):
-        return _short(host, mean, length_us, most)
+        return _short(plan, host, mean, length_us)
     said = f"{host}: {mean:.1f} % and at most {top:.1f} % in any 5 s, {wanted:g} asked"
     if top > most:
-        return invalid(f"{said}, {most:g} tolerated in 5 s", top, most, "%")
+        return _too_much(plan, wanted, f"{said}, {most:g} tolerated in 5 s", top, most)
     if any(gap < end and over > begin for gap, over in cpu.gaps(samples[0])):
         return unknown(
             f"{host}: its samples have a gap: what it used in any 5 s is not known", limit=most, unit="%"
         )
     if mean > wanted + points:
-        return invalid(f"{said}, {wanted + points:g} tolerated", mean, wanted + points, "%")
+        return _too_much(plan, wanted, f"{said}, {wanted + points:g} tolerated", mean, wanted + points)
     if why := _unseen(evidence, host, (begin, end), wanted + points, most):
         return replace(unknown(f"{said}; {why}", top, most, "%"), remedy=LASTING)
     if top < wanted - points:
@@ -102,13 +107,24 @@ def _stretch(evidence: Evidence, hold: Window) -> tuple[int, int]:
     return begin, end
 
 
-def _short(host: str, mean: float, length_us: int, most: float) -> Measured:
+def _too_much(plan: TrialPlan, wanted: float, said: str, value: float, limit: float) -> Measured:
+    """An app that got more than is tolerated. Where it is what its limiter gives at best, to repeat is no remedy."""
+    found = invalid(said, value, limit, "%")
+    least = limiters.load(plan.limit.kind).rough_below
+    if max(wanted, value) >= least:
+        return found
+    return replace(found, remedy=ROUGH.format(plan.limit.kind, wanted, least))
+
+
+def _short(plan: TrialPlan, host: str, mean: float, length_us: int) -> Measured:
     """A load that is no longer than 5 s and a burst: a burst more or less is most of what it tells. It proves only what
     5 s would exceed though the app had stood still in the rest of them."""
+    wanted = asked(plan, host)
+    most = wanted + sudden(plan)
     surely = mean * min(length_us, SLIDE_US) / SLIDE_US
     said = f"{host}: {mean:.1f} % in {length_us / 1e6:.1f} s"
     if surely > most:
-        return invalid(f"{said}: more than {most:g} % of 5 s", surely, most, "%")
+        return _too_much(plan, wanted, f"{said}: more than {most:g} % of 5 s", surely, most)
     why = f"{said}, which is too short to tell what it used in any 5 s"
     return replace(unknown(why, limit=most, unit="%"), remedy=LONGER)
 
@@ -132,5 +148,5 @@ def _busy(evidence: Evidence, hold: Window, host: str, said: str, top: float, le
     if share < wanted - points:
         return invalid(f"{said}, {wanted - points:g} tolerated", share, wanted - points, "%")
     if share > wanted + points:
-        return invalid(f"{said}, {wanted + points:g} tolerated", share, wanted + points, "%")
+        return _too_much(plan, wanted, f"{said}, {wanted + points:g} tolerated", share, wanted + points)
     return valid(said, top, most, "%")

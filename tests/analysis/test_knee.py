@@ -51,6 +51,8 @@ def test_the_interval_is_over_trials() -> None:
     assert (found.low, found.high) == (pytest.approx(43 - 4.108, abs=0.1), pytest.approx(43 + 4.108, abs=0.1))
     assert found.answer == "knee at 43 users (39 to 47, 4 trials)"
     assert knee(trials[:2]).low is None
+    far = [Trial(USERS, bent(at)(USERS)) for at in (25, 80, 25)]
+    assert knee(far).low == 0 and knee(far).high == pytest.approx(43.3 + 78.9, abs=0.1)  # not -36 users
     found = knee([*trials, Trial(USERS, 2 * USERS)])
     assert (found.users, found.low) == (pytest.approx(43, abs=0.05), None)
     assert found.answer == "knee at 43 users (5 trials, 4 of them bend)"

@@ -2,7 +2,8 @@
 
 A limiter file has `DESCRIPTION` (one sentence), `NEEDS` ((program, package) pairs of the app hosts),
 `tolerance_points` (how far achieved CPU may lie from asked, in points of one CPU), `cycle_s` (in what time the app gets
-its share once, be it in one burst), `trial_settings(percent, unit)` (the "limiter" object of trial.json),
+its share once, be it in one burst), `rough_below` (below this percent an app that always has work gets more than was asked,
+whatever is set; 0: there is no such percent), `trial_settings(percent, unit)` (the "limiter" object of trial.json),
 `problems(percent, cpus)` (sentences, empty: fine), `scale` (what it can be set to when it is calibrated, None: it cannot
 be) and `said(setting)` (a setting in the limiter's own words).
 """
@@ -29,6 +30,7 @@ class Limiter:
     needs: tuple[tuple[str, str], ...]
     tolerance_points: float
     cycle_s: float
+    rough_below: float
     trial_settings: Callable[[float, str], dict[str, Any]]
     problems: Callable[[float, int], list[str]]
     scale: Scale | None
@@ -53,6 +55,7 @@ def load(name: str) -> Limiter:
         needs=module.NEEDS,
         tolerance_points=module.tolerance_points,
         cycle_s=module.cycle_s,
+        rough_below=module.rough_below,
         trial_settings=module.trial_settings,
         problems=module.problems,
         scale=module.scale,

@@ -10,6 +10,7 @@ NEEDS: tuple[tuple[str, str], ...] = ()
 # Nothing is asked, so nothing can be missed.
 tolerance_points = float("inf")
 cycle_s = 0.0
+rough_below = 0.0
 
 scale = None  # there is no share to come near to
 

@@ -13,6 +13,7 @@ NEEDS: tuple[tuple[str, str], ...] = ()
 tolerance_points = 0.5
 # The period of CPUQuota=.
 cycle_s = 0.1
+rough_below = 0.0
 
 # An app of several threads may be given more than one CPU: what a host has is not known here, and a server is asked for.
 scale = Scale(least=1.0, most=10_000.0, step=0.01)

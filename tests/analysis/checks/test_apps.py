@@ -71,6 +71,24 @@ def test_a_quota_is_held_to_half_a_point(tmp_path: Path, share: float, verdict: 
 
 
 @pytest.mark.parametrize(
+    ("limit", "share", "remedy"),
+    [
+        (Limit("cpulimit", 5.0), 0.084, "ask for --cpu-limit 10 with --calibrate"),
+        (Limit("cpulimit", 5.0), 0.25, "calibrate the limit first"),  # it broke, which is not what it gives at best
+        (Limit("cpulimit", 10.0), 0.14, "calibrate the limit first"),
+        (Limit("quota", 5.0), 0.07, "calibrate the limit first"),
+    ],
+)
+def test_where_a_limiter_cannot_give_so_little_the_remedy_says_so(
+    tmp_path: Path, limit: Limit, share: float, remedy: str
+) -> None:
+    made = Made.sound(tmp_path, synthetic.plan(servers=2, limit=limit))
+    made.used = dict.fromkeys(made.used, lambda at: share * max(0.0, at))
+    one = made.judge("limit_held")
+    assert one.verdict == "INVALID" and remedy in one.remedy, one.remedy
+
+
+@pytest.mark.parametrize(
     ("setting", "share", "verdict"),
     [(4.0, 0.055, "VALID"), (4.0, 0.062, "INVALID"), (4.0, 0.034, "INVALID"), (None, 0.062, "VALID")],
 )
