@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.words.trials import Run, going, inv, newest
-from tests.words.words import Shell, Words, until
+from tests.words.trials import STAGES, Run, assert_quiet, going, inv, newest
+from tests.words.words import HOSTS, Shell, Words, until
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(400)]
 
@@ -66,6 +66,50 @@ def test_it_is_left_gone_on_with_and_answered(words: Words, shell: Shell, tmp_pa
     assert "<testsuite" in (run.path / "junit.xml").read_text() and (run.path / "summary.md").exists()
     compared = inv(words, "compare", run.path.name, run.path.name)
     assert compared.code == 0 and "nothing that is recorded differs" in compared.out, compared
+
+
+@pytest.mark.long
+def test_a_trial_that_was_left_before_its_load_is_run_and_no_other_twice(
+    words: Words, shell: Shell, tmp_path: Path
+) -> None:
+    path, early = tmp_path / "left.yml", STAGES[: STAGES.index("limit")]
+    # so many requests that the signal comes while they are sent
+    asked = ASKED.replace("warm: 20", "warm: 1000").replace("repeats: 2", "repeats: 1")
+    path.write_text(asked.replace("hold: 4s", "hold: 2s"))
+    with going(words, str(path), word="experiment") as begun:
+        until(lambda: "warm" in begun_of(begun.run, "02"), "the warm-up of the second trial", 120)
+        begun.send(signal.SIGINT)
+        left = begun.ended()
+    run, first = begun.run, hashes(begun.run)
+    assert left.code == 4 and left.message.error.startswith("Ctrl-C"), left
+    assert begun_of(run, "02") == (*early, "stop", "lift", "seal") and first
+    assert not list(run.path.glob("trials/02-*/raw")), "nothing was measured"
+    assert_quiet(shell)
+    said = inv(words, "experiment", "--resume", run.id, within_s=200)
+    assert said.code in (0, 2, 99), said
+    assert {name: one for name, one in hashes(run).items() if name in first} == first
+    made = plans(run)
+    planned = [one for one in made if not one["because"].startswith("repeat of ")]
+    assert [one["id"] for one in planned] == ["01", "02"]
+    assert sorted(one["arm"] for one in planned) == ["servers=1", "servers=2"]
+    tries = {one["id"]: begun_of(run, one["id"]) for one in made}
+    assert tries.pop("02") == (*early, "stop", "lift", "seal", *STAGES)
+    assert set(tries.values()) == {STAGES}, "from its beginning to its end, once"
+    judged = sorted(one["id"] for arm in run.results["arms"] for one in arm["trials"])
+    assert judged == [one["id"] for one in made]
+    for host in HOSTS:
+        assert len(list(run.path.glob(f"trials/*/raw/{host}/manifest.json"))) == len(made), host
+    assert not [line for line in run.results["incomplete"] if "interrupted" in line], (
+        "of a try that is no more"
+    )
+    assert_quiet(shell)
+
+
+def begun_of(run: Run, trial: str) -> tuple[str, ...]:
+    """The stages of one of its trials in the order in which they began, all its tries; but for the generator's own rate."""
+    text = "".join(path.read_text() for path in run.path.glob(f"trials/{trial}-*/journal.jsonl"))
+    lines = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+    return tuple(line["stage"] for line in lines if line["event"] == "begin" and line["stage"] != "rate")
 
 
 def until_second(run: Run) -> None:

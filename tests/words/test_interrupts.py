@@ -165,6 +165,42 @@ def test_the_load_goes_on_and_attach_comes_back(words: Words, shell: Shell, numb
     assert_complete(words, shell, run)
 
 
+def sealed_at(shell: Shell, run: Run, hosts: tuple[str, ...]) -> dict[str, str]:
+    """Name, size, time and inode of every file of the trial: what is written anew differs, whatever is in it."""
+    return shell.each(f"cd {run.out} && find . -type f -printf '%p %s %T@ %i\\n' | sort", hosts)
+
+
+def row_of(words: Words, run: Run) -> str:
+    """Its line of `inv runs`."""
+    (row,) = [line for line in inv(words, "runs").out.splitlines() if run.id in line]
+    return row
+
+
+def test_a_host_that_could_not_be_sealed_is_sealed_by_attach(words: Words, shell: Shell) -> None:
+    others = tuple(host for host in HOSTS if host != "proxy")
+    with going(words, *SHORT, "--hold", "2s", "--timeout", "4s") as begun:
+        begun.reached("watch")
+        # no file can be renamed onto a folder: the manifest has no place
+        shell.run("proxy", f"mkdir {begun.run.out}/manifest.json")
+        said = begun.ended()
+    run = begun.run
+    assert said.code == 3 and said.message.error.startswith("exit 1 from: "), said
+    assert "host proxy, stage seal" in said.message.where and run.id in said.message.where, said
+    assert "not all of it is sealed" in said.message.kept and f"attach --run {run.id}" in said.message.next
+    done = {(one["host"], one["event"]) for one in run.journal() if one.get("action") == "seal"}
+    assert done == {("proxy", "failed"), *((host, "action") for host in others)}
+    assert "seal" not in run.stages("end") and f"left: ./inv attach --run {run.id}" in row_of(words, run)
+    assert_quiet(shell)
+    shell.run("proxy", f"rmdir {run.out}/manifest.json")
+    before, facts = sealed_at(shell, run, others), (run.trial / "facts.jsonl").read_bytes()
+    back(words, run)
+    assert sealed_at(shell, run, others) == before
+    assert (run.trial / "facts.jsonl").read_bytes() == facts, "nobody asked hosts again"
+    assert tuple(run.stages()) == (*STAGES, "stop", "lift", "seal"), "closed again, and no more"
+    assert run.stages("end")[-1] == "seal" and "sealed on the hosts" in row_of(words, run)
+    assert_complete(words, shell, run)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda one: one.name)
 @pytest.mark.parametrize("stage", dict.fromkeys(STAGES))
