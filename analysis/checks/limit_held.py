@@ -23,8 +23,12 @@ LASTING = (
     "have the app keep its processes over the window: CPU is known of those that samples see to their end"
 )
 ROUGH = (
-    "{0} gives an app that always has work more than {1:g} %, whatever it is set to: choose --limiter quota, or ask for "
-    "--cpu-limit {2:g} with --calibrate; then run it again"
+    "{0} gives an app that always has work more than {1:g} %, whatever it is set to: choose --limiter quota, or fewer "
+    "users; a repeat may hold"
+)
+CALIBRATED = (
+    "choose --limiter quota, which holds to half a point, or repeat the trial: it was calibrated already, with servers "
+    "that were kept full, and launches differ"
 )
 LONGER = "ask for a longer --hold"
 SLIDE_US = 5_000_000
@@ -42,7 +46,9 @@ def judge(evidence: Evidence) -> Measured:
     cpulimit lets an app run in bursts, about one a second. 5 s hold a burst more or less by where they begin: 1.5 points
     at 5 %, which is no more CPU. Each 5 s is therefore the mean of those that begin within one cycle of the limiter.
     Measured so, sound trials at 5 % had at most 7.5 %, also in 120 s (7.9 % before)."""
-    return together([_host(evidence, host) for host in evidence.plan.apps])
+    found = together([_host(evidence, host) for host in evidence.plan.apps])
+    calibrated = evidence.plan.limit_set and found.verdict == "INVALID" and not found.remedy
+    return replace(found, remedy=CALIBRATED) if calibrated else found
 
 
 def _host(evidence: Evidence, host: str) -> Measured:
@@ -111,7 +117,7 @@ def _too_much(plan: TrialPlan, wanted: float, said: str, value: float, limit: fl
     """An app that got more than is tolerated. Where it is what its limiter gives at best, to repeat is no remedy."""
     found = invalid(said, value, limit, "%")
     least = limiters.load(plan.limit.kind).rough_below
-    if max(wanted, value) >= least:
+    if max(wanted, value) >= least:  # it broke, or another setting gives less
         return found
     return replace(found, remedy=ROUGH.format(plan.limit.kind, wanted, least))
 

@@ -48,6 +48,7 @@ def attach(folder: RunFolder, root: Path, watcher: bench.Watcher, after: bench.A
         conducted(folder),
         Fleet(known.inventory) as fleet,
     ):
+        handled.goes_on = bench.goes_on(known.experiment, folder, after)
         left, going_on = state.to_be_planned(folder), after is not bench.nothing
         trials = _planned(known, folder, fleet, root, going_on and not left)
         names = tuple(dict.fromkeys(name for trial in trials for name in hosts_of(trial)))

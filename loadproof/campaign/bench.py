@@ -90,7 +90,7 @@ def run(
         blocked.refuse(fleet, max(wanted.values(), key=lambda state: len(state.apps)))
         # only now: a run that could not even be planned leaves no folder behind
         folder = RunFolder.create(results, experiment.name, datetime.now(UTC))
-        handled.run = folder.id
+        handled.run, handled.goes_on = folder.id, goes_on(experiment, folder, after)
         with explained(folder):
             decided = decide(experiment, inventory, folder.id, wanted, fault)
             begin = _calibrating(decided) if experiment.calibrate else decided.trials
@@ -103,6 +103,17 @@ def run(
                     decided = calibrated(decided, folder, fleet, root, watcher, handled)
                 walk(decided.trials, decided, folder, fleet, root, watcher, handled, after)
     return folder
+
+
+def goes_on(experiment: Experiment, folder: RunFolder, after: After) -> str:
+    """The command that takes up a run whose trials are judged one by one; "" for others."""
+    if after is nothing:
+        return ""
+    return (
+        f"./inv capacity --resume --run {folder.id}"
+        if experiment.capacity
+        else f"./inv experiment --resume {folder.id}"
+    )
 
 
 def walk(

@@ -108,15 +108,16 @@ def _state(folder: RunFolder, sources: Sequence[str]) -> str:
         return f"report of {', '.join(sources)}"
     if searching(folder) and not is_conducted(folder):
         return f"left: ./inv capacity --resume --run {folder.id}"
-    if folder.results.exists():
-        return "analysed"
     trials = folder.trials
+    open_ = any(begun(paths) and not sealed(paths) for paths in trials) and not is_conducted(folder)
+    if folder.results.exists():
+        return f"analysed, but not whole: ./inv attach --run {folder.id}" if open_ else "analysed"
     if to_be_planned(folder) and not is_conducted(folder):
         return f"left: ./inv attach --run {folder.id}"
     if all(sealed(paths) for paths in trials) and trials:
         return "fetched" if all(fetched(paths) for paths in trials) else "sealed on the hosts"
     if is_conducted(folder):
         return "running"
-    if any(begun(paths) and not sealed(paths) for paths in trials):
+    if open_:
         return f"left: ./inv attach --run {folder.id}"
     return "not finished"

@@ -66,6 +66,7 @@ def conduct(
     trial: TrialPlan, inventory: Inventory, remotes: Remotes, record: Recorder, hooks: Hooks, signals: Signals
 ) -> None:
     """One whole trial, from reset to sealed files on every host."""
+    signals.begun = False
     with explain.whatever(explain.NOT_BEGUN):
         for stage in actions.opening(inventory, trial):
             hooks.say(f"{stage.name} ...")
@@ -119,7 +120,7 @@ def close(
     with signals.shield():
         for stage in actions.closing(inventory, trial):
             try:
-                outcomes = perform.stage(stage, remotes, record)
+                outcomes = perform.stage(stage, remotes, record, whole=True)
             except LoadproofError as error:
                 first = first or error
                 continue
@@ -171,7 +172,9 @@ class _closing:
             if error is not None:
                 self._record.write("trial", "interrupted", detail=str(error))
             late = self._close()
-        kept_and_next = explain.sealed(self._run) if late is None else explain.left_open(self._run)
+        kept_and_next = (
+            explain.left_open(self._run) if late else explain.sealed(self._run, self._signals.goes_on)
+        )
         if isinstance(error, LoadproofError):
             explain.fill(error, kept_and_next)
         if error is None and late is not None:

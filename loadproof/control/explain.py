@@ -13,9 +13,11 @@ from loadproof.errors import LoadproofError, LocalDisk
 NOT_BEGUN = ("the run's plan; the next bench resets the hosts", "inv doctor, then the same command again")
 
 
-def sealed(run: str) -> tuple[str, str]:
-    """For a trial that was closed on every host."""
-    then = f"inv fetch-results --run {run}, which brings every log; then the same command again"
+def sealed(run: str, goes_on: str = "") -> tuple[str, str]:
+    """For a trial that was closed on every host. `goes_on`: the command that takes up the rest of the run, if any."""
+    then = (
+        f"inv fetch-results --run {run}, which brings every log; then {goes_on or 'the same command again'}"
+    )
     return "what was measured until then, sealed on the hosts", then
 
 

@@ -120,11 +120,13 @@ def _fields(outcome: Outcome) -> Mapping[str, Any]:
     return fields
 
 
-def stage(stage: Stage, remotes: Remotes, record: Recorder) -> list[Outcome]:
-    """Every wave of a stage, one after the other; the first error of a wave ends the stage and is raised."""
+def stage(stage: Stage, remotes: Remotes, record: Recorder, whole: bool = False) -> list[Outcome]:
+    """Every wave of a stage, one after the other. The first error of a wave ends the stage, with `whole` only behind its
+    last wave, and is raised."""
     begun = time.monotonic()
     record.write(stage.name, "begin")
     done: list[Outcome] = []
+    first: LoadproofError | None = None
     for actions in stage.waves:
         try:
             outcomes = wave(actions, remotes, stage.name, record)
@@ -136,6 +138,10 @@ def stage(stage: Stage, remotes: Remotes, record: Recorder) -> list[Outcome]:
             if outcome.error is not None:
                 outcome.error.where = outcome.error.where or f"host {outcome.action.host}"
                 outcome.error.where += f", stage {stage.name}"
-                raise outcome.error
+                first = first or outcome.error
+        if first is not None and not whole:
+            break
+    if first is not None:
+        raise first
     record.write(stage.name, "end", seconds=f"{time.monotonic() - begun:.3f}")
     return done

@@ -35,11 +35,13 @@ class Detached(Interrupted):
 class Signals:
     """What arrived. While `shielded`, a signal is noted and not raised, so that closing is never cut by the first.
 
-    `run` is the run's id once it has one; `begun` says whether there is something to close and to fetch.
+    `run` is the run's id once it has one; `begun` says whether something of the trial is there to close and to fetch;
+    `goes_on` is the command that takes up the rest of a run of several trials.
     """
 
     run: str = ""
     begun: bool = False
+    goes_on: str = ""
     shielded: bool = False
     pending: list[Interrupted] = field(default_factory=list)
 
@@ -57,7 +59,7 @@ class Signals:
                 kept="everything, and the hosts stay locked for this run"
                 if self.run
                 else "nothing was touched",
-                next=f"./inv attach --run {self.run}" if self.run else "the same command again",
+                next=self._back() if self.run else "the same command again",
             )
         self.pending.append(error)
         if not self.shielded and len(self.pending) == 1:
@@ -66,8 +68,16 @@ class Signals:
     def _stopped(self) -> Stopped:
         if self.begun:
             fetch = f"./inv fetch-results --run {self.run}"
+            then = f"{self.goes_on}; or {fetch}, for what there is" if self.goes_on else fetch
             return Stopped(
-                "Ctrl-C: the trial was stopped", where=HERE, kept="what was measured until then", next=fetch
+                "Ctrl-C: the trial was stopped", where=HERE, kept="what was measured until then", next=then
+            )
+        if self.goes_on:
+            return Stopped(
+                "Ctrl-C: stopped before the next trial",
+                where=HERE,
+                kept="the run's plan and what was measured until then",
+                next=self.goes_on,
             )
         kept = "the run's plan; the next bench resets the hosts" if self.run else "nothing was touched"
         return Stopped(
@@ -87,8 +97,11 @@ class Signals:
             f"{said}: ended as soon as the trial was sealed",
             where=HERE,
             kept="the whole trial, on the hosts",
-            next=f"./inv attach --run {self.run}",
+            next=self._back(),
         )
+
+    def _back(self) -> str:
+        return self.goes_on or f"./inv attach --run {self.run}"
 
     @contextmanager
     def shield(self) -> Iterator[None]:

@@ -206,3 +206,15 @@ def test_spread_is_told_without_a_change_of_what_was_found(run: RunFolder) -> No
         shutil.rmtree(paths.raw())
     with pytest.raises(RecordUnreadable, match="raw files are gone"):
         collect.spread([run])
+
+
+def test_what_was_analysed_before_all_of_it_was_sealed_says_so(run: RunFolder) -> None:
+    (paths, *_) = run.trials
+    assert _listed(run) == "analysed"
+    paths.journal.write_text('{"stage": "apply", "event": "begin"}\n{"stage": "apply", "event": "end"}\n')
+    assert _listed(run) == f"analysed, but not whole: ./inv attach --run {run.id}"
+
+
+def _listed(run: RunFolder) -> str:
+    (row,) = state.listing(run.path.parent)
+    return row[2]

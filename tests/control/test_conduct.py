@@ -220,6 +220,24 @@ def test_an_error_while_closing_never_hides_the_first_one() -> None:
     )
 
 
+def test_a_limit_that_cannot_be_lifted_keeps_no_sampler_running() -> None:
+    journal, lifting = Journal(), list[tuple[str, str]]()
+
+    class Worse(Hosts):
+        def called(self, host: str, what: str) -> None:
+            super().called(host, what)
+            if journal.stages("begin")[-1:] == ["lift"]:
+                lifting.append((host, what))
+                if host == "app1" and "limit.py lift" in what:
+                    raise StepFailed(host, "limit", 1, "not lifted")
+
+    with pytest.raises(LoadproofError, match="not lifted"):
+        walk(Worse(), journal)
+    stopped = {host for host, what in lifting if "stop" in what and "loadproof-sample" in what}
+    assert stopped == {"app1", "app2", "proxy", "load1"}
+    assert journal.stages("begin")[-1] == "seal" and "lift" not in journal.stages("end")
+
+
 @pytest.mark.parametrize(
     ("state", "words"), [("failed\n{}", "Locust's master failed"), ("active\n{}", "ends")]
 )
@@ -271,6 +289,20 @@ def test_ctrl_c_before_there_is_a_run_says_where() -> None:
         os.kill(os.getpid(), signal.SIGINT)
     assert "before any host was changed" in caught.value.where
     assert all((caught.value.kept, caught.value.next))
+
+
+@pytest.mark.parametrize("begun", [True, False])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_of_several_trials_names_the_word_that_takes_it_up(number: int, begun: bool) -> None:
+    with pytest.raises(Interrupted) as caught, signals.handled("R") as handled:
+        handled.begun, handled.goes_on = begun, "./inv experiment --resume R"
+        os.kill(os.getpid(), number)
+    assert caught.value.next.startswith("./inv experiment --resume R")
+    if number == signal.SIGINT:
+        assert ("fetch-results" in caught.value.next) == begun
+        assert caught.value.what == (
+            "Ctrl-C: the trial was stopped" if begun else "Ctrl-C: stopped before the next trial"
+        )
 
 
 def test_a_part_of_a_word_says_its_own_way_back() -> None:

@@ -82,6 +82,7 @@ def test_a_trial_that_was_left_before_its_load_is_run_and_no_other_twice(
         left = begun.ended()
     run, first = begun.run, hashes(begun.run)
     assert left.code == 4 and left.message.error.startswith("Ctrl-C"), left
+    assert f"experiment --resume {run.id}" in left.message.next, left
     assert begun_of(run, "02") == (*early, "stop", "lift", "seal") and first
     assert not list(run.path.glob("trials/02-*/raw")), "nothing was measured"
     assert_quiet(shell)

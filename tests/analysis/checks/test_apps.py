@@ -73,8 +73,12 @@ def test_a_quota_is_held_to_half_a_point(tmp_path: Path, share: float, verdict: 
 @pytest.mark.parametrize(
     ("limit", "share", "remedy"),
     [
-        (Limit("cpulimit", 5.0), 0.084, "ask for --cpu-limit 10 with --calibrate"),
-        (Limit("cpulimit", 5.0), 0.25, "calibrate the limit first"),  # it broke, which is not what it gives at best
+        (Limit("cpulimit", 5.0), 0.084, "or fewer users"),
+        (
+            Limit("cpulimit", 5.0),
+            0.25,
+            "calibrate the limit first",
+        ),  # it broke, which is not what it gives at best
         (Limit("cpulimit", 10.0), 0.14, "calibrate the limit first"),
         (Limit("quota", 5.0), 0.07, "calibrate the limit first"),
     ],
@@ -89,17 +93,24 @@ def test_where_a_limiter_cannot_give_so_little_the_remedy_says_so(
 
 
 @pytest.mark.parametrize(
-    ("setting", "share", "verdict"),
-    [(4.0, 0.055, "VALID"), (4.0, 0.062, "INVALID"), (4.0, 0.034, "INVALID"), (None, 0.062, "VALID")],
+    ("setting", "share", "verdict", "remedy"),
+    [
+        (4.0, 0.055, "VALID", ""),
+        (4.0, 0.062, "INVALID", "fewer users"),
+        (4.0, 0.034, "INVALID", "calibrated already"),
+        (None, 0.062, "VALID", ""),
+    ],
 )
 def test_a_calibrated_server_is_held_to_one_point(
-    tmp_path: Path, setting: float | None, share: float, verdict: str
+    tmp_path: Path, setting: float | None, share: float, verdict: str, remedy: str
 ) -> None:
     pairs = () if setting is None else (("app1", setting), ("app2", setting))
     made = Made.sound(tmp_path, synthetic.plan(servers=2, limit_set=pairs))
     # reached once, so that too little while requests waited is too little
     made.used = dict.fromkeys(made.used, lambda at: share * max(0.0, at) + 0.06 * (at > 12))
-    assert made.judge("limit_held").verdict == verdict
+    one = made.judge("limit_held")
+    assert one.verdict == verdict
+    assert remedy in one.remedy
     made.limiter = dict.fromkeys(made.limiter, events(*WHOLE, percent=5 if setting is None else 4))
     assert made.judge("limiter_attached").verdict == "VALID"
     made.limiter = dict.fromkeys(made.limiter, events(*WHOLE, percent=9))
