@@ -176,6 +176,7 @@ def row_of(words: Words, run: Run) -> str:
     return row
 
 
+@pytest.mark.long
 def test_a_host_that_could_not_be_sealed_is_sealed_by_attach(words: Words, shell: Shell) -> None:
     others = tuple(host for host in HOSTS if host != "proxy")
     with going(words, *SHORT, "--hold", "2s", "--timeout", "4s") as begun:
