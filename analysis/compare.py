@@ -136,11 +136,11 @@ def _entry(
 def _knees(
     above: Arm, below: Arm, metric: str, basis: str, confidence: float, is_primary: bool, why_not: str
 ) -> dict[str, Any] | None:
-    """The same of the knees of two ramps; None where neither arm has one. What withheld trials would say is not known."""
-    if not (_bent(above) or _bent(below)):
+    """The same of the knees of two ramps; None where neither arm has one, and it is not what was asked. What withheld trials would say is not known."""
+    if not (is_primary or _bent(above) or _bent(below)):
         return None
     why_not = why_not or next((why for arm in (above, below) if (why := _straight(arm))), "")
-    values = [{} if why_not else _breaks(arm) for arm in (above, below)]
+    values = [{} if why_not else breaks(arm["knee"]) for arm in (above, below)]
     blocks = sorted(values[0].keys() & values[1].keys())
     users = [[one[at] for at in blocks] for one in values]
     found = statistics.paired(users[0], users[1], confidence) if blocks else None
@@ -162,12 +162,12 @@ def _straight(arm: Arm) -> str:
     return f"not every trial of {arm['label']} bends" if straight else ""
 
 
-def _breaks(arm: Arm) -> dict[int, float]:
-    """By block the users at the knee of its trial."""
-    knee = arm["knee"]
-    return {
-        at: one["users"] for at, one in zip(knee["blocks"], knee["each"], strict=True) if one["users"] > 0
-    }
+def breaks(knee: Mapping[str, Any] | None) -> dict[int, float]:
+    """By block the users at the knee of its trial, where that bends; nothing of an arm that has none."""
+    if knee is None or knee["kind"] != "knee":
+        return {}
+    each = {at: Bend(**one) for at, one in zip(knee["blocks"], knee["each"], strict=True)}
+    return {at: one.users for at, one in each.items() if one.bends and one.users > 0}
 
 
 def _as_json(found: Ratio | None, confidence: float, why_not: str) -> dict[str, Any]:
@@ -300,6 +300,9 @@ def _first_of_each(trials: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any
 def figure(trial: Mapping[str, Any], metric: str, basis: str = AS_RUN) -> float | None:
     """One figure of a trial; at equal CPU: TPS as it would be had its servers got just what was asked (TPS x asked /
     achieved CPU, of seconds in which requests waited where those are known)."""
+    if metric == KNEE:
+        bend: float | None = trial["knee_users"]
+        return bend
     if metric == "failed_share":
         return trial["failures"] / trial["requests"] if trial["requests"] else None
     number: float | None = trial[metric]

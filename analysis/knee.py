@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from analysis.statistics import LEAST_PAIRS, quantile
+from loadproof.plan.load import KNEE_LEVELS, LEVEL_S
 
 Floats = NDArray[np.float64]
 Kind = Literal["knee", "below", "none", "unclear", "short", "few", "failed"]
 
-LEAST_LEVELS = 5  # a broken stick has four parameters
 SIMULATED, SEED, LEVEL = 999, 20261126, 0.05
 BENDS = 0.5  # a knee: a user more brings less than so much of what one brought before it
 BESIDE = 1.1  # a break so near to the first level is at it
@@ -92,16 +92,16 @@ class Knee:
             "below": "below the first step",
             "unclear": "not decided: levels differ too much by chance",
             "failed": "no request of a settled level succeeded",
-            "short": f"levels too short: fewer than {LEAST_LEVELS} settled (10 s and 5 times the MTT)",
-            "few": f"too few levels (fewer than {LEAST_LEVELS})",
+            "short": f"levels too short: fewer than {KNEE_LEVELS} settled ({LEVEL_S:g} s and 5 times the MTT)",
+            "few": f"too few levels (fewer than {KNEE_LEVELS})",
         }.get(self.kind, "")
 
 
 def knee(trials: Sequence[Trial]) -> Knee:
     """The knee of an arm, over its trials."""
-    enough = [one for one in trials if len(set(one.users)) >= LEAST_LEVELS]
+    enough = [one for one in trials if len(set(one.users)) >= KNEE_LEVELS]
     if not enough:
-        short = any(len(one.users) + one.short >= LEAST_LEVELS for one in trials)
+        short = any(len(one.users) + one.short >= KNEE_LEVELS for one in trials)
         return Knee("short" if short else "few", 0)
     if not any(max(one.tps) > 0 for one in enough):
         return Knee("failed", 0)

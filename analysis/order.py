@@ -71,7 +71,7 @@ def _of_arm(
     mean = geometric(known)
     made = []
     for one in arm["trials"]:
-        why = "" if primary == "failed_share" else shown.withheld(one, primary)
+        why = "" if primary in ("failed_share", compare.KNEE) else shown.withheld(one, primary)
         value = None if why else compare.figure(one, primary)
         zero = zeros.get((one["run"], one["id"]))
         made.append(

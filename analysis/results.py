@@ -291,6 +291,9 @@ def _arm(
     made_with = {"factors": dict(plan.factors), "setup": sentences.setup(plan)}
     ramps = {one.judged.plan.id: one.judged.ramp for one in members}
     bent = bending.of_arm({one["block"]: ramps[one["id"]] for one in joined.trusted(listed)})
+    users = compare.breaks(bent["knee"])
+    counting = {one["id"]: users.get(one["block"]) for one in joined.trusted(listed)}
+    listed = [one | {"knee_users": counting.get(one["id"])} for one in listed]
     judged = verdicts.joined([(one["id"], one) for one in joined.counted(listed)])
     return {
         "label": label, **judged, **made_with, **figures, "spikes": joined.spikes(listed), **bent, "trials": listed,

@@ -22,10 +22,11 @@ from analysis.measures import cpu
 from analysis.measures import window as windows
 from analysis.measures.timeline import Timeline
 from analysis.measures.window import Window
+from loadproof.plan.load import LEVEL_S
 from loadproof.plan.values import Load, TrialPlan
 
 START_S = 1.5  # users come within so long of their step
-LEAST_S, LEAST_MTT = 10.0, 5  # a shorter level has not settled
+LEAST_MTT = 5  # so many times, and LEVEL_S: a shorter level has not settled
 LEAST_COUNTED_S = 2
 ONSET_S, ONSET_SHARE = 5, 0.01  # errors begin where more than this share fails in any stretch so long
 
@@ -160,7 +161,7 @@ def _why(
     """What keeps a level from being settled. Where nothing succeeded the timeout stands for the MTT."""
     if any(one != users for one in alive):
         return f"{min(alive)} users were alive in it, {users} were planned"
-    least = max(LEAST_S, LEAST_MTT * (load.timeout_s if mean is None else mean / 1000))
+    least = max(LEVEL_S, LEAST_MTT * (load.timeout_s if mean is None else mean / 1000))
     if round(length, 1) < round(least, 1):
         return f"too short: {length:g} s of {least:.1f} s"
     if counted < LEAST_COUNTED_S:

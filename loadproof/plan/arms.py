@@ -9,7 +9,8 @@ from typing import Any
 
 from loadproof.errors import BadInput, Problem
 from loadproof.plan import allowed, limiters, openload, words
-from loadproof.plan.load import MOST_USERS, Asked, plan_load, vusers
+from loadproof.plan.durations import spell
+from loadproof.plan.load import KNEE_LEVELS, LEVEL_S, MOST_USERS, Asked, plan_load, settling, vusers
 from loadproof.plan.settings import APP, OF_CLOSED, SHARED, USERS, Merged
 from loadproof.plan.values import Arm, Limit, Load, Serving
 
@@ -56,6 +57,13 @@ def _arm(
     limit = _limit(values, mine.places, problems)
     serving = _serving(values, mine, problems)
     if load is None or problems:
+        return None
+    if values.get("primary") == "knee" and settling(load) < KNEE_LEVELS:
+        what = (
+            f"a knee is looked for in a ramp of at least {KNEE_LEVELS} levels of {spell(LEVEL_S)}, and this load has "
+            f"{settling(load)}: a longer --interval or a smaller --step"
+        )
+        problems.append(Problem(what, mine.places["primary"]))
         return None
     named = tuple((name, _level(name, values, mine.texts)) for name in factors or ("servers",))
     label = ",".join(f"{name}={level}" for name, level in named)

@@ -16,6 +16,8 @@ RAMPS: tuple[Ramp, ...] = ("users", "thread", "process")
 STEPS = 11  # the default ramp reaches all users in so many steps
 SHORTEST_WINDOW_S = 15.0  # a shorter hold is never compared
 THINKS = 20  # nor is one that is below so many think times: users who think go in step
+LEVEL_S = 10.0  # a shorter level of a ramp has not settled
+KNEE_LEVELS = 5  # a broken stick has four parameters
 MOST_PROCESSES = 512  # Locust workers
 MOST_USERS = 4096  # templates/nginx.conf.j2 has worker_connections for four times as many
 MOST_STEPS = 1000
@@ -110,6 +112,12 @@ def plan_load(asked: Asked) -> Load:
         arrivals=asked.arrivals,
         autostop=asked.autostop,
     )
+
+
+def settling(load: Load) -> int:
+    """How many levels of the load are long enough to settle: between two steps of its ramp, and the last one."""
+    begins = [second for second, _ in load.table] + [load.end_s]
+    return sum(round(to - since, 6) >= LEVEL_S for since, to in zip(begins, begins[1:], strict=False))
 
 
 def _no_room(duration: float, ramp_end: float, settle: float) -> Problem:

@@ -15,7 +15,7 @@ DEFAULT_VUSERS = "100"
 DEFAULT_ARRIVALS = "poisson"
 AUTOSTOPS = ("none", "ngrinder")
 BALANCES = ("round_robin", "least_conn", "random")  # nginx's own words
-PRIMARIES = ("tps", "mtt_ms", "p50_ms", "p95_ms", "p99_ms", "answer_or_give_up_ms", "failed_share")
+PRIMARIES = ("tps", "mtt_ms", "p50_ms", "p95_ms", "p99_ms", "answer_or_give_up_ms", "failed_share", "knee")
 # One for the whole experiment: arms that differ in it are not compared.
 SHARED = frozenset(
     ("settle", "seed", "name", "note", "warm", "calibrate", "question", "primary", "repeats", "steal")

@@ -366,6 +366,22 @@ def test_knees_are_compared_in_the_same_blocks() -> None:
     assert (row["unit"], row["values"]) == ("users", ["59", "26"])
 
 
+def test_a_knee_that_was_asked_for_is_answered_first() -> None:
+    one, more = two([10, 20, 30], [20, 40, 60])
+    arms = [ramped(one, {1: 23, 2: 33, 3: 21}), ramped(more, {3: 52, 1: 53, 2: 72})]
+    first, *others = compare.comparisons("knee", arms)
+    assert (first["metric"], first["primary"], first["confidence"], first["n"]) == ("knee", True, 0.95, 3)
+    assert first["ratio"] == pytest.approx(2.318, abs=1e-3) and first["low"] > 1
+    assert "knee" not in {entry["metric"] for entry in others} and {"tps", "mtt_ms"} <= {
+        entry["metric"] for entry in others
+    }
+    # where neither bends that is the answer
+    straight = [ramped(made, {1: 20, 2: 21, 3: 22}, "none") for made in (one, more)]
+    first = compare.comparisons("knee", straight)[0]
+    assert (first["metric"], first["ratio"]) == ("knee", None)
+    assert first["words"] == "not compared: two has no knee (none up to 99 users)"
+
+
 @pytest.mark.parametrize(
     ("kind", "after", "why"),
     [

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis import bending, charts, report, results
+from analysis import answer, bending, charts, order, report, results
 from analysis.attribution import KEYS
 from analysis.knee import Trial, knee
 from analysis.measures.flight import Flight
@@ -88,6 +88,22 @@ def test_its_knee_is_that_of_its_server(made: tuple[RunFolder, synthetic.Raw, di
     assert "Where does it bend?" in page and arm["knee"]["answer"] in page
     assert {"levels_tps", "levels_mtt"} <= {path.stem for path in (folder.path / "charts").glob("*.svg")}
     assert {"levels_tps", "levels_mtt"} <= set(charts.charts())
+
+
+def test_where_it_bends_may_be_what_was_asked(tmp_path: Path) -> None:
+    folder = synthetic.write_run(tmp_path, [ramps.ramp()])
+    folder.run.write_text(folder.run.read_text().replace('"primary": "tps"', '"primary": "knee"'))
+    judgement = results.judge(folder)
+    assert judgement.results["primary"] == "knee"
+    (arm,) = judgement.results["arms"]
+    users = arm["knee"]["users"]
+    assert users > 1 and arm["trials"][0]["knee_users"] == users
+    held = arm | {"verdict": "VALID"}  # of a made trial not every condition is known
+    (lead,) = answer.leads(judgement.results | {"arms": [held]})
+    assert (lead["ratio"], lead["what"]) == (f"{users:.0f}", "Knee of servers=1, users")
+    (ran,) = order.ran(judgement)
+    assert ran.value == users
+    assert "Knee of servers=1" in report.render(folder.path).read_text()
 
 
 def test_short_levels_have_no_knee(tmp_path: Path) -> None:

@@ -136,12 +136,17 @@ app: {home: x, LOADPROOF_PORT: 1, SIZE: "a b"}
         ("factors: {servers: [1, zwei]}\n", "asked.yml:1: 'zwei' is no whole number from 1 to 1000"),
         ("app: {home: x}\n", "asked.yml:1: 'home' is no name of a setting of the app: capital letters, digits and '_', and not one of ours (LOADPROOF_…)"),
         ("app: {SIZE: 'a b'}\n", "asked.yml:1: 'a b' is no value of a setting of the app: letters, digits and _ . , : / + = @ -, at most 200"),
-        ("primary: speed\n", "asked.yml:1: there is no 'speed': tps, mtt_ms, p50_ms, p95_ms, p99_ms, answer_or_give_up_ms, failed_share"),
+        ("primary: speed\n", "asked.yml:1: there is no 'speed': tps, mtt_ms, p50_ms, p95_ms, p99_ms, answer_or_give_up_ms, failed_share, knee"),
+        ("primary: knee\nvusers: 30\n", "asked.yml:1: a knee is looked for in a ramp of at least 5 levels of 10s, and this load has 1: a longer --interval or a smaller --step"),
         ("calibrate: yes\nfactors: {cpu-limit: [5, 10]}\n", "asked.yml:1: a calibration finds what one limit is set to: limiter and cpu-limit are no factors with it"),
     ],
 )  # fmt: skip
 def test_one_problem(tmp_path: Path, text: str, said: str) -> None:
     assert rejected(tmp_path, text) == [said]
+
+
+def test_a_knee_may_be_asked_of_a_ramp_that_can_have_one() -> None:
+    assert experiment.named("ninety-nine", {}, ["primary=knee"]).primary == "knee"
 
 
 def test_names_of_nothing(tmp_path: Path) -> None:
