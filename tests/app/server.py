@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from loadproof.runfolder.formats import APP_MAGIC, APP_ROW, APP_STATE_HANDED, HEADER
+from tests.descriptors import open_files
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -239,7 +240,7 @@ class AppServer:
     def holds(self, name: str = "first") -> list[str]:
         """Files of a folder that the process holds, open or mapped."""
         proc, folder = Path(f"/proc/{self.process.pid}"), str(self.folder / name)
-        found = [os.readlink(fd) for fd in list((proc / "fd").iterdir()) if os.path.lexists(fd)]
+        found = open_files(self.process.pid)
         found += [line.split(maxsplit=5)[-1] for line in (proc / "maps").read_text().splitlines()]
         return [path for path in found if path.startswith(folder)]
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.descriptors import open_files
 from tests.hostside.conftest import BUSY, HOSTSIDE, cpu_ns, until
 
 
@@ -128,7 +129,7 @@ def test_it_follows_current(tmp_path: Path) -> None:
         (tmp_path / "new").symlink_to(tmp_path / "two")
         (tmp_path / "new").rename(current)
         until(lambda: len(sampler.lines()) > 2, "samples in the other folder")
-        held = [os.readlink(path) for path in Path(f"/proc/{sampler.process.pid}/fd").iterdir()]
+        held = open_files(sampler.process.pid)
         assert str(tmp_path / "one" / "sample.jsonl") not in held
         assert sampler.lines()[0]["kind"] == "start"
         sampler.end()
