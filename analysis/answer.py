@@ -18,12 +18,17 @@ BASES = {"as run": "as run", "equal cpu": "at equal CPU"}
 # all others are ms
 UNITS = {"tps": "per second", "failed_share": "of all", "efficiency": "per CPU-second", "knee": "users"}
 DIGITS = {"tps": 2, "failed_share": 4, "efficiency": 2, "knee": 0}
+UNDECIDED = ("not decided", "one trial")  # how the words of what decides nothing begin
 LEFT, RIGHT, MIDDLE = 4.0, 156.0, 8.0  # of the drawing of an interval, 160 x 16
 
 
 def leads(results: Mapping[str, Any]) -> list[dict[str, str]]:
     """One per pair of arms: the primary figure's ratio, and what it is worth; of a single arm the figure itself; of a search
-    for a capacity that. Empty where there is none."""
+    for a capacity that. Empty where there is none. "open" where it decides nothing: it is not to look like an answer."""
+    return [one | {"open": "open" if one["words"].startswith(UNDECIDED) else ""} for one in _leads(results)]
+
+
+def _leads(results: Mapping[str, Any]) -> list[dict[str, str]]:
     arms = results["arms"]
     if searched := results.get("capacity"):
         return [_largest(searched)]

@@ -124,6 +124,7 @@ def _placed(
         made.append(
             {
                 "ratio": one["ratio"],
+                "open": one["open"],
                 "size": size,
                 "y": top + 70 + at * step,
                 "x": round(beside),

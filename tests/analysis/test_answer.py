@@ -58,6 +58,7 @@ def one(**changes: Any) -> dict[str, Any]:
             {"low": None, "high": None, "n": 1, "all_trials": {"ratio": 2.0, "low": None, "high": None, "n": 1}},
             "2.00 ×", "", "one trial of each: an anecdote, no interval",
         ),
+        ({"low": 0.6, "high": 6.8, "words": "not decided"}, "2.00 ×", "95 % interval 0.60 – 6.80, 4 pairs", "not decided"),
     ],
 )  # fmt: skip
 def test_the_answer_in_large(changes: dict[str, Any], ratio: str, interval: str, words: str) -> None:
@@ -70,6 +71,7 @@ def test_the_answer_in_large(changes: dict[str, Any], ratio: str, interval: str,
         "interval": interval,
         "words": words,
         "arms": "",
+        "open": "open" if words.startswith(("not decided", "one trial")) else "",
     }
 
 
@@ -91,6 +93,17 @@ def test_a_single_arm_is_no_answer_but_a_figure(verdict: str, ratio: str, words:
     }
     (lead,) = answer.leads({"comparisons": [], "arms": [arm], "primary": "tps"})
     assert (lead["ratio"].replace("\u202f", " "), lead["words"]) == (ratio, words)
+
+
+def test_what_decides_nothing_does_not_look_like_an_answer(run: RunFolder, found: dict[str, Any]) -> None:
+    (primary,) = [entry for entry in found["comparisons"] if entry["primary"]]
+    for words, open_ in (
+        ("different by more than 5 %", False),
+        ("not decided: about 3 to 9 more pairs would", True),
+    ):
+        primary["words"] = words
+        grey = f'fill="#5c6675">{answer.leads(found)[0]["ratio"]}<'
+        assert (grey in share.card(found, [share.about.run(run)])) == open_
 
 
 def test_of_a_single_arm_only_the_trials_that_count_are_told() -> None:
