@@ -19,6 +19,7 @@ from loadproof.runfolder.paths import RunFolder
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 WIDTH, HEIGHT, MARGIN = 1200, 630, 64
 INNER = WIDTH - 2 * MARGIN
+WHAT = (28, 24, 20)  # sizes of the line that says what is compared
 MOST_LEADS = 3
 NEEDED = {"run", "question", "primary", "verdict", "checks", "comparisons", "arms"}
 # widths of letters in thousandths of their size, of a face as wide as Arial
@@ -117,6 +118,8 @@ def _placed(
     for at, one in enumerate(leads):
         beside = MARGIN + (width(one["ratio"], size) + 36 if one["ratio"] else 0)
         room = WIDTH - MARGIN - beside
+        # who is over whom is said whole, in smaller letters where it has to be
+        letters = next((some for some in WHAT if width(one["what"], some) <= room), WHAT[-1])
         told = [one["interval"], one["words"]]
         alone = len(leads) == 1
         if not alone:
@@ -128,7 +131,8 @@ def _placed(
                 "size": size,
                 "y": top + 70 + at * step,
                 "x": round(beside),
-                "what": lines(one["what"], 28, room, 1),
+                "what": lines(one["what"], letters, room, 1),
+                "letters": letters,
                 "said": [line for text in told for line in lines(text, 24, room, 2 if alone else 1)][:3],
                 "drawn": answer.drawn(compared[at], most, MARGIN, WIDTH - MARGIN)
                 if alone and compared

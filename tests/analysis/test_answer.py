@@ -106,6 +106,12 @@ def test_what_decides_nothing_does_not_look_like_an_answer(run: RunFolder, found
         assert (grey in share.card(found, [share.about.run(run)])) == open_
 
 
+def test_the_card_says_who_is_over_whom(run: RunFolder, found: dict[str, Any]) -> None:
+    for entry in found["comparisons"]:
+        entry["numerator"], entry["denominator"] = "servers=2,think=250ms", "servers=1,think=250ms"
+    assert "servers=2,think=250ms over servers=1,think=250ms<" in share.card(found, [share.about.run(run)])
+
+
 def test_of_a_single_arm_only_the_trials_that_count_are_told() -> None:
     trials = [{"verdict": verdict} for verdict in ("INVALID", "VALID", "VALID")]
     arm = {"label": "servers=1", "tps": 14.2, "verdict": "VALID", "trials": trials, "checks": []}
