@@ -136,7 +136,8 @@ def _entry(
 def _knees(
     above: Arm, below: Arm, metric: str, basis: str, confidence: float, is_primary: bool, why_not: str
 ) -> dict[str, Any] | None:
-    """The same of the knees of two ramps; None where neither arm has one, and it is not what was asked. What withheld trials would say is not known."""
+    """The same of the knees of two ramps; None where neither arm has one, and it is not what was asked. What withheld trials
+    would say is not known."""
     if not (is_primary or _bent(above) or _bent(below)):
         return None
     why_not = why_not or next((why for arm in (above, below) if (why := _straight(arm))), "")

@@ -114,7 +114,7 @@ def _stretch(evidence: Evidence, hold: Window) -> tuple[int, int]:
 
 
 def _too_much(plan: TrialPlan, wanted: float, said: str, value: float, limit: float) -> Measured:
-    """An app that got more than is tolerated. Where it is what its limiter gives at best, to repeat is no remedy."""
+    """An app that got more than is tolerated. Where its limiter gives no less at any setting, to calibrate it is no remedy."""
     found = invalid(said, value, limit, "%")
     least = limiters.load(plan.limit.kind).rough_below
     if max(wanted, value) >= least:  # it broke, or another setting gives less
