@@ -23,6 +23,7 @@ from loadproof.runfolder.paths import RunFolder
 CLEAN = "clean"
 # of a trial from which the machine below took CPU away; on a shared machine that comes in stretches
 TRIES = 3
+Tell = Callable[[Sequence[Finding], RunFolder | None], None]
 # after these no other trial would fare better
 ENDING = (Interrupted, HostUnreachable, LabUnavailable, LocalDisk, Refused)
 
@@ -53,27 +54,65 @@ def rehearse(
     results: Path,
     command: Sequence[str],
     watcher: bench.Watcher,
-    tell: Callable[[Sequence[Finding], RunFolder | None], None],
+    tell: Tell,
 ) -> bool:
     """One run for each name; `tell` hears of each what was found. True when all was as expected. The runs are kept.
 
-    A trial from which the machine below took CPU away says nothing of its fault, and is made again; where that happened
-    each time, what is told is as expected but for the theft (`rehearsal.unplanned`)."""
-    green = True
+    A trial from which the machine below took CPU away says nothing of its fault, and is made again. Where that happened each
+    time, a trial whose findings are as expected but for the theft (`rehearsal.unplanned`) is told as it is; any other is put
+    off to the end, where the machine may be quieter.
+    """
+    green, put_off = True, []
     for index, name in enumerate(names, start=1):
         label = "nothing is broken" if name == CLEAN else faults.load(name).label
         watcher.say(f"rehearsing {index} of {len(names)}, {name}: {label}")
-        found, folder = _one(name, inventory, root, results, command, watcher)
-        for _ in range(1, TRIES):
-            if not rehearsal.disturbed(found):
-                break
-            kept = f"run {folder.id} is kept" if folder else "no run"
-            watcher.say(f"{name}: {next(one.said for one in found if one.stolen)}; again ({kept})")
-            found, folder = _one(name, inventory, root, results, command, watcher)
-        found = rehearsal.unplanned(found)
-        tell(found, folder)
-        green = green and all(one.ok for one in found)
+        found, folder = _tried(name, inventory, root, results, command, watcher)
+        if len(names) > 1 and rehearsal.disturbed(found) and not _right(rehearsal.unplanned(found)):
+            watcher.say(f"{name}: {_stolen(found)}; put off to the end ({_kept(folder)})")
+            put_off.append(name)
+        else:
+            green = _told(found, folder, tell) and green
+    for name in put_off:
+        watcher.say(f"rehearsing {name} once more, which was put off")
+        found, folder = _tried(name, inventory, root, results, command, watcher)
+        green = _told(found, folder, tell) and green
     return green
+
+
+def _told(found: Sequence[Finding], folder: RunFolder | None, tell: Tell) -> bool:
+    told = rehearsal.unplanned(found)
+    tell(told, folder)
+    return _right(told)
+
+
+def _right(found: Sequence[Finding]) -> bool:
+    return all(one.ok for one in found)
+
+
+def _tried(
+    name: str,
+    inventory: Inventory,
+    root: Path,
+    results: Path,
+    command: Sequence[str],
+    watcher: bench.Watcher,
+) -> tuple[list[Finding], RunFolder | None]:
+    """The first trial from which no CPU was taken away, or the last of TRIES."""
+    found, folder = _one(name, inventory, root, results, command, watcher)
+    for _ in range(1, TRIES):
+        if not rehearsal.disturbed(found):
+            break
+        watcher.say(f"{name}: {_stolen(found)}; again ({_kept(folder)})")
+        found, folder = _one(name, inventory, root, results, command, watcher)
+    return found, folder
+
+
+def _stolen(found: Sequence[Finding]) -> str:
+    return next(one.said for one in found if one.stolen)
+
+
+def _kept(folder: RunFolder | None) -> str:
+    return f"run {folder.id} is kept" if folder else "no run"
 
 
 def _one(

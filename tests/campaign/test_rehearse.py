@@ -156,6 +156,39 @@ def test_a_trial_from_which_the_machine_took_cpu_away_is_made_again(
     assert again == ["freeze_app: load1: 3.1 % was stolen; again (run RUN is kept)"] * (len(trials) - 1)
 
 
+QUIET = [Finding("clean", "all", "VALID", "VALID", "44 checks", True)]
+
+
+@pytest.mark.parametrize(
+    ("trials", "green", "told"),
+    [
+        ([CLEAN] * 3 + [[FOUND]] + [CLEAN, QUIET], True, [[FOUND], QUIET]),
+        ([CLEAN] * 3 + [[FOUND]] + [CLEAN] * 3, False, [[FOUND], CLEAN]),
+        # a fault that its check did not see while CPU was taken away has its second chance too
+        ([QUIET] + [[STOLEN, MISSED]] * 3 + [[FOUND]], True, [QUIET, [FOUND]]),
+        ([QUIET] + [[STOLEN, FOUND]] * 3, True, [QUIET, [EXCUSED, FOUND]]),
+        ([QUIET, [MISSED]], False, [QUIET, [MISSED]]),
+    ],
+)
+def test_what_the_machine_below_spoilt_each_time_is_put_off_to_the_end(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    trials: list[list[Finding]],
+    green: bool,
+    told: list[list[Finding]],
+) -> None:
+    left, heard, said = list(trials), [], []
+    monkeypatch.setattr(rehearse, "_one", lambda *words: (left.pop(0), None))
+    watcher = bench.Watcher(said.append, lambda *trial: None, lambda live: None)
+    assert rehearse.rehearse(
+        ("clean", "freeze_app"), inventory(tmp_path), ROOT, ROOT, (), watcher,
+        lambda some, _: heard.append(list(some)),
+    ) is green  # fmt: skip
+    assert heard == told and not left
+    put_off = [one for one in said if "put off" in one]
+    assert len(put_off) == 2 * (len(trials) > 4)
+
+
 def test_ctrl_c_ends_a_rehearsal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Interrupted, match="Ctrl-C"):
         walk(monkeypatch, inventory(tmp_path), Interrupted("Ctrl-C"))
