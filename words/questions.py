@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from loadproof.runfolder.paths import RunFolder
 
 
-@word(more={name: LOAD_HELP[name] for name in ("limiter", "calibrate")}, help=INVENTORY_HELP)
+@word(more={name: LOAD_HELP[name] for name in ("limiter", "calibrate", "steal")}, help=INVENTORY_HELP)
 def demo(context: Context, inventory: str = "", i: str = "", group: str = "", **limit: Any) -> None:
     """The experiment `quick`, on local hosts: does a second server raise throughput? Report and verdict in minutes."""
     from loadproof.plan import experiment

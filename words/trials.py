@@ -77,20 +77,25 @@ def plan(
 
 
 @word(
+    more={"steal": LOAD_HELP["steal"]},
     iterable=["turn"],
     help={
         **INVENTORY_HELP,
         "turn": "a check, a fault, or clean; again for several; default: every fault, and a clean trial",
     },
 )
-def rehearse(context: Context, turn: Any = None, inventory: str = "", i: str = "", group: str = "") -> None:
+def rehearse(
+    context: Context, turn: Any = None, inventory: str = "", i: str = "", group: str = "", **tolerated: Any
+) -> None:
     """Prove on the lab that every check can turn: short trials, each with one thing broken on purpose."""
     from lab import owner
     from lab.config import LabConfig
     from loadproof.campaign import rehearse as rehearsals
     from loadproof.console import rehearse as show
+    from loadproof.plan import experiment
 
-    names = rehearsals.chosen(turn or [])
+    names, given = rehearsals.chosen(turn or []), flags(tolerated)
+    experiment.rehearsal(rehearsals.CLEAN, {}, given)  # what is wrong with flags, before hosts are asked
     hosts = open_inventory(inventory or i, group, bring_up=True)
     rehearsals.refuse_elsewhere(hosts, owner.is_lab(LabConfig.of(), hosts))
     found: list[Any] = []
@@ -102,7 +107,7 @@ def rehearse(context: Context, turn: Any = None, inventory: str = "", i: str = "
         give(show.rows(some, folder.id if folder else ""))
 
     green = rehearsals.rehearse(
-        names, hosts, ROOT, RESULTS, command_line(), watcher(sys.stderr.isatty()), tell
+        names, hosts, ROOT, RESULTS, command_line(), watcher(sys.stderr.isatty()), tell, given
     )
     say("\n" + show.ending(found, len(names)))
     if not green:

@@ -95,7 +95,18 @@ def together(found: Sequence[Measured], least: bool = False) -> Measured:
         return unknown("there is nothing to ask")
     known = [one for one in same if one.value is not None]
     at = (min if least else max)(known, key=lambda one: one.value or 0.0) if known else same[0]
-    return replace(at, said="; ".join(dict.fromkeys(one.said for one in same)))
+    return replace(at, said="; ".join(_grouped(one.said for one in same)))
+
+
+def _grouped(said: Iterable[str]) -> list[str]:
+    """`host: what`, where several hosts say the same, as `host, host: what`."""
+    by_what: dict[str, list[str]] = {}
+    for one in said:
+        who, colon, what = one.partition(": ")
+        hosts = by_what.setdefault(colon + what if colon else one, [])
+        if colon and who not in hosts:
+            hosts.append(who)
+    return [", ".join(hosts) + what for what, hosts in by_what.items()]
 
 
 def names() -> tuple[str, ...]:

@@ -90,7 +90,7 @@ def _stolen(evidence: Evidence, host: str, hold: Window) -> Measured:
         return unknown(f"{host}: what was stolen from it is unknown", limit=most, unit="%")
     total = sum(one or 0.0 for one in spent.values())
     share = 100 * (spent["host_steal_us"] or 0.0) / total if total > 0 else 0.0
-    said = f"{host}: {share:.1f} % of its CPU was stolen by the machine below"
+    said = f"{host}: {share:.1f} % of the CPU was stolen by the machine below"
     if share <= most:
         return valid(said, share, most, "%")
     return replace(invalid(said, share, most, "%"), remedy=SHARED)

@@ -3,7 +3,7 @@ a fault hurts hosts on purpose."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from loadproof.runfolder.paths import RunFolder
 CLEAN = "clean"
 # of a trial from which the machine below took CPU away; on a shared machine that comes in stretches
 TRIES = 3
+Outcome = tuple[Sequence[Finding], RunFolder | None]
+Once = Callable[[str], Outcome]
 Tell = Callable[[Sequence[Finding], RunFolder | None], None]
 # after these no other trial would fare better
 ENDING = (Interrupted, HostUnreachable, LabUnavailable, LocalDisk, Refused)
@@ -55,18 +57,24 @@ def rehearse(
     command: Sequence[str],
     watcher: bench.Watcher,
     tell: Tell,
+    flags: Mapping[str, str | None],
 ) -> bool:
-    """One run for each name; `tell` hears of each what was found. True when all was as expected. The runs are kept.
+    """One run for each name, with these flags; `tell` hears of each what was found. True when all was as expected. The
+    runs are kept.
 
     A trial from which the machine below took CPU away says nothing of its fault, and is made again. Where that happened each
     time, a trial whose findings are as expected but for the theft (`rehearsal.unplanned`) is told as it is; any other is put
     off to the end, where the machine may be quieter.
     """
+
+    def once(name: str) -> Outcome:
+        return _one(name, inventory, root, results, command, watcher, flags)
+
     green, put_off = True, []
     for index, name in enumerate(names, start=1):
         label = "nothing is broken" if name == CLEAN else faults.load(name).label
         watcher.say(f"rehearsing {index} of {len(names)}, {name}: {label}")
-        found, folder = _tried(name, inventory, root, results, command, watcher)
+        found, folder = _tried(name, once, watcher)
         if len(names) > 1 and rehearsal.disturbed(found) and not _right(rehearsal.unplanned(found)):
             watcher.say(f"{name}: {_stolen(found)}; put off to the end ({_kept(folder)})")
             put_off.append(name)
@@ -74,7 +82,7 @@ def rehearse(
             green = _told(found, folder, tell) and green
     for name in put_off:
         watcher.say(f"rehearsing {name} once more, which was put off")
-        found, folder = _tried(name, inventory, root, results, command, watcher)
+        found, folder = _tried(name, once, watcher)
         green = _told(found, folder, tell) and green
     return green
 
@@ -89,21 +97,14 @@ def _right(found: Sequence[Finding]) -> bool:
     return all(one.ok for one in found)
 
 
-def _tried(
-    name: str,
-    inventory: Inventory,
-    root: Path,
-    results: Path,
-    command: Sequence[str],
-    watcher: bench.Watcher,
-) -> tuple[list[Finding], RunFolder | None]:
+def _tried(name: str, once: Once, watcher: bench.Watcher) -> Outcome:
     """The first trial from which no CPU was taken away, or the last of TRIES."""
-    found, folder = _one(name, inventory, root, results, command, watcher)
+    found, folder = once(name)
     for _ in range(1, TRIES):
         if not rehearsal.disturbed(found):
             break
         watcher.say(f"{name}: {_stolen(found)}; again ({_kept(folder)})")
-        found, folder = _one(name, inventory, root, results, command, watcher)
+        found, folder = once(name)
     return found, folder
 
 
@@ -122,9 +123,10 @@ def _one(
     results: Path,
     command: Sequence[str],
     watcher: bench.Watcher,
-) -> tuple[list[Finding], RunFolder | None]:
+    flags: Mapping[str, str | None],
+) -> Outcome:
     fault = None if name == CLEAN else faults.load(name)
-    asked = experiment.rehearsal(name, fault.trial if fault else {})
+    asked = experiment.rehearsal(name, fault.trial if fault else {}, flags)
     folder: RunFolder | None = None
     try:
         folder = bench.run(

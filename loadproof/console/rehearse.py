@@ -9,6 +9,9 @@ from loadproof.console.text import escape
 
 WIDTHS = (17, 17, 12, 14)
 LONGEST = 110  # of what a check said
+SPOILT = (
+    "the machine below kept CPU for itself each time: again in a quieter hour, or with --steal (at most 8%)"
+)
 
 
 class Finding(Protocol):
@@ -48,7 +51,9 @@ def ending(found: Sequence[Finding], trials: int) -> str:
     """Whether the rehearsal was green, and what was not."""
     wrong = [f"{one.fault}: {one.check} {one.found}" for one in found if not one.ok]
     if wrong:
-        return f"the rehearsal is not green, {len(wrong)} of {len(found)}: {escape('; '.join(wrong))}"
+        what = f"the rehearsal is not green, {len(wrong)} of {len(found)}: {escape('; '.join(wrong))}"
+        spoilt = any(one.stolen and not one.ok for one in found)
+        return f"{what}\n{SPOILT}" if spoilt else what
     stolen = [one.fault for one in found if one.stolen]
     but = (
         f", but for CPU that the machine below kept for itself ({escape(', '.join(stolen))})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from loadproof.errors import BadInput, Problem
 from loadproof.plan import allowed, arms, capacity, levels, limits, questions, thresholds, words
@@ -49,10 +50,13 @@ def named(
     return _merge(layers, parsers(), "inv --help experiment", problems)
 
 
-def rehearsal(fault: str, values: Mapping[str, str]) -> Experiment:
-    """A rehearsal's: 40 users on 2 servers for 14 s, and what its fault (none: "clean") wants otherwise."""
+def rehearsal(
+    fault: str, values: Mapping[str, str], flags: Mapping[str, str | None] = MappingProxyType({})
+) -> Experiment:
+    """A rehearsal's: 40 users on 2 servers for 14 s, what its fault (none: "clean") wants otherwise, and what flags say.
+    Raises BadInput with all problems."""
     own = Given(f"plan/faults/{fault}.py", {**values, "name": f"rehearse-{fault.replace('_', '-')}"})
-    return _merge((BASE, Given("rehearsal", REHEARSAL), own), parsers())
+    return _merge((BASE, Given("rehearsal", REHEARSAL), own, _flags(flags)), parsers(), "inv --help rehearse")
 
 
 def capacity_search(flags: Mapping[str, str | None]) -> Experiment:

@@ -15,7 +15,7 @@ from lab import owner
 from lab.config import LabConfig
 from loadproof.campaign import bench, rehearse
 from loadproof.console import rehearse as show
-from loadproof.errors import Interrupted, Refused, StepFailed
+from loadproof.errors import BadInput, Interrupted, Refused, StepFailed
 from loadproof.plan import experiment, faults
 from loadproof.plan.values import Experiment, Inventory
 from loadproof.runfolder.paths import RunFolder
@@ -27,6 +27,7 @@ from words import given
     ("words", "flags"),
     [
         (["rehearse"], ["rehearse"]),
+        (["rehearse", "drift", "--steal=8%"], ["rehearse", "--turn=drift", "--steal=8%"]),
         (["rehearse", "drift", "disk_room"], ["rehearse", "--turn=drift", "--turn=disk_room"]),
         (["rehearse", "-i", "lab.yml", "drift"], ["rehearse", "-i", "lab.yml", "--turn=drift"]),
         (["rehearse", "--group=app=web", "drift"], ["rehearse", "--group=app=web", "--turn=drift"]),
@@ -52,6 +53,10 @@ def test_what_a_rehearsal_asks_for() -> None:
     ((arm,), (short,)) = plain.arms, own.arms
     assert (arm.servers, arm.load.users, arm.load.table, arm.load.end_s) == (2, 40, ((0.0, 40),), 14.0)
     assert short.load.hold_s == 5.0 and ("hold", "plan/faults/a_b.py") in own.origins
+    tolerant = experiment.rehearsal("clean", {}, {"steal": "8%"})
+    assert (plain.steal, tolerant.steal) == (2.0, 8.0) and ("steal", "flag --steal") in tolerant.origins
+    with pytest.raises(BadInput, match="steal"):
+        experiment.rehearsal("clean", {}, {"steal": "9%"})
 
 
 def lab(folder: Path, addresses: list[str]) -> LabConfig:
@@ -103,7 +108,7 @@ def walk(
     found: list[list[Finding]] = []
     watcher = bench.Watcher(lambda text: None, lambda *trial: None, lambda live: None)
     green = rehearse.rehearse(
-        ("steal_cpu", "drop_port"), known, ROOT, ROOT, (), watcher, lambda some, folder: found.append(list(some))
+        ("steal_cpu", "drop_port"), known, ROOT, ROOT, (), watcher, lambda some, folder: found.append(list(some)), {}
     )  # fmt: skip
     return green, found, begun
 
@@ -149,7 +154,7 @@ def test_a_trial_from_which_the_machine_took_cpu_away_is_made_again(
     monkeypatch.setattr(rehearse, "_one", lambda *words: (left.pop(0), folder))
     watcher = bench.Watcher(said.append, lambda *trial: None, lambda live: None)
     assert rehearse.rehearse(
-        ("freeze_app",), inventory(tmp_path), ROOT, ROOT, (), watcher, lambda some, _: heard.append(list(some))
+        ("freeze_app",), inventory(tmp_path), ROOT, ROOT, (), watcher, lambda some, _: heard.append(list(some)), {}
     ) is green  # fmt: skip
     assert heard == told and not left
     again = [one for one in said if not one.startswith("rehearsing")]
@@ -182,7 +187,7 @@ def test_what_the_machine_below_spoilt_each_time_is_put_off_to_the_end(
     watcher = bench.Watcher(said.append, lambda *trial: None, lambda live: None)
     assert rehearse.rehearse(
         ("clean", "freeze_app"), inventory(tmp_path), ROOT, ROOT, (), watcher,
-        lambda some, _: heard.append(list(some)),
+        lambda some, _: heard.append(list(some)), {},
     ) is green  # fmt: skip
     assert heard == told and not left
     put_off = [one for one in said if "put off" in one]
@@ -208,6 +213,7 @@ def test_what_is_printed() -> None:
     ))  # fmt: skip
     assert show.ending([RIGHT], 1) == "the rehearsal is green: trials: 1, findings: 1, all as expected"
     assert "not green, 1 of 2: freeze_app: drift UNKNOWN" in show.ending([RIGHT, WRONG], 1)
+    assert show.ending(CLEAN, 1).endswith(show.SPOILT) and show.SPOILT not in show.ending([WRONG], 1)
     assert show.ending([RIGHT, EXCUSED], 1).endswith(
         "as expected, but for CPU that the machine below kept for itself (freeze_app)"
     )

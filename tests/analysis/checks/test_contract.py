@@ -120,6 +120,8 @@ def test_hosts_say_together_what_the_worst_of_them_say() -> None:
     assert (checks.together([one, two]).value, checks.together([one, two], least=True).value) == (3.0, 1.0)
     assert checks.together([one, two]).said == "a is fine; b too"
     assert checks.together([]).verdict == "UNKNOWN"
+    hosts = [checks.invalid(one) for one in ("app1: 3 %", "app2: 2 %", "load1: 3 %", "app1: 3 %", "all went")]
+    assert checks.together(hosts).said == "app1, load1: 3 %; app2: 2 %; all went"
 
 
 def test_a_run_says_the_worst_of_its_trials() -> None:

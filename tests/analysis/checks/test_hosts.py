@@ -124,7 +124,7 @@ def test_what_the_machine_below_kept(made: Made, share: float, verdict: str) -> 
     one = made.judge("quiet_hosts")
     assert one.verdict == verdict, one.said
     if verdict == "INVALID":
-        assert "proxy1: 2.1 % of its CPU was stolen" in one.said and "--steal" in one.remedy
+        assert "proxy1: 2.1 % of the CPU was stolen" in one.said and "--steal" in one.remedy
 
 
 @pytest.mark.parametrize(("share", "verdict"), [(0.049, "VALID"), (0.051, "INVALID")])
