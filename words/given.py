@@ -86,7 +86,17 @@ def _as_flags(words: list[str], flag: str) -> Iterator[str]:
     value = False
     for word in words:
         yield word if value or word.startswith("-") else f"--{flag}={word}"
-        value = word in ("-i", "--inventory", "--group", "--turn", "--name", "--run", "--set", "--repeats")
+        value = word in (
+            "-i",
+            "--inventory",
+            "--group",
+            "--turn",
+            "--name",
+            "--run",
+            "--set",
+            "--repeats",
+            "--steal",
+        )
 
 
 def flags(values: Mapping[str, Any]) -> dict[str, str]:

@@ -27,7 +27,7 @@ from words import given
     ("words", "flags"),
     [
         (["rehearse"], ["rehearse"]),
-        (["rehearse", "drift", "--steal=8%"], ["rehearse", "--turn=drift", "--steal=8%"]),
+        (["rehearse", "--steal", "8%", "drift"], ["rehearse", "--steal", "8%", "--turn=drift"]),
         (["rehearse", "drift", "disk_room"], ["rehearse", "--turn=drift", "--turn=disk_room"]),
         (["rehearse", "-i", "lab.yml", "drift"], ["rehearse", "-i", "lab.yml", "--turn=drift"]),
         (["rehearse", "--group=app=web", "drift"], ["rehearse", "--group=app=web", "--turn=drift"]),
