@@ -30,10 +30,15 @@ def balanced(arms: int, blocks: int) -> bool:
     return blocks % arms == 0
 
 
-def serving(apps: Sequence[str], count: int, block: int, arms: int) -> tuple[str, ...]:
-    """Which of the app hosts serve in an arm of `count` servers (0: all), in block `block` (from 1): the next ones with
-    each group of `arms` blocks, so that neither a host nor an order always meets the same one. In the order of `apps`."""
-    count = count or len(apps)
-    first = (block - 1) // arms
-    chosen = {apps[(first + index) % len(apps)] for index in range(count)}
+def turn(orders: Sequence[Sequence[int]], block: int) -> int:
+    """By how many hosts the choice of servers has moved on in block `block` (from 1): it moves with who is first, and with
+    each group of as many blocks as there are arms. So hosts change from block to block, and neither a host nor an order
+    always meets the same one: of 2 arms on 2 hosts, each host has each order once in 4 blocks."""
+    first = [order[0] for order in orders]
+    return orders[0].index(first[block - 1]) + (block - 1) // len(orders[0])
+
+
+def serving(apps: Sequence[str], count: int, turn: int) -> tuple[str, ...]:
+    """Which of the app hosts serve in an arm of `count` servers (0: all), `turn` hosts on. In the order of `apps`."""
+    chosen = {apps[(turn + index) % len(apps)] for index in range(count or len(apps))}
     return tuple(name for name in apps if name in chosen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 
@@ -39,23 +40,43 @@ def test_the_seed_decides_and_the_number_of_blocks_does_not() -> None:
     assert blocks.balanced(2, 4) and not blocks.balanced(2, 3)
 
 
+def hosts(arms: int, servers: int, names: Sequence[str], count: int, seed: int) -> list[tuple[str, ...]]:
+    """Who serves an arm of so many servers, block by block."""
+    orders = blocks.orders(arms, count, seed)
+    return [blocks.serving(names, servers, blocks.turn(orders, block)) for block in range(1, count + 1)]
+
+
 def test_a_smaller_arm_takes_its_servers_in_turn() -> None:
-    assert [blocks.serving(APPS, 1, block, 2) for block in range(1, 8)] == [
-        ("a",), ("a",), ("b",), ("b",), ("c",), ("c",), ("a",),
-    ]  # fmt: skip
-    assert [blocks.serving(APPS, 2, block, 1) for block in range(1, 4)] == [
-        ("a", "b"),
-        ("b", "c"),
-        ("a", "c"),
-    ]
-    assert blocks.serving(APPS, 3, 5, 2) == blocks.serving(APPS, 0, 5, 2) == APPS
+    assert hosts(1, 1, APPS, 4, 0) == [("a",), ("b",), ("c",), ("a",)]
+    assert hosts(1, 2, APPS, 3, 0) == [("a", "b"), ("b", "c"), ("a", "c")]
+    assert set(hosts(2, 3, APPS, 5, 0)) == set(hosts(2, 0, APPS, 5, 0)) == {APPS}
+
+
+@pytest.mark.parametrize(
+    ("arms", "names", "count"),
+    [(2, "ab", 2), (2, "ab", 4), (2, "ab", 6), (4, "ab", 4), (3, "abc", 3), (3, "ab", 6), (2, "abc", 6), (6, "abc", 6)],
+)  # fmt: skip
+def test_every_host_serves_a_small_arm_equally_often(arms: int, names: str, count: int) -> None:
+    for seed in range(20):
+        made = hosts(arms, 1, names, count, seed)
+        assert made[0] == ("a",)
+        assert set(Counter(made).values()) == {count // len(names)} and len(set(made)) == len(names)
 
 
 def test_neither_a_host_nor_an_order_always_meets_the_same_one() -> None:
     """2 arms on 2 hosts in 4 blocks: each host serves the small arm once when it is first and once when it is last."""
     for seed in range(20):
+        orders = blocks.orders(2, 4, seed)
         seen = {
-            (order.index(0), blocks.serving(("a", "b"), 1, block, 2))
-            for block, order in enumerate(blocks.orders(2, 4, seed), start=1)
+            (order.index(0), *host) for order, host in zip(orders, hosts(2, 1, "ab", 4, seed), strict=True)
         }
         assert len(seen) == 4
+
+
+def test_each_arm_has_each_place_on_each_host() -> None:
+    """4 arms on 2 hosts in 8 blocks."""
+    for seed in range(20):
+        orders, made = blocks.orders(4, 8, seed), hosts(4, 1, "ab", 8, seed)
+        for arm in range(4):
+            seen = Counter((order.index(arm), *host) for order, host in zip(orders, made, strict=True))
+            assert set(seen.values()) == {1} and len(seen) == 8
