@@ -62,6 +62,8 @@ CAPACITY_HELP = {
     "processes": "Locust workers; users are a multiple of it (default 1)",
     "name": "name of the run (default capacity)",
 }
+# flags of words that take words of their own: what follows is their value
+VALUED = ("-i", "--inventory", "--group", "--turn", "--name", "--run", "--set", "--repeats", "--steal")
 SWITCHES = ("calibrate",)  # of these flags, what is there or not and has no value
 
 
@@ -75,28 +77,26 @@ def repeated(words: list[str]) -> list[str]:
         return words
     said, rest = [words[0]], iter(words[1:])
     for word in rest:
-        run = next(rest, None) if word == "--run" else word
-        plain = run is not None and (word == "--run" or not run.startswith("-") or run[1:].isdigit())
-        said.append(f"--run={run}" if plain else word)
+        run = next(rest, "") if word == "--run" else word
+        said.append(f"--run={run}" if word == "--run" or _plain(run) else word)
     return said
 
 
+def _plain(word: str) -> bool:
+    """Whether a word is no flag; -1 is a run."""
+    return not word.startswith("-") or word[1:].isdigit()
+
+
 def _as_flags(words: list[str], flag: str) -> Iterator[str]:
-    """The words that are no flag, and no flag's value, as values of a flag."""
+    """The words that are no flag, and no flag's value, as values of a flag. A flag that may be given again and has nothing
+    behind it, which Invoke would leave out, has an empty value: `refuse_unclear` says so."""
     value = False
-    for word in words:
-        yield word if value or word.startswith("-") else f"--{flag}={word}"
-        value = word in (
-            "-i",
-            "--inventory",
-            "--group",
-            "--turn",
-            "--name",
-            "--run",
-            "--set",
-            "--repeats",
-            "--steal",
-        )
+    for word, behind in zip(words, [*words[1:], "--"], strict=False):
+        if not value and word in ("--set", "--turn") and behind.startswith("--"):
+            yield f"{word}="
+            continue
+        yield word if value or not _plain(word) else f"--{flag}={word}"
+        value = word in VALUED
 
 
 def flags(values: Mapping[str, Any]) -> dict[str, str]:

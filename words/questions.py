@@ -150,12 +150,18 @@ def carried_out(asked: Experiment, hosts: Inventory) -> tuple[RunFolder, Mapping
 def go_on(run: str, others: Mapping[str, str]) -> None:
     """Goes on with an experiment that was left in its middle."""
     from loadproof.campaign import experiment as experiments
-    from loadproof.errors import BadInput
+    from loadproof.errors import BadInput, Problem
+    from loadproof.runfolder import record
     from loadproof.runfolder.paths import RunFolder
 
-    if problems := _changed(others):
-        raise BadInput(problems, next="./inv experiment --resume [RUN]")
-    _to_its_end(RunFolder.open(RESULTS, run or "latest"), experiments.resume)
+    problems, next = _changed(others), "./inv experiment --resume [RUN]"
+    folder = RunFolder.open(RESULTS, run or "latest")
+    if record.read_run(folder).experiment.capacity is not None:
+        problems.append(Problem(f"run {folder.id} searches for a capacity", "RUN"))
+        next = f"./inv capacity --resume --run {folder.id}"
+    if problems:
+        raise BadInput(problems, next=next)
+    _to_its_end(folder, experiments.resume)
 
 
 def search_on(run: str, others: Mapping[str, str]) -> None:

@@ -13,6 +13,7 @@ from loadproof.control import conduct, lock, signals
 from loadproof.control.fleet import Fleet
 from loadproof.errors import Refused
 from loadproof.plan.actions import hosts_of
+from loadproof.plan.trials import repeats
 from loadproof.plan.values import States, TrialPlan
 from loadproof.runfolder import record
 from loadproof.runfolder.hold import conducted
@@ -50,7 +51,7 @@ def attach(folder: RunFolder, root: Path, watcher: bench.Watcher, after: bench.A
     ):
         handled.goes_on = bench.goes_on(known.experiment, folder, after)
         left, going_on = state.to_be_planned(folder), after is not bench.nothing
-        trials = _planned(known, folder, fleet, root, going_on and not left)
+        trials = _in_order(_planned(known, folder, fleet, root, going_on and not left), folder)
         names = tuple(dict.fromkeys(name for trial in trials for name in hosts_of(trial)))
         if not going_on and not left and all(state.sealed(folder.trial(trial.folder)) for trial in trials):
             watcher.say("every trial of this run is sealed already")
@@ -91,6 +92,18 @@ def _each(trials: Sequence[TrialPlan], run: Left, after: bench.After) -> None:
         _take_up(trial, tuple(open_), run)
         if following := after(trial, run.folder, run.fleet):
             open_.appendleft(following)
+
+
+def _in_order(trials: Sequence[TrialPlan], folder: RunFolder) -> tuple[TrialPlan, ...]:
+    """As they are come back to: first one whose load may be running, which the reset of any other would end; then each as
+    it was numbered, and a repeat behind what it repeats."""
+
+    def place(trial: TrialPlan) -> tuple[bool, int, int]:
+        paths = folder.trial(trial.folder)
+        runs = state.loaded(paths) and not state.sealed(paths)
+        return not runs, int(repeats(trial) or trial.id), int(trial.id)
+
+    return tuple(sorted(trials, key=place))
 
 
 def _planned(

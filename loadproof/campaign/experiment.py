@@ -15,6 +15,8 @@ from loadproof.plan.values import Experiment, Inventory, TrialPlan
 from loadproof.runfolder import record
 from loadproof.runfolder.paths import RunFolder
 
+CUT_SHORT = "it was ended before its load was over"
+
 
 def run(
     experiment: Experiment,
@@ -31,7 +33,7 @@ def run(
 
 def judging(inventory: Inventory, watcher: bench.Watcher) -> bench.After:
     """What is done when a trial was sealed: its files are fetched and judged, and one whose conditions did not hold is
-    planned once more, to be run next."""
+    planned once more, to be run next; so is one that was cut short, whatever its checks say."""
 
     def after(trial: TrialPlan, folder: RunFolder, fleet: Fleet) -> TrialPlan | None:
         if (
@@ -44,9 +46,10 @@ def judging(inventory: Inventory, watcher: bench.Watcher) -> bench.After:
         judged = trials_judged.judge(paths, trial, inventory, lambda kind: folder.table(kind, paths.name))
         found = verdicts.of_trial(judged.checks)
         broken = [one for one in judged.checks if one.verdict == "INVALID" and one.withholds == "trial"]
-        watcher.say(f"trial {trial.id}: {found['verdict']}" + "".join(f"; {one.said}" for one in broken))
-        why = verdicts.broken(judged.checks)
-        if not why or trial_plans.repeats(trial) or _repeated(trial, folder):
+        why = CUT_SHORT if state.cut_short(paths) else verdicts.broken(judged.checks)
+        said = [CUT_SHORT] if why == CUT_SHORT else [one.said for one in broken]
+        watcher.say("; ".join([f"trial {trial.id}: {found['verdict']}", *said]))
+        if not why or _spent(trial, folder):
             return None
         again = trial_plans.repeat(trial, _next(folder), why)
         record.write_plan(folder.trial(again.folder).plan, again)
@@ -64,8 +67,14 @@ def _next(folder: RunFolder) -> int:
     return max(int(plan.id) for plan in _plans(folder)) + 1
 
 
-def _repeated(trial: TrialPlan, folder: RunFolder) -> bool:
-    return any(trial_plans.repeats(plan) == trial.id for plan in _plans(folder))
+def _spent(trial: TrialPlan, folder: RunFolder) -> bool:
+    """Whether a trial was repeated, or is the repeat of one that was: what was cut short is no measurement, and uses
+    nothing up."""
+    plans = {plan.id: plan for plan in _plans(folder)}
+    if any(trial_plans.repeats(plan) == trial.id for plan in plans.values()):
+        return True
+    first = plans.get(trial_plans.repeats(trial))
+    return first is not None and not any(state.cut_short(folder.trial(one.folder)) for one in (trial, first))
 
 
 def resume(folder: RunFolder, root: Path, watcher: bench.Watcher) -> None:

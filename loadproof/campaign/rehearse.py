@@ -45,7 +45,7 @@ def refuse_elsewhere(inventory: Inventory, is_lab: bool) -> None:
             "a rehearsal freezes apps, fills disks and cuts logs: it is for the lab's hosts only",
             where=inventory.path,
             kept="nothing was touched",
-            next="./inv rehearse, without an inventory of other hosts",
+            next="./inv rehearse -i inventory/lab.yml",
         )
 
 

@@ -47,6 +47,11 @@ def asked_after(paths: TrialPaths) -> bool:
     return ("drain", "begin") in done and ("facts", "end") in done[done.index(("drain", "begin")) :]
 
 
+def cut_short(paths: TrialPaths) -> bool:
+    """Whether the load of a trial began, and we did not see it to its end: it was interrupted, or failed."""
+    return watched(paths) and not asked_after(paths)
+
+
 def _reached(paths: TrialPaths, stage: str, event: str) -> bool:
     return (stage, event) in _done(paths)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 
@@ -30,12 +31,17 @@ def balanced(arms: int, blocks: int) -> bool:
     return blocks % arms == 0
 
 
-def turn(orders: Sequence[Sequence[int]], block: int) -> int:
-    """By how many hosts the choice of servers has moved on in block `block` (from 1): it moves with who is first, and with
-    each group of as many blocks as there are arms. So hosts change from block to block, and neither a host nor an order
-    always meets the same one: of 2 arms on 2 hosts, each host has each order once in 4 blocks."""
-    first = [order[0] for order in orders]
-    return orders[0].index(first[block - 1]) + (block - 1) // len(orders[0])
+def turn(orders: Sequence[Sequence[int]], block: int, apps: int) -> int:
+    """By how many of `apps` hosts the choice of servers has moved on in block `block` (from 1).
+
+    It moves with who is first, so that within a group of as many blocks as there are arms hosts change; the next group
+    goes on from there, and one host further each time that all have served equally often (in blocks that are a multiple
+    of both arms and hosts): neither a host nor an order always meets the same one. Of 2 arms on 2 hosts, each host has
+    each order once in 4 blocks.
+    """
+    arms = len(orders[0])
+    before = (block - 1) // arms * arms
+    return orders[0].index(orders[block - 1][0]) + before + before // math.lcm(arms, apps)
 
 
 def serving(apps: Sequence[str], count: int, turn: int) -> tuple[str, ...]:

@@ -68,7 +68,11 @@ def placed(experiment: Experiment, inventory: Inventory) -> tuple[Placed, ...]:
     one = (tuple(range(len(arms))),)
     orders = blocks.orders(len(arms), experiment.blocks, experiment.seed) if experiment.blocks > 1 else one
     return tuple(
-        Placed(arms[index], block, blocks.serving(apps, arms[index].servers, blocks.turn(orders, block)))
+        Placed(
+            arms[index],
+            block,
+            blocks.serving(apps, arms[index].servers, blocks.turn(orders, block, len(apps))),
+        )
         for block, order in enumerate(orders, start=1)
         for index in order
     )

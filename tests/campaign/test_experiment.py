@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from analysis.checks import Check
-from loadproof.campaign import bench
+from loadproof.campaign import bench, state
 from loadproof.campaign import experiment as room
 from loadproof.plan import experiment, trials
 from loadproof.plan.values import Experiment, Inventory, TrialPlan
 from loadproof.runfolder import record
+from loadproof.runfolder.journal import Journal
 from loadproof.runfolder.paths import RunFolder
 from tests.analysis import synthetic
 from tests.plan.inventories import states
@@ -123,6 +124,34 @@ def test_who_comes_back_does_not_repeat_what_was_repeated(
     walked.ran.clear()
     walked.go(monkeypatch, begin=[walked.plans["02"], walked.plans["05"]])
     assert walked.ran == ["02", "05"] and len(walked.plans) == 5
+
+
+def test_what_was_cut_short_is_run_once_more_and_uses_no_repeat_up(
+    walked: Walked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """02 was interrupted, and so was its repeat; the repeat of that did not hold, which is its own first time."""
+    short = {"02", "05"}
+    monkeypatch.setattr(room.state, "cut_short", lambda paths: record.read_plan(paths.plan).id in short)
+    walked.verdicts |= {"02": "UNKNOWN", "06": "INVALID", "07": "INVALID"}
+    walked.go(monkeypatch)
+    assert walked.ran == ["01", "02", "05", "06", "07", "03", "04"]
+    assert [walked.plans[id].because for id in ("05", "06")] == [
+        f"repeat of {id}: {room.CUT_SHORT}" for id in ("02", "05")
+    ]
+    assert f"trial 02: UNKNOWN; {room.CUT_SHORT}" in walked.said
+
+
+def test_a_trial_is_cut_short_from_its_load_until_hosts_were_asked_after_it(tmp_path: Path) -> None:
+    _, folder, _ = quick(tmp_path, 1)
+    paths = folder.trials[0]
+    steps = ("reset", "apply", "facts", "load", "watch", "drain", "facts", "seal")
+    seen = []
+    with Journal(paths.journal) as journal:
+        for step in steps:
+            journal.write(step, "begin")
+            journal.write(step, "end")
+            seen.append(state.cut_short(paths))
+    assert seen == [False, False, False, False, True, True, False, False]
 
 
 def test_a_calibration_trial_is_no_trial_of_the_experiment(

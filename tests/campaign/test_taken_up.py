@@ -14,7 +14,7 @@ from loadproof.campaign import attach, bench, state
 from loadproof.control import conduct
 from loadproof.control.fake import Call, FakeRemote, Script
 from loadproof.control.fleet import Fleet
-from loadproof.plan import places
+from loadproof.plan import places, trials
 from loadproof.plan.actions import hosts_of
 from loadproof.plan.values import Inventory, TrialPlan
 from loadproof.runfolder import record
@@ -184,3 +184,25 @@ def test_a_plan_that_could_not_be_written_is_decided_again_where_its_experiment_
     left.attach(following(followed))
     assert left.ran == ["02"] and followed == ["01", "02"]
     assert record.read_plan(left.folder.trials[1].plan) == second
+
+
+@pytest.mark.parametrize(
+    ("through", "order"),
+    [
+        (STAGES[:9], ["03", "01", "02"]),  # it runs: the reset of any other trial would end its load
+        (STAGES[:5], ["01", "03", "02"]),
+    ],
+)
+def test_a_repeat_that_was_left_is_come_back_to_before_what_comes_after_it(
+    left: Left, monkeypatch: pytest.MonkeyPatch, through: Sequence[str], order: list[str]
+) -> None:
+    again = trials.repeat(record.read_plan(left.first.plan), 3, "it did not hold")
+    paths = left.folder.trial(again.folder)
+    record.write_plan(paths.plan, again)
+    record.add_trial(left.folder, again)
+    done(left.first, STAGES)
+    done(paths, through)
+    taken: list[str] = []
+    monkeypatch.setattr(attach, "_take_up", lambda trial, *_: taken.append(trial.id))
+    left.attach(following([]))
+    assert taken == order

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -43,24 +44,30 @@ def test_the_seed_decides_and_the_number_of_blocks_does_not() -> None:
 def hosts(arms: int, servers: int, names: Sequence[str], count: int, seed: int) -> list[tuple[str, ...]]:
     """Who serves an arm of so many servers, block by block."""
     orders = blocks.orders(arms, count, seed)
-    return [blocks.serving(names, servers, blocks.turn(orders, block)) for block in range(1, count + 1)]
+    turns = [blocks.turn(orders, block, len(names)) for block in range(1, count + 1)]
+    return [blocks.serving(names, servers, turn) for turn in turns]
 
 
 def test_a_smaller_arm_takes_its_servers_in_turn() -> None:
-    assert hosts(1, 1, APPS, 4, 0) == [("a",), ("b",), ("c",), ("a",)]
+    assert hosts(1, 1, APPS, 5, 0) == [("a",), ("b",), ("c",), ("b",), ("c",)]
     assert hosts(1, 2, APPS, 3, 0) == [("a", "b"), ("b", "c"), ("a", "c")]
     assert set(hosts(2, 3, APPS, 5, 0)) == set(hosts(2, 0, APPS, 5, 0)) == {APPS}
 
 
-@pytest.mark.parametrize(
-    ("arms", "names", "count"),
-    [(2, "ab", 2), (2, "ab", 4), (2, "ab", 6), (4, "ab", 4), (3, "abc", 3), (3, "ab", 6), (2, "abc", 6), (6, "abc", 6)],
-)  # fmt: skip
-def test_every_host_serves_a_small_arm_equally_often(arms: int, names: str, count: int) -> None:
-    for seed in range(20):
-        made = hosts(arms, 1, names, count, seed)
-        assert made[0] == ("a",)
-        assert set(Counter(made).values()) == {count // len(names)} and len(set(made)) == len(names)
+@pytest.mark.parametrize("arms", [1, 2, 3, 4, 6])
+@pytest.mark.parametrize("names", ["a", "ab", "abc", "abcd"])
+def test_every_host_serves_a_small_arm_equally_often_and_in_each_order(arms: int, names: str) -> None:
+    both = math.lcm(arms, len(names))
+    for seed in range(10):
+        for times in (1, 2, 3):
+            made = hosts(arms, 1, names, times * both, seed)
+            assert made[0] == ("a",)
+            assert set(Counter(made).values()) == {times * both // len(names)} and len(set(made)) == len(
+                names
+            )
+        count = both * len(names)
+        first = [order[0] for order in blocks.orders(arms, count, seed)]
+        assert len(set(zip(first, hosts(arms, 1, names, count, seed), strict=True))) == arms * len(names)
 
 
 def test_neither_a_host_nor_an_order_always_meets_the_same_one() -> None:
