@@ -120,10 +120,11 @@ def slots(asked: Capacity, trials: Sequence[Judged]) -> list[Slot]:
     """Trials in the order in which they were planned, each with its repeat in its place. Those of a calibration are left
     out."""
     found: dict[str, list[Judged]] = {}
+    plans = {one.plan.id: one.plan for one in trials}
     for one in sorted(trials, key=lambda judged: int(judged.plan.id)):
         if one.plan.purpose not in ("search", "verify"):
             continue
-        found.setdefault(trials_planned.repeats(one.plan) or one.plan.id, []).append(one)
+        found.setdefault(trials_planned.stands_for(one.plan, plans), []).append(one)
     return [_slot(asked, same) for same in found.values()]
 
 

@@ -13,7 +13,7 @@ from loadproof.control import conduct, lock, signals
 from loadproof.control.fleet import Fleet
 from loadproof.errors import Refused
 from loadproof.plan.actions import hosts_of
-from loadproof.plan.trials import repeats
+from loadproof.plan.trials import stands_for
 from loadproof.plan.values import States, TrialPlan
 from loadproof.runfolder import record
 from loadproof.runfolder.hold import conducted
@@ -98,10 +98,12 @@ def _in_order(trials: Sequence[TrialPlan], folder: RunFolder) -> tuple[TrialPlan
     """As they are come back to: first one whose load may be running, which the reset of any other would end; then each as
     it was numbered, and a repeat behind what it repeats."""
 
+    plans = {trial.id: trial for trial in trials}
+
     def place(trial: TrialPlan) -> tuple[bool, int, int]:
         paths = folder.trial(trial.folder)
         runs = state.loaded(paths) and not state.sealed(paths)
-        return not runs, int(repeats(trial) or trial.id), int(trial.id)
+        return not runs, int(stands_for(trial, plans)), int(trial.id)
 
     return tuple(sorted(trials, key=place))
 

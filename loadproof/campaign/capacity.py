@@ -53,14 +53,15 @@ def following(experiment: Experiment, inventory: Inventory, watcher: bench.Watch
         if not state.fetched(folder.trial(trial.folder)):
             calibrate.fetched(fleet, folder, trial)
         judged[trial.id] = _judge(trial, folder, inventory)
-        watcher.say(_said(asked, judged[trial.id]))
+        cut = state.cut_short(folder.trial(trial.folder))
+        watcher.say(_said(asked, judged[trial.id]) + (f"; {state.CUT_SHORT}" if cut else ""))
         planned = _plans(folder)
         if trial.id != planned[-1].id:  # who comes back finds what followed from it
             return None
         for one in planned:
             if one.id not in judged and one.purpose != "calibration":
                 judged[one.id] = _judge(one, folder, inventory)
-        made = _again(judged[trial.id]) or _next(asked, experiment, judged, watcher)
+        made = _again(judged[trial.id], folder) or _next(asked, experiment, judged, watcher)
         if made is not None:
             record.write_plan(folder.trial(made.folder).plan, made)
             record.add_trial(folder, made)
@@ -79,10 +80,11 @@ def _plans(folder: RunFolder) -> list[TrialPlan]:
     return sorted(plans, key=lambda plan: int(plan.id))
 
 
-def _again(last: Judged) -> TrialPlan | None:
-    """The repeat of a trial whose conditions did not hold, once."""
-    why = verdicts.broken(last.checks)
-    if not why or trial_plans.repeats(last.plan):
+def _again(last: Judged, folder: RunFolder) -> TrialPlan | None:
+    """The repeat of a trial that was cut short, or whose conditions did not hold."""
+    cut = state.cut_short(folder.trial(last.plan.folder))
+    why = state.CUT_SHORT if cut else verdicts.broken(last.checks)
+    if not why or not state.may_be_repeated(last.plan, folder):
         return None
     return trial_plans.repeat(last.plan, int(last.plan.id) + 1, why)
 

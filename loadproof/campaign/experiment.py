@@ -15,8 +15,6 @@ from loadproof.plan.values import Experiment, Inventory, TrialPlan
 from loadproof.runfolder import record
 from loadproof.runfolder.paths import RunFolder
 
-CUT_SHORT = "it was ended before its load was over"
-
 
 def run(
     experiment: Experiment,
@@ -46,10 +44,11 @@ def judging(inventory: Inventory, watcher: bench.Watcher) -> bench.After:
         judged = trials_judged.judge(paths, trial, inventory, lambda kind: folder.table(kind, paths.name))
         found = verdicts.of_trial(judged.checks)
         broken = [one for one in judged.checks if one.verdict == "INVALID" and one.withholds == "trial"]
-        why = CUT_SHORT if state.cut_short(paths) else verdicts.broken(judged.checks)
-        said = [CUT_SHORT] if why == CUT_SHORT else [one.said for one in broken]
+        cut = state.cut_short(paths)
+        said = [state.CUT_SHORT] if cut else [one.said for one in broken]
         watcher.say("; ".join([f"trial {trial.id}: {found['verdict']}", *said]))
-        if not why or _spent(trial, folder):
+        why = state.CUT_SHORT if cut else verdicts.broken(judged.checks)
+        if not why or not state.may_be_repeated(trial, folder):
             return None
         again = trial_plans.repeat(trial, _next(folder), why)
         record.write_plan(folder.trial(again.folder).plan, again)
@@ -59,22 +58,8 @@ def judging(inventory: Inventory, watcher: bench.Watcher) -> bench.After:
     return after
 
 
-def _plans(folder: RunFolder) -> list[TrialPlan]:
-    return [record.read_plan(paths.plan) for paths in folder.trials]
-
-
 def _next(folder: RunFolder) -> int:
-    return max(int(plan.id) for plan in _plans(folder)) + 1
-
-
-def _spent(trial: TrialPlan, folder: RunFolder) -> bool:
-    """Whether a trial was repeated, or is the repeat of one that was: what was cut short is no measurement, and uses
-    nothing up."""
-    plans = {plan.id: plan for plan in _plans(folder)}
-    if any(trial_plans.repeats(plan) == trial.id for plan in plans.values()):
-        return True
-    first = plans.get(trial_plans.repeats(trial))
-    return first is not None and not any(state.cut_short(folder.trial(one.folder)) for one in (trial, first))
+    return max(int(id) for id in state.plans(folder)) + 1
 
 
 def resume(folder: RunFolder, root: Path, watcher: bench.Watcher) -> None:

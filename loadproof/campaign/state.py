@@ -7,12 +7,14 @@ from pathlib import Path
 
 from loadproof.errors import RecordUnreadable
 from loadproof.plan.actions import hosts_of
-from loadproof.plan.values import Inventory
+from loadproof.plan.trials import repeats
+from loadproof.plan.values import Inventory, TrialPlan
 from loadproof.runfolder import journal, record
 from loadproof.runfolder.formats import MANIFEST
 from loadproof.runfolder.hold import is_conducted
 from loadproof.runfolder.paths import RunFolder, TrialPaths, runs
 
+CUT_SHORT = "it was ended before its load was over"
 UNFINISHED = "unfinished"  # kind of an answer, of a search that was left
 
 
@@ -50,6 +52,21 @@ def asked_after(paths: TrialPaths) -> bool:
 def cut_short(paths: TrialPaths) -> bool:
     """Whether the load of a trial began, and we did not see it to its end: it was interrupted, or failed."""
     return watched(paths) and not asked_after(paths)
+
+
+def plans(folder: RunFolder) -> dict[str, TrialPlan]:
+    """The trials of a run by id."""
+    found = [record.read_plan(paths.plan) for paths in folder.trials]
+    return {plan.id: plan for plan in found}
+
+
+def may_be_repeated(trial: TrialPlan, folder: RunFolder) -> bool:
+    """A trial is repeated once, and its repeat never: but what was cut short is no measurement, and uses nothing up."""
+    known = plans(folder)
+    if any(repeats(plan) == trial.id for plan in known.values()):
+        return False
+    first = known.get(repeats(trial))
+    return first is None or any(cut_short(folder.trial(one.folder)) for one in (trial, first))
 
 
 def _reached(paths: TrialPaths, stage: str, event: str) -> bool:

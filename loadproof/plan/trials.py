@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from loadproof.errors import BadInput, Problem
@@ -182,6 +182,16 @@ def _trial(
 def repeat(trial: TrialPlan, number: int, why: str) -> TrialPlan:
     """A trial whose conditions did not hold, once more, as trial `number`."""
     return replace(trial, id=f"{number:02d}", because=f"{REPEAT}{trial.id}: {why}")
+
+
+def stands_for(trial: TrialPlan, plans: Mapping[str, TrialPlan]) -> str:
+    """The id of the trial in whose place this one is run: of what it repeats, and what that repeats in turn; its own where
+    it repeats none. `plans` by id."""
+    for _ in plans:
+        if (before := plans.get(repeats(trial))) is None:
+            break
+        trial = before
+    return repeats(trial) or trial.id
 
 
 def repeats(trial: TrialPlan) -> str:

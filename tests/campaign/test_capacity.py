@@ -135,6 +135,21 @@ def test_what_did_not_hold_is_repeated_once_and_both_stay(
     assert "trial 02: INVALID; p95 160 ms; app1 got 9 %" in made.said
 
 
+def test_what_was_cut_short_is_run_once_more_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, short = make(tmp_path), {"02", "03"}
+    monkeypatch.setattr(state, "cut_short", lambda paths: record.read_plan(paths.plan).id in short)
+    made.go(monkeypatch)
+    assert made.ran[1:5] == [
+        "search: 4 users: 1 was under",
+        f"repeat of 02: {state.CUT_SHORT}",
+        f"repeat of 03: {state.CUT_SHORT}",
+        "search: 16 users: 4 was under",
+    ]
+    assert made.said[-1].startswith("Capacity: 12 users")
+
+
 def test_fresh_trials_that_never_held_decide_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = make(tmp_path)
     made.broken = ("10", "11")

@@ -31,6 +31,15 @@ from words import given
         (["rehearse", "drift", "disk_room"], ["rehearse", "--turn=drift", "--turn=disk_room"]),
         (["rehearse", "-i", "lab.yml", "drift"], ["rehearse", "-i", "lab.yml", "--turn=drift"]),
         (["rehearse", "--group=app=web", "drift"], ["rehearse", "--group=app=web", "--turn=drift"]),
+        (["rehearse", "--turn"], ["rehearse", "--turn="]),
+        (["experiment", "quick", "--set"], ["experiment", "--name=quick", "--set="]),
+        (
+            ["experiment", "--set", "--repeats", "8", "q"],
+            ["experiment", "--set=", "--repeats", "8", "--name=q"],
+        ),
+        (["experiment", "--resume", "-1"], ["experiment", "--resume", "--name=-1"]),
+        (["rerun", "-1"], ["rerun", "--run=-1"]),
+        (["report", "A", "--run"], ["report", "--run=A", "--run="]),
         (["bench", "drift"], ["bench", "drift"]),
     ],
 )
