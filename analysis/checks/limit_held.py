@@ -13,7 +13,10 @@ from analysis.readers.outcome import plural
 from loadproof.plan import limiters
 from loadproof.plan.values import TrialPlan
 
-ASKS = "did each app get the CPU that was asked: never more in any 5 s of the window, nor less while requests waited?"
+ASKS = (
+    "did each app get the CPU that was asked: never more in any 5 s of the window, nor, where it reached the limit at all, less "
+    "while requests waited?"
+)
 WITHHOLDS = "trial"
 REMEDY = (
     "choose --limiter quota, which holds to half a point, or calibrate the limit first; then repeat the trial"
