@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -12,6 +12,7 @@ from analysis.order import Drift, Ran
 from analysis.results import Judgement
 from analysis.series import TRIALS
 from analysis.words import NONE, number, visible
+from loadproof.plan import blocks
 
 
 def listed(judgement: Judgement) -> dict[str, Any]:
@@ -21,7 +22,13 @@ def listed(judgement: Judgement) -> dict[str, Any]:
     several = len(judgement.sources) > 1
     return {
         "primary": named(judgement),
-        "drifted": "" if several else _said(order.drift(found), answer.name(judgement.results["primary"])),
+        "drifted": ""
+        if several
+        else _said(
+            order.drift(found),
+            answer.name(judgement.results["primary"]),
+            _of_ratios(judgement.results, found),
+        ),
         "trials": [
             {
                 "order": str(one.order),
@@ -65,15 +72,27 @@ def _value(one: Ran, metric: str) -> str:
     return number(one.value, answer.DIGITS.get(metric, 1))
 
 
-def _said(found: Drift | None, name: str) -> str:
+def _of_ratios(results: Mapping[str, Any], found: Sequence[Ran]) -> str:
+    """What a drift is to the ratios of a run; empty where arms are not compared: one alone, or loads of a search."""
+    if not results["comparisons"]:
+        return ""
+    arms, every = {arm["label"] for arm in results["arms"]}, {one.block for one in found}
+    whole = [at for at in every if arms == {one.arm for one in found if one.counts and one.block == at}]
+    if len(whole) < len(every):  # which ones are left is chance
+        odd = f"only {len(whole)} of {len(every)} blocks count for every arm, and these need not be balanced against it"
+    elif blocks.balanced(len(arms), len(every)):
+        return "; blocks are balanced against it"
+    else:
+        plural = "block" if len(every) == 1 else "blocks"
+        odd = f"{len(every)} {plural} of {len(arms)} arms are not balanced against it; take a multiple of {len(arms)}"
+    return f", and it may be in the ratios: {odd}"
+
+
+def _said(found: Drift | None, name: str, of_ratios: str) -> str:
     if found is None:
         return ""
     change, low, high = (100 * (one - 1) for one in (found.per_trial, found.low, found.high))
-    verdict = (
-        "none that can be told from chance"
-        if low <= 0 <= high
-        else "more than chance; blocks are balanced against it"
-    )
+    verdict = "none that can be told from chance" if low <= 0 <= high else f"more than chance{of_ratios}"
     return (
         f"Drift: from one trial to the next {name} changed by {change:+.2f} % (95 % interval {low:+.2f} to {high:+.2f} %, "
         f"{found.n} trials, arms apart): {verdict}."

@@ -32,7 +32,7 @@ GLOSSARY = (
     ("window", "the stretch of time a figure speaks of: the hold, or the whole run"),
     (
         "block",
-        "one trial of every arm, in an order that is balanced over blocks: what drifts speaks for no arm",
+        "one trial of every arm, in an order that is balanced over as many blocks as there are arms: there what drifts speaks for no arm",
     ),
     (
         "ratio",

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ import pytest
 from analysis import executed, order, results
 from analysis.order import Ran
 from analysis.results import Judgement
-from tests.analysis import blocks
+from tests.analysis import blocks, synthetic
 
 
 def ran(at: int, arm: str, value: float | None, counts: bool = True) -> Ran:
@@ -102,6 +102,51 @@ def test_order_is_that_of_time_where_it_is_known(zeros: dict[str, int | None], e
     )
     found = order.ran(cast(Judgement, made))
     assert [one.id for one in found] == expected and [one.order for one in found] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("arms", "count", "withheld", "said"),
+    [
+        ("ab", 4, (), "more than chance; blocks are balanced against it."),
+        ("abc", 3, (), "more than chance; blocks are balanced against it."),
+        ("ab", 5, (), "it may be in the ratios: 5 blocks of 2 arms are not balanced against it; take a multiple of 2."),
+        ("abc", 4, (), "it may be in the ratios: 4 blocks of 3 arms are not balanced against it; take a multiple of 3."),
+        ("ab", 6, (3, 5), "only 4 of 6 blocks count for every arm, and these need not be balanced against it."),
+        ("a", 5, (), "5 trials, arms apart): more than chance."),
+    ],
+)  # fmt: skip
+def test_a_drift_is_called_balanced_where_blocks_are(
+    arms: str, count: int, withheld: tuple[int, ...], said: str
+) -> None:
+    """Each trial 1 % above the one before; `withheld`: trials that do not count."""
+    made = made_of(arms, count, withheld)
+    made.results["comparisons"] = [{}] if len(arms) > 1 else []
+    assert executed.listed(cast(Judgement, made))["drifted"].endswith(said)
+    made.results["comparisons"] = []  # loads of a search: several arms, and no ratio
+    assert executed.listed(cast(Judgement, made))["drifted"].endswith("arms apart): more than chance.")
+
+
+def made_of(arms: str, count: int, withheld: tuple[int, ...]) -> SimpleNamespace:
+    """A judgement of so many blocks of arms, whose TPS drifts by 1 % per trial."""
+    trials: dict[str, list[dict[str, Any]]] = {arm: [] for arm in arms}
+    for at in range(len(arms) * count):
+        trials[arms[at % len(arms)]].append(
+            {
+                "id": f"{at + 1:02d}", "run": "r", "block": at // len(arms) + 1, "because": "", "checks": [],
+                "verdict": "INVALID" if at + 1 in withheld else "VALID", "tps": 10 * 1.01**at * (1 + 1e-4 * (at % 3)),
+            }
+        )  # fmt: skip
+    found = {"primary": "tps", "arms": [{"label": arm, "trials": each} for arm, each in trials.items()]}
+    plan = synthetic.plan()
+    members = [
+        SimpleNamespace(
+            run=SimpleNamespace(id="r"),
+            judged=SimpleNamespace(plan=dataclasses.replace(plan, id=one["id"]), run=None),
+        )
+        for each in trials.values()
+        for one in each
+    ]
+    return SimpleNamespace(results=found, members=members, sources=("r",))
 
 
 def test_trials_of_a_run_in_order(tmp_path: Path) -> None:
