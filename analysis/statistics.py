@@ -139,8 +139,9 @@ def words(found: Ratio) -> str:
 
 def further(found: Ratio) -> tuple[int, int] | None:
     """How many more pairs would decide between "different" and "no difference larger than 5 %" at this spread, as a range
-    (80 % limits of the spread); None below LEAST_TO_FORECAST pairs. A forecast, no rule to stop by."""
-    if found.n < LEAST_TO_FORECAST or found.low is None or found.high is None:
+    (80 % limits of the spread); None below LEAST_TO_FORECAST pairs, and where there are none: Welch's interval is not of
+    their spread. A forecast, no rule to stop by."""
+    if not found.in_blocks or found.n < LEAST_TO_FORECAST or found.low is None or found.high is None:
         return None
     half = (math.log(found.high) - math.log(found.low)) / 2
     freedom = found.n - 1

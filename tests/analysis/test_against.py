@@ -113,3 +113,9 @@ def test_few_trials_have_a_ratio_and_no_interval() -> None:
         results("A", [10], [20]), {"run": "B", "verdict": "VALID", "arms": []}, (RECORD, RECORD)
     )
     assert "no arm is in both runs" in nothing["warnings"][0]
+
+
+def test_two_runs_have_no_pairs_of_which_more_would_decide() -> None:
+    values = [10.0, 12, 9, 13, 11, 10]
+    found = against.runs(results("A", values, values), results("B", values[::-1], values), (RECORD, RECORD))
+    assert {one["words"] for one in found["arms"]} == {"not decided"}

@@ -72,6 +72,9 @@ def test_from_five_pairs_it_says_how_many_more_would_decide() -> None:
     assert more is not None and 1 <= more[0] < more[1]
     assert found.words == f"not decided: about {more[0]} to {more[1]} more pairs would"
     assert statistics.further(Ratio(1.02, 0.9, 1.156, 4)) is None
+    assert Ratio(1.02, 0.9, 1.156, 5, in_blocks=False).words == "not decided", (
+        "trials of two runs are no pairs"
+    )
 
 
 def test_pairs_that_a_spread_needs() -> None:
