@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from analysis import compare, models, statistics
-from analysis.sentences import NAMES
+from analysis import compare, models, sentences, statistics
 from loadproof.runfolder import shown
 from loadproof.runfolder.record import RunRecord
 
@@ -25,7 +24,13 @@ def runs(first: Results, second: Results, records: tuple[RunRecord, RunRecord]) 
         "first": first["run"],
         "second": second["run"],
         "verdicts": [first["verdict"], second["verdict"]],
-        "arms": [one for label in alike for one in _figures(label, arms[0][label], arms[1][label])],
+        "arms": [
+            one
+            for label in alike
+            for one in _figures(
+                arms[0][label], arms[1][label], _unlike(arms, label, (first["run"], second["run"]))
+            )
+        ],
         "only": [[label for label in mine if label not in other] for mine, other in (arms, arms[::-1])],
         "differences": found,
         "warnings": [
@@ -40,16 +45,16 @@ def runs(first: Results, second: Results, records: tuple[RunRecord, RunRecord]) 
     }
 
 
-def _figures(label: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _figures(first: Mapping[str, Any], second: Mapping[str, Any], unlike: str) -> Iterator[dict[str, Any]]:
     for name in FIGURES:
         values = [compare.values(arm, name) for arm in (first, second)]
         if not all(values):
             continue
-        why_not = _short(first, second) or compare.unfit(second, first, name)
+        why_not = unlike or compare.unfit(second, first, name)
         ratio = None if why_not else statistics.apart(values[1], values[0])
         yield {
-            "arm": label,
-            "figure": NAMES.get(name, name),
+            "arm": first["label"],
+            "figure": sentences.NAMES.get(name, name),
             "first": _shown(first, name, values[0]),
             "second": _shown(second, name, values[1]),
             "ratio": ratio.ratio if ratio else None,
@@ -64,10 +69,14 @@ def _words(ratio: statistics.Ratio) -> str:
     return ratio.words if ratio.low is not None else "no interval: that needs 3 trials in each run"
 
 
-def _short(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
-    """Why nothing of two arms may be compared; empty: it may."""
-    short = any((arm["window"] or {}).get("short") for arm in (first, second))
-    return "a window is below 15 s, or 20 times the think time" if short else ""
+def _unlike(arms: Sequence[Mapping[str, Mapping[str, Any]]], label: str, runs: Sequence[str]) -> str:
+    """Why nothing of an arm that two runs have may be compared; empty: it may."""
+    both = [mine[label] for mine in arms]
+    if any((arm["window"] or {}).get("short") for arm in both):
+        return "a window is below 15 s, or 20 times the think time"
+    # by their runs: the arms have one name
+    named = [{**arm, "label": run} for arm, run in zip(both, runs, strict=True)]
+    return next(iter(sentences.unequal(named)), "")
 
 
 def _shown(arm: Mapping[str, Any], name: str, values: Sequence[float]) -> float | None:

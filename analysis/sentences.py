@@ -242,18 +242,24 @@ def _unlike(arms: Sequence[Arm]) -> list[str]:
         said.append(
             f"The window of {', '.join(short)} is short (below 15 s, or 20 times the think time): its figures are shown and not compared."
         )
+    said += [f"{why[0].upper()}{why[1:]}: arms are not compared." for why in unequal(arms)]
+    return said
+
+
+def unequal(arms: Sequence[Arm]) -> list[str]:
+    """Why nothing of these arms may be compared though each may be shown, be they of one run or of two: users that were
+    not there, and another time to settle."""
+    said = []
     fewer = [
-        f"{arm['label']}: {arm['window']['users']} of {arm['setup']['users']}"
-        for arm in framed
-        if str(arm["window"]["users"]) != arm["setup"]["users"]
+        f"{arm['label']}: {frame['users']} of {arm['setup']['users']}"
+        for arm in arms
+        if (frame := arm["window"]) and str(frame["users"]) != arm["setup"]["users"]
     ]
     if fewer:
-        said.append(
-            f"Not the planned users were alive in the window ({'; '.join(fewer)}): arms are not compared."
-        )
+        said.append(f"not the planned users were alive in the window ({'; '.join(fewer)})")
     settle = [arm["setup"]["settle"] for arm in arms]
     if len(set(settle)) > 1:
-        said.append(f"The time to settle differs between arms ({' / '.join(settle)}): they are not compared.")
+        said.append(f"the time to settle differs between arms ({' / '.join(settle)})")
     return said
 
 

@@ -29,7 +29,7 @@ RECORD = RunRecord(
 def results(name: str, first: list[float], second: list[float], **setup: str) -> dict[str, Any]:
     arms = two(first, second)
     for arm in arms:
-        arm["setup"] = {"servers": "1", "think time": "0 s", **setup}
+        arm["setup"] |= {"servers": "1", "think time": "0 s", **setup}
     return {"run": name, "verdict": "VALID", "arms": arms}
 
 
@@ -104,6 +104,25 @@ def test_what_may_not_be_compared_has_no_ratio_here_either() -> None:
     assert mine["one", "TPS"]["n"] == [3, 3] and mine["one", "TPS"]["second"] is None
     assert {one["ratio"] for one in found["arms"] if one["words"].startswith("not compared")} == {None}
     assert "not compared" in shown(found)
+
+
+def test_another_time_to_settle_is_not_compared_between_runs_either() -> None:
+    first = results("A", [10, 11, 12], [20, 21, 22])
+    second = results("B", [30, 31, 32], [20, 21, 22], settle="2 s")
+    found = against.runs(first, second, (RECORD, RECORD))
+    why = "not compared: the time to settle differs between arms (5 s / 2 s)"
+    assert {(one["words"], one["ratio"]) for one in found["arms"]} == {(why, None)}
+    assert "not compared: the time to" in shown(found) and ("settle", "5 s", "2 s") in found["differences"]
+
+
+def test_users_that_were_not_alive_are_not_compared_between_runs_either() -> None:
+    first, second = results("A", [10, 11, 12], [20, 21, 22]), results("B", [30, 31, 32], [20, 21, 22])
+    second["arms"][0]["window"] |= {"users": 8}
+    found = against.runs(first, second, (RECORD, RECORD))
+    mine = {(one["arm"], one["figure"]): one for one in found["arms"]}
+    why = "not compared: not the planned users were alive in the window (B: 8 of 10)"
+    assert {(one["words"], one["ratio"]) for (arm, _), one in mine.items() if arm == "one"} == {(why, None)}
+    assert mine["two", "TPS"]["ratio"] == pytest.approx(1.0)
 
 
 def test_few_trials_have_a_ratio_and_no_interval() -> None:
