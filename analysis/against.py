@@ -138,6 +138,7 @@ def _warnings(
     for one in (first, second):
         if one["verdict"] != "VALID":
             yield f"{one['run']} is {one['verdict']}: its figures are not to be trusted"
+        yield from (f"{one['run']}: {text}" for text in sentences.lenient(one["arms"]))
         yield from _brief(one, common)
     if not common:
         yield "no arm is in both runs: there is nothing to compare"

@@ -87,7 +87,7 @@ def sentences(
                 f"The failed share differs by {apart:.1f} points between arms: whoever fails more looks faster, so MTT and percentiles of successes are not to be compared; the time to an answer or to giving up is.",
             )
         )
-    said += [("warn", text) for text in [*_brief(arms), *_lenient(arms)]]
+    said += [("warn", text) for text in [*_brief(arms), *lenient(arms)]]
     said += [("note", text) for text in _uneven(arms)]
     if len(arms) == 2 and not forbidden and all(len(arm["trials"]) == 1 for arm in arms):
         said.append(("note", ratio(*arms)))
@@ -195,15 +195,18 @@ def _unknown(arms: Sequence[Arm]) -> list[str]:
     ]
 
 
-def _lenient(arms: Sequence[Arm]) -> list[str]:
+def tolerated(arms: Sequence[Arm]) -> list[str]:
+    """How much stolen CPU was tolerated ("8 %"), where that is more than is usual."""
+    asked = dict.fromkeys(arm["setup"][TOLERATED] for arm in arms if TOLERATED in arm["setup"])
+    return [text for text in asked if float(text.removesuffix(" %")) > STEAL]
+
+
+def lenient(arms: Sequence[Arm]) -> list[str]:
     """A sentence where more was tolerated than is usual."""
-    usual = f"{STEAL:g} %"
-    asked = dict.fromkeys(arm["setup"].get(TOLERATED, usual) for arm in arms)
     return [
-        f"As asked, {text} of the hosts' CPU may have been taken by the machine below them ({usual} by default): VALID "
+        f"As asked, {text} of the hosts' CPU may have been taken by the machine below them ({STEAL:g} % by default): VALID "
         "is said under that condition."
-        for text in asked
-        if float(text.removesuffix(" %")) > STEAL
+        for text in tolerated(arms)
     ]
 
 

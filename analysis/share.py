@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from analysis import about, answer, png, results
+from analysis import about, answer, png, results, sentences
 from analysis.thresholds import plain
 from analysis.words import THIN, visible
 from loadproof.errors import RecordUnreadable
@@ -19,6 +19,7 @@ from loadproof.runfolder.paths import RunFolder
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 WIDTH, HEIGHT, MARGIN = 1200, 630, 64
 INNER = WIDTH - 2 * MARGIN
+BESIDE = 372  # where the words beside the verdict begin
 WHAT = (28, 24, 20)  # sizes of the line that says what is compared
 MOST_LEADS = 3
 NEEDED = {"run", "question", "primary", "verdict", "checks", "comparisons", "arms"}
@@ -52,7 +53,7 @@ def paragraph(found: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> st
         parts = [f"{plain(one['what'])}: **{plain(one['ratio'])}**" if one["ratio"] else plain(one["what"])]
         parts += [f"({plain(one['interval'])})"] if one["interval"] else []
         said.append(" ".join(parts) + (f": {plain(one['words'])}." if one["words"] else "."))
-    said.append(f"{plain(shown.verdict(found))}.")
+    said.append(f"{plain('; '.join([shown.verdict(found), *tolerated(found)]))}.")
     said.append(
         f"Measured on {plain(hosts(runs))}; commit {plain(commits(runs))}; run `{plain(found['run'])}`."
     )
@@ -63,6 +64,12 @@ def title(found: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> str:
     """The question; without one the notes of the runs, else their arms."""
     notes = " · ".join(dict.fromkeys(one["note"] for one in runs if one["note"]))
     return found["question"] or notes or " · ".join(arm["label"] for arm in found["arms"])
+
+
+def tolerated(found: Mapping[str, Any]) -> list[str]:
+    """Under which condition VALID is said, in a few words; empty where it is the usual one."""
+    asked = sentences.tolerated(found["arms"])
+    return [f"{' / '.join(asked)} stolen CPU tolerated"] if asked else []
 
 
 def hosts(runs: Sequence[Mapping[str, Any]]) -> str:
@@ -96,7 +103,10 @@ def card(found: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> str:
     question = lines(title(found, runs), 44, INNER, 2)
     return environment.get_template("share.svg.j2").render(
         verdict=found["verdict"],
-        why=lines(shown.broken(found), 21, INNER - 190, 1),
+        beside=BESIDE,
+        why=lines(
+            " · ".join(filter(None, [*tolerated(found), shown.broken(found)])), 21, WIDTH - MARGIN - BESIDE, 1
+        ),
         question=question,
         leads=_placed(leads[:MOST_LEADS], compared, 150 + 54 * len(question)),
         more=f"and {more} more" if more > 0 else "",

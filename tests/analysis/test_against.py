@@ -125,6 +125,17 @@ def test_users_that_were_not_alive_are_not_compared_between_runs_either() -> Non
     assert mine["two", "TPS"]["ratio"] == pytest.approx(1.0)
 
 
+def test_what_either_run_tolerated_is_said() -> None:
+    for first, second, told in (("2 %", "2 %", []), ("2 %", "8 %", ["B"]), ("8 %", "8 %", ["A", "B"])):
+        both = [
+            results(name, [10, 11, 12], [20, 21, 22], **{"steal tolerated": steal})
+            for name, steal in (("A", first), ("B", second))
+        ]
+        text = shown(against.runs(*both, (RECORD, RECORD)))
+        said = [name for name in "AB" if f"note: {name}: As asked, 8 % of the hosts' CPU may have" in text]
+        assert said == told
+
+
 def test_few_trials_have_a_ratio_and_no_interval() -> None:
     found = against.runs(results("A", [10], [20]), results("B", [11], [20]), (RECORD, RECORD))
     assert found["arms"][0]["low"] is None and "no interval" in found["arms"][0]["words"]

@@ -215,6 +215,23 @@ def test_the_card_says_question_answer_verdict_hosts_and_commit(
     assert (run.path / "share.md").read_text() == text
 
 
+@pytest.mark.parametrize(("steal", "told"), [("2 %", False), ("8 %", True)])
+def test_what_was_tolerated_stands_beside_the_verdict(
+    run: RunFolder, found: dict[str, Any], steal: str, told: bool
+) -> None:
+    for arm in found["arms"]:
+        arm["setup"]["steal tolerated"] = steal
+    runs, words = [share.about.run(run)], f"{steal} stolen CPU tolerated"
+    assert (f"VALID; {words}." in share.paragraph(found, runs)) == told
+    assert (f'y="75" font-size="21" fill="#5c6675">{words}<' in share.card(found, runs)) == told
+    broken = {"name": "quiet_hosts", "verdict": "INVALID", "withholds": "trial", "said": "app1 " * 60}
+    drawn = ElementTree.fromstring(share.card(found | {"verdict": "INVALID", "checks": [broken]}, runs))
+    (beside,) = [one for one in drawn.iter() if (one.get("x"), one.get("y")) == (str(share.BESIDE), "75")]
+    line = beside.text or ""
+    assert line.startswith(f"{words} · quiet" if told else "quiet") and line.endswith("…")
+    assert share.BESIDE + share.width(line, 21) <= share.WIDTH - share.MARGIN
+
+
 def test_nothing_of_a_run_is_markup_in_its_card(run: RunFolder, found: dict[str, Any]) -> None:
     known = json.loads(json.dumps(found).replace("servers=2", json.dumps(EVIL)[1:-1]))
     known |= {"question": EVIL, "run": EVIL}
