@@ -81,7 +81,7 @@ def _unlike(arms: Sequence[Mapping[str, Mapping[str, Any]]], label: str, runs: S
 
 def _shown(arm: Mapping[str, Any], name: str, values: Sequence[float]) -> float | None:
     """The mean of a figure, where it is shown."""
-    return None if shown.withheld(arm, name) else statistics.geometric(values)
+    return None if shown.withheld(arm, name) or compare.lacking(arm, name) else statistics.geometric(values)
 
 
 def _settings(arms: Sequence[Mapping[str, Any]], common: Sequence[str]) -> Iterator[tuple[str, str, str]]:

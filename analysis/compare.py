@@ -80,9 +80,12 @@ def _shares(arm: Arm, name: str) -> dict[int, float]:
 
 def _known(arm: Arm, metric: str) -> dict[int, float]:
     """By block a figure of its VALID trial that counts, where that has it; 0 too."""
-    trials = [one for one in joined.counted(arm["trials"]) if one["verdict"] == "VALID"]
-    found = {one["block"]: figure(one, metric) for one in trials}
+    found = {one["block"]: figure(one, metric) for one in _valid(arm)}
     return {block: number for block, number in found.items() if number is not None}
+
+
+def _valid(arm: Arm) -> list[Mapping[str, Any]]:
+    return [one for one in joined.counted(arm["trials"]) if one["verdict"] == "VALID"]
 
 
 def one(above: Arm, below: Arm, metric: str, why_not: str = "") -> dict[str, Any]:
@@ -208,6 +211,8 @@ def unfit(above: Arm, below: Arm, metric: str) -> str:
         _brief(above, below, metric)
         or _unequal(above, below, metric)
         or _withheld(above, below, metric)
+        or lacking(above, metric)
+        or lacking(below, metric)
         or _zero(above, below, metric)
     )
 
@@ -235,12 +240,28 @@ def _withheld(above: Arm, below: Arm, metric: str) -> str:
     return f"withheld of {_labels(arm for arm, _ in found)} ({whys})" if found else ""
 
 
+def lacking(arm: Arm, metric: str) -> str:
+    """Which trials that count lack a figure that the arm has otherwise; empty: none. They found something (whoever answers
+    nobody has no times): without their blocks the others would look better, as without those that gave 0."""
+    trials = _valid(arm)
+    without = [one for one in trials if figure(one, metric) is None]
+    if silent := sum(one["tps"] == 0 for one in without):
+        return f"nobody was answered in {_trials(silent)} of {arm['label']}"
+    # of CPU it is evidence that is lost, whatever was found: such a block is left out
+    some = 0 < len(without) < len(trials) and metric != "efficiency"
+    return f"{_trials(len(without))} of {arm['label']} lacked it" if some else ""
+
+
+def _trials(count: int) -> str:
+    return f"{count} {'trial' if count == 1 else 'trials'}"
+
+
 def _zero(above: Arm, below: Arm, metric: str) -> str:
     """Why there is no ratio where a trial that counts gave 0: without its block the others would look better."""
     for arm in (above, below):
         zeros = [value for value in values(arm, metric) if value == 0] if metric != KNEE else []
         if zeros:
-            found = f"it is 0 in {len(zeros)} {'trial' if len(zeros) == 1 else 'trials'} of {arm['label']}"
+            found = f"it is 0 in {_trials(len(zeros))} of {arm['label']}"
             return found + ("; its difference is told in points" if metric == "failed_share" else "")
     return ""
 

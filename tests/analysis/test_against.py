@@ -13,7 +13,7 @@ from loadproof.console.against import against as shown
 from loadproof.plan.values import Inventory
 from loadproof.runfolder.record import RunRecord
 from tests.analysis import synthetic
-from tests.analysis.test_compare import two
+from tests.analysis.test_compare import two, with_a_silent_one
 from tests.runfolder.test_record import EXPERIMENT
 
 RECORD = RunRecord(
@@ -134,6 +134,19 @@ def test_what_either_run_tolerated_is_said() -> None:
         text = shown(against.runs(*both, (RECORD, RECORD)))
         said = [name for name in "AB" if f"note: {name}: As asked, 8 % of the hosts' CPU may have" in text]
         assert said == told
+
+
+def test_a_trial_that_answered_nobody_is_not_left_out_of_a_run() -> None:
+    """Neither of the ratio, nor of the figure that stands beside it."""
+    first, second = results("A", [10] * 4, [20] * 4), results("B", [10] * 4, [20] * 4)
+    second["arms"] = [{**made, "setup": first["arms"][0]["setup"]} for made in with_a_silent_one()]
+    found = against.runs(first, second, (RECORD, RECORD))
+    mine = {(one["arm"], one["figure"]): one for one in found["arms"]}
+    for name in ("MTT", "p95"):
+        told = mine["one", name]
+        assert (told["ratio"], told["low"], told["second"], told["n"]) == (None, None, None, [4, 3])
+        assert told["words"] == "not compared: nobody was answered in 1 trial of one"
+        assert told["first"] is not None and mine["two", name]["ratio"] is not None
 
 
 def test_few_trials_have_a_ratio_and_no_interval() -> None:

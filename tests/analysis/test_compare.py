@@ -223,16 +223,63 @@ def test_what_is_withheld_of_an_arm_has_no_ratio() -> None:
     )
 
 
+def with_a_silent_one(**more: Any) -> list[dict[str, Any]]:
+    """Two arms of 4 blocks; in the last one nobody was answered by the first arm, so few that failures hardly differ."""
+    one, other = two([10, 10.1, 10.2], [20, 20.1, 20])
+    nothing = {"tps": 0.0, "mtt_ms": None, "p95_ms": None, "efficiency": 0.0, "requests": 5, "failures": 5}
+    silent = trial(9, 4, 10) | nothing | more
+    return [arm("one", [*one["trials"], silent]), arm("two", [*other["trials"], trial(10, 4, 20)])]
+
+
 def test_a_trial_that_answered_nobody_takes_the_ratio_away_and_is_no_untrusted_one() -> None:
-    arms = two([10, 10.1, 10.2], [20, 20.1, 20])
-    silent = trial(9, 4, 10) | {"tps": 0.0, "mtt_ms": None, "p95_ms": None, "efficiency": 0.0}
-    arms = [arm("one", [*arms[0]["trials"], silent]), arm("two", [*arms[1]["trials"], trial(10, 4, 20)])]
+    arms = with_a_silent_one()
     assert sentences.against(arms) == [] and arms[0]["tps"] is None
     found = {entry["metric"]: entry for entry in compare.comparisons("tps", arms)}
     assert found["tps"]["words"] == "not compared: it is 0 in 1 trial of one"
+    for name in ("mtt_ms", "p95_ms"):
+        assert (found[name]["ratio"], found[name]["low"], found[name]["n"]) == (None, None, 0)
+        assert found[name]["words"] == "not compared: nobody was answered in 1 trial of one"
     assert found["answer_or_give_up_ms"]["n"] == 4
     (said,) = (text for kind, text in sentences.sentences(arms) if kind == "warn")
     assert said.startswith("In a trial of one no request was answered: its TPS is 0")
+
+
+def test_times_are_no_lead_where_a_trial_answered_nobody() -> None:
+    arms = with_a_silent_one()
+    compared = compare.comparisons("mtt_ms", arms)
+    (lead,) = answer.leads({"arms": arms, "primary": "mtt_ms", "comparisons": compared})
+    assert (lead["ratio"], lead["interval"]) == ("", "")
+    assert lead["words"] == "not compared: nobody was answered in 1 trial of one"
+    assert sentences.answers(compared) == []
+
+
+def test_a_trial_that_counts_and_lacks_a_figure_takes_its_ratio_away_whatever_the_figure() -> None:
+    idle = with_a_silent_one(efficiency=None, answer_or_give_up_ms=None, requests=0, failures=0)
+    for name in ("efficiency", "answer_or_give_up_ms", "failed_share"):
+        told = compare.one(idle[1], idle[0], name)
+        assert (told["ratio"], told["words"]) == (None, "not compared: nobody was answered in 1 trial of one")
+    arms = two([10, 20, 30], [20, 40, 60])
+    arms[1]["trials"][1]["p95_ms"] = None
+    found = {entry["metric"]: entry for entry in compare.comparisons("tps", arms)}
+    assert found["p95_ms"]["words"] == "not compared: 1 trial of two lacked it" and found["mtt_ms"]["n"] == 3
+
+
+def test_what_no_trial_has_and_cpu_that_nobody_saw_are_nothing_that_was_found() -> None:
+    arms = two([10, 20, 30], [20, 40, 60])
+    for one in arms[0]["trials"]:
+        one["p95_ms"] = None
+    arms[1]["trials"][1]["efficiency"] = None
+    arms[1]["trials"][1]["servers"][0]["cpu_percent"] = None
+    found = {(entry["metric"], entry["basis"]): entry for entry in compare.comparisons("tps", arms)}
+    assert found["p95_ms", "as run"]["words"] == "not compared: no block in which both have it"
+    assert found["efficiency", "as run"]["n"] == found["tps", "equal cpu"]["n"] == 2
+
+
+def test_a_trial_that_answered_nobody_and_does_not_count_takes_nothing_away() -> None:
+    one, other = with_a_silent_one()
+    one["trials"][3]["verdict"] = "INVALID"
+    arms = [arm("one", [*one["trials"], trial(11, 4, 10)]), other]
+    assert compare.one(arms[1], arms[0], "mtt_ms")["n"] == 4
 
 
 def test_failed_shares_of_which_some_are_0_differ_in_points() -> None:

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from analysis import thresholds
-from tests.analysis.test_compare import two
+from tests.analysis.test_compare import two, with_a_silent_one
 
 
 def one(text: str, arms: list[dict[str, Any]]) -> dict[str, Any]:
@@ -69,6 +69,13 @@ def test_what_a_check_withholds_has_not_passed_and_no_ratio_of_it_either() -> No
     found = one("ratio(two/one).mtt_ms < 0.8", arms)
     assert not found["passed"] and found["said"] == "not compared: withheld of two, one (failures)"
     assert one("tps > 35", arms)["passed"]
+
+
+@pytest.mark.parametrize("figure", ["mtt_ms", "p95_ms"])
+def test_a_ratio_without_the_trial_that_answered_nobody_passes_nothing(figure: str) -> None:
+    found = one(f"ratio(two/one).{figure} < 0.8", with_a_silent_one())
+    assert (found["passed"], found["value"]) == (False, None)
+    assert found["said"] == "not compared: nobody was answered in 1 trial of one"
 
 
 def results(**more: Any) -> dict[str, Any]:
