@@ -11,6 +11,7 @@ from analysis import knee as knees
 from analysis import usl
 from analysis.bounds import Bounds, bounds
 from analysis.measures.levels import Level, Onset, Ramp, array, joined
+from loadproof.plan.load import KNEE_LEVELS
 from loadproof.runfolder import record, shown
 
 
@@ -44,7 +45,7 @@ def of_arm(ramps: Mapping[int, Ramp | None]) -> dict[str, Any]:
         [level for some in settled for level in some], first.think_s, first.servers, first.limit_percent
     )
     return {
-        "knee": {**record.to_json(knee), "answer": knee.answer, "line": _line(settled)},
+        "knee": {**record.to_json(knee), "answer": _bends(knee, len(found)), "line": _line(settled)},
         "bounds": {
             **record.to_json(most),
             "most_tps": most.most_tps,
@@ -101,6 +102,14 @@ def _begins(ramps: Sequence[Ramp]) -> str:
     ]
     of = f" in {len(began)} of {len(ramps)} trials" if len(began) < len(ramps) else ""
     return f"begin at {where} users{of}" + (f" ({', '.join(layers)})" if layers else "")
+
+
+def _bends(knee: knees.Knee, ramps: int) -> str:
+    """The knee in words, and of how many ramps it is not, for lack of levels; where it is of none it says so itself."""
+    few = ramps - knee.trials if knee.trials else 0
+    return knee.answer + (
+        f"; in {few} of {ramps} ramps fewer than {KNEE_LEVELS} levels settled" if few else ""
+    )
 
 
 def _bounded(most: Bounds) -> str:

@@ -156,12 +156,14 @@ def _bent(arm: Arm) -> bool:
 
 
 def _straight(arm: Arm) -> str:
-    """Why the knees of an arm may not be compared; empty: they may. Of trials that do not bend there is no knee, and those
-    that do are not all."""
+    """Why the knees of an arm may not be compared; empty: they may. Of trials that do not bend, or in which too few levels
+    settled, there is no knee, and the others are not all."""
     if not arm.get("knee"):
         return f"{arm['label']} has no ramp"
     if not _bent(arm):
         return f"{arm['label']} has no knee ({arm['knee']['answer']})"
+    if few := sum(one["block"] not in arm["knee"]["blocks"] for one in _valid(arm)):
+        return f"too few levels settled in {_trials(few)} of {arm['label']}"
     straight = [one for one in arm["knee"]["each"] if not Bend(**one).bends]
     return f"not every trial of {arm['label']} bends" if straight else ""
 

@@ -443,6 +443,19 @@ def test_what_does_not_bend_has_no_ratio(kind: str, after: float, why: str) -> N
     assert found is not None and (found["ratio"], found["words"]) == (None, f"not compared: {why}")
 
 
+def test_a_ramp_with_too_few_levels_is_not_left_out() -> None:
+    one, more = two([10, 20, 30, 40], [20, 40, 60, 80])
+    bent = {1: 20.0, 2: 21.0, 3: 22.0, 4: 21.0}
+    arms = [ramped(one, bent), ramped(more, {at: bent[at] for at in (1, 3, 4)})]
+    told = "not compared: too few levels settled in 1 trial of two"
+    for primary in ("tps", "knee"):
+        (found,) = (entry for entry in compare.comparisons(primary, arms) if entry["metric"] == "knee")
+        assert (found["ratio"], found["low"], found["n"], found["words"]) == (None, None, 0, told)
+    withheld_one = [trial(9, 2, 40, "INVALID") if one["block"] == 2 else one for one in more["trials"]]
+    found = knee_of([arms[0], arms[1] | {"trials": withheld_one}])
+    assert found is not None and found["n"] == 3  # what does not count takes nothing away
+
+
 def test_without_knees_nothing_is_said_of_them() -> None:
     one, more = two([10, 20, 30], [20, 40, 60])
     assert knee_of([one, more]) is None

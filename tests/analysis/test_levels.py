@@ -248,3 +248,16 @@ def test_a_level_shorter_than_five_seconds_is_one_stretch() -> None:
 
 def test_planned_levels() -> None:
     assert planned(synthetic.LOAD) == [(3, 0.0, 2.0), (6, 2.0, 4.0), (9, 4.0, 22.0)]
+
+
+def test_ramps_in_which_too_few_levels_settled_are_told_beside_the_knee() -> None:
+    brief = of_arm(1.0)
+    levels = [
+        dataclasses.replace(one, why="too short" if at > 3 else "") for at, one in enumerate(brief.levels)
+    ]
+    ramp = dataclasses.replace(brief, levels=tuple(levels))
+    found = bending.of_arm({1: of_arm(0.98), 2: of_arm(1.0), 3: ramp, 4: of_arm(1.02)})["knee"]
+    assert (found["kind"], found["trials"], found["blocks"]) == ("knee", 3, [1, 2, 4])
+    assert found["answer"].endswith(", 3 trials); in 1 of 4 ramps fewer than 5 levels settled")
+    alone = bending.of_arm({1: ramp})["knee"]["answer"]
+    assert alone == "levels too short: fewer than 5 settled (10 s and 5 times the MTT)"
