@@ -16,6 +16,7 @@ from scipy.special import chdtri, stdtrit  # scipy.stats takes a second to load,
 LEAST_PAIRS = 3  # with fewer there is no interval
 CONFIDENCE = 0.95
 PRACTICAL = 0.05  # a difference below 5 % is of no practical use
+ALIKE = 0.10  # an interval that holds 1 and lies within this is told as none larger than its farther end
 LEAST_TO_FORECAST = 5  # pairs from which a spread can be told well enough to say how many more are needed
 
 
@@ -121,8 +122,8 @@ def geometric(values: Sequence[float]) -> float | None:
 
 
 def words(found: Ratio) -> str:
-    """One of four sentences, by where the interval lies. 5 % is the difference that matters, on the scale of logs, so
-    that a ratio and its inverse are told alike."""
+    """One of four sentences, by where the interval lies. 5 % is the difference that matters, 10 % the largest that may be
+    excluded, on the scale of logs, so that a ratio and its inverse are told alike."""
     if found.low is None or found.high is None:
         return f"not decided: an interval needs {LEAST_PAIRS} pairs"
     low, high, matters = math.log(found.low), math.log(found.high), math.log1p(PRACTICAL)
@@ -131,14 +132,14 @@ def words(found: Ratio) -> str:
     if low > 0 or high < 0:
         return "different, maybe by less than 5 %"
     most = max(abs(low), abs(high))
-    if most <= 2 * matters:
+    if most <= math.log(1 + ALIKE):
         return f"no difference larger than {100 * math.expm1(most):.1f} %"
     more = further(found)
     return "not decided" + (f": about {more[0]} to {more[1]} more pairs would" if more else "")
 
 
 def further(found: Ratio) -> tuple[int, int] | None:
-    """How many more pairs would decide between "different" and "no difference larger than 5 %" at this spread, as a range
+    """How many more pairs would decide between "different" and "no difference larger than 10 %" at this spread, as a range
     (80 % limits of the spread); None below LEAST_TO_FORECAST pairs, and where there are none: Welch's interval is not of
     their spread. A forecast, no rule to stop by."""
     if not found.in_blocks or found.n < LEAST_TO_FORECAST or found.low is None or found.high is None:
@@ -146,7 +147,8 @@ def further(found: Ratio) -> tuple[int, int] | None:
     half = (math.log(found.high) - math.log(found.low)) / 2
     freedom = found.n - 1
     deviation = half * math.sqrt(found.n) / quantile(found.confidence, found.n)
-    wanted = max(abs(math.log(found.ratio)), math.log1p(PRACTICAL))
+    # of a ratio within half of what is alike, an interval of half of it at either side lies within all of it
+    wanted = max(abs(math.log(found.ratio)), math.log(1 + ALIKE) / 2)
     limits = [deviation * math.sqrt(freedom / float(chdtri(freedom, one))) for one in (0.1, 0.9)]
     least, most = (max(1, needed(one, wanted, found.confidence) - found.n) for one in limits)
     return least, most

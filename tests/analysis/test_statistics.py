@@ -57,6 +57,10 @@ def test_what_has_no_ratio(above: list[float], below: list[float]) -> None:
         (1.01, 1.4, "different, maybe by less than 5 %"),
         (0.99, 1.03, "no difference larger than 3.0 %"),
         (0.92, 1.01, "no difference larger than 8.7 %"),
+        (1 / 1.1, 1.1, "no difference larger than 10.0 %"),
+        (0.99, 1.1, "no difference larger than 10.0 %"),
+        (0.99, 1.1001, "not decided"),
+        (0.95, 1.1024, "not decided"),  # within twice 5 %
         (0.9, 1.12, "not decided"),
         (0.5, 1.01, "not decided"),
     ],
@@ -75,6 +79,25 @@ def test_from_five_pairs_it_says_how_many_more_would_decide() -> None:
     assert Ratio(1.02, 0.9, 1.156, 5, in_blocks=False).words == "not decided", (
         "trials of two runs are no pairs"
     )
+
+
+@pytest.mark.parametrize(
+    ("ratio", "wanted"), [(1.0, math.log(1.1) / 2), (0.97, math.log(1.1) / 2), (1.08, math.log(1.08))]
+)
+def test_what_is_forecast_would_decide(ratio: float, wanted: float) -> None:
+    """Chi-square of 4 degrees of freedom: 10 % lie above 7.779, 90 % above 1.064."""
+    half, n = 0.3, 5
+    deviation = half * math.sqrt(n) / T95[n]
+    least, most = (
+        statistics.needed(deviation * math.sqrt((n - 1) / square), wanted) - n
+        for square in (7.779440, 1.063623)
+    )
+    assert statistics.further(Ratio(ratio, ratio * math.exp(-half), ratio * math.exp(half), n)) == (
+        least,
+        most,
+    )
+    then = Ratio(ratio, ratio * math.exp(-0.999 * wanted), ratio * math.exp(0.999 * wanted), n + most)
+    assert not then.words.startswith("not decided")
 
 
 def test_pairs_that_a_spread_needs() -> None:
