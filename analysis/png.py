@@ -17,7 +17,7 @@ from multiprocessing import get_context
 import vl_convert
 
 SCALE = 1.25
-LARGE = 200_000  # letters of an SVG that takes as long as another process to start
+MUCH = 100_000  # letters of SVG that take as long as another process to start
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -48,11 +48,15 @@ def packed(data: bytes) -> bytes:
 
 @contextmanager
 def beside() -> Iterator[Callable[[str], Callable[[], bytes]]]:
-    """Gives a function that takes a drawing and gives what waits for its PNG."""
+    """Gives a function that takes a drawing and gives what waits for its PNG. The first few are made when they are asked
+    for, all after MUCH by the other process."""
     others: list[ProcessPoolExecutor] = []
+    letters = 0
 
     def begin(svg: str) -> Callable[[], bytes]:
-        if len(svg) < LARGE:
+        nonlocal letters
+        letters += len(svg)
+        if letters < MUCH:
             return partial(png, svg)
         if not others:
             # spawned: a fork would copy locks that threads of this process hold

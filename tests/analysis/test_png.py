@@ -1,4 +1,4 @@
-"""Drawings as PNG: small ones here, large ones by another process, all the same."""
+"""Drawings as PNG: few and small ones here, many or large ones by another process, all the same."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def size(picture: bytes) -> tuple[int, int]:
 
 def test_large_ones_are_made_by_another_process_and_look_the_same() -> None:
     with png.beside() as begin:
-        small, large, another = begin(svg(16)), begin(svg(16, png.LARGE)), begin(svg(32, png.LARGE))
+        small, large, another = begin(svg(16)), begin(svg(16, png.MUCH)), begin(svg(32, png.MUCH))
         assert len(multiprocessing.active_children()) == 1
         assert small() == large() == png.png(svg(16)) and size(small()) == (20, 10)
         assert size(another()) == (40, 10)
@@ -35,7 +35,16 @@ def test_small_ones_need_no_other_process() -> None:
         assert not multiprocessing.active_children()
 
 
+def test_many_small_ones_are_made_by_another_process() -> None:
+    part = png.MUCH // 4
+    with png.beside() as begin:
+        waiting = [begin(svg(16, part)) for _ in range(6)]
+        assert len(multiprocessing.active_children()) == 1
+        assert {one() for one in waiting} == {png.png(svg(16))}
+    assert not multiprocessing.active_children()
+
+
 def test_what_cannot_be_drawn_is_told_and_nothing_is_left() -> None:
     with png.beside() as begin, pytest.raises(RuntimeError, match="unknown token"):
-        begin("no drawing" + "x" * png.LARGE)()
+        begin("no drawing" + "x" * png.MUCH)()
     assert not multiprocessing.active_children()
