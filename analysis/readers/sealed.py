@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,14 @@ class Seal:
         except (OSError, ValueError):  # a damaged manifest may hold what can be no name
             return None
 
+    @cached_property
+    def _place(self) -> Path:
+        return self.folder.resolve()
+
     def inside(self, name: str) -> bool:
         """Whether a name leads into the host's own folder: a manifest is data from a host, and may name anything."""
         try:
-            return self.folder.resolve() in (self.folder / name).resolve().parents
+            return self._place in (self.folder / name).resolve().parents
         except (OSError, ValueError):
             return False
 
