@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from loadproof.campaign.state import CUT_SHORT
 from tests.words.trials import STAGES, Run, assert_quiet, going, inv, newest
 from tests.words.words import HOSTS, Shell, Words, until
 
@@ -55,6 +56,7 @@ def test_it_is_left_gone_on_with_and_answered(words: Words, shell: Shell, tmp_pa
     made, results = plans(run), run.results
     planned = [one for one in made if not one["because"].startswith("repeat of ")]
     assert [one["id"] for one in planned] == ["01", "02", "03", "04"]
+    assert [one["because"] for one in made].count(f"repeat of 02: {CUT_SHORT}") == 1, "it was no measurement"
     orders = [[one["arm"] for one in planned if one["block"] == block] for block in (1, 2)]
     assert orders[0] == orders[1][::-1] and sorted(orders[0]) == ["servers=1", "servers=2"]
     assert all((run.path / "trials" / f"{one['id']}-{one['arm'].replace('=', '-')}" / "raw" / "load1" / "manifest.json").exists()

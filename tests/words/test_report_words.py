@@ -27,7 +27,7 @@ A, B = "20261124T031500Z-a", "20261124T041500Z-b"
         (["report", "--run", "-1", "-2"], ["report", "--run=-1", "--run=-2"]),
         (["report", "--json", A, f"--run={B}"], ["report", "--json", f"--run={A}", f"--run={B}"]),
         (["report", "--help"], ["report", "--help"]),
-        (["report", "--run"], ["report", "--run"]),
+        (["report", "--run"], ["report", "--run="]),
         (["analyse", A], ["analyse", f"--run={A}"]),
         (["variance", "-1", B, "--json"], ["variance", "--run=-1", f"--run={B}", "--json"]),
         (["bench", "--name", "report", A], ["bench", "--name", "report", A]),
