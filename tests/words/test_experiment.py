@@ -56,7 +56,8 @@ def test_it_is_left_gone_on_with_and_answered(words: Words, shell: Shell, tmp_pa
     made, results = plans(run), run.results
     planned = [one for one in made if not one["because"].startswith("repeat of ")]
     assert [one["id"] for one in planned] == ["01", "02", "03", "04"]
-    assert [one["because"] for one in made].count(f"repeat of 02: {CUT_SHORT}") == 1, "it was no measurement"
+    # the second one to run, or, where 01 did not hold, its repeat: no measurement
+    assert len([one for one in made if one["because"].endswith(f": {CUT_SHORT}")]) == 1
     orders = [[one["arm"] for one in planned if one["block"] == block] for block in (1, 2)]
     assert orders[0] == orders[1][::-1] and sorted(orders[0]) == ["servers=1", "servers=2"]
     assert all((run.path / "trials" / f"{one['id']}-{one['arm'].replace('=', '-')}" / "raw" / "load1" / "manifest.json").exists()
