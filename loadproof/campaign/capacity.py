@@ -76,8 +76,7 @@ def _judge(trial: TrialPlan, folder: RunFolder, inventory: Inventory) -> Judged:
 
 
 def _plans(folder: RunFolder) -> list[TrialPlan]:
-    plans = [record.read_plan(paths.plan) for paths in folder.trials]
-    return sorted(plans, key=lambda plan: int(plan.id))
+    return sorted(state.plans(folder).values(), key=lambda plan: int(plan.id))
 
 
 def _again(last: Judged, folder: RunFolder) -> TrialPlan | None:

@@ -107,8 +107,8 @@ def to_be_planned(folder: RunFolder) -> bool:
     """Whether a calibration was left before all the trials that it is for were planned. Raises RecordUnreadable."""
     if not (folder.run.exists() and record.read_run(folder).experiment.calibrate):
         return False
-    plans = [record.read_plan(paths.plan) for paths in folder.trials]
-    return sum(plan.purpose != "calibration" for plan in plans) < record.read_run(folder).experiment.trials
+    measured = sum(plan.purpose != "calibration" for plan in plans(folder).values())
+    return measured < record.read_run(folder).experiment.trials
 
 
 def listing(results: Path) -> list[tuple[str, str, str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -140,6 +141,21 @@ EXCUSED = replace(STOLEN, expected="(stolen)", ok=True)
 CLEAN = [Finding("clean", "all", "VALID", "INVALID", "1 check", False), replace(STOLEN, fault="clean")]
 
 
+def rehearsed(
+    names: Sequence[str], trials: list[list[Finding]], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[bool, list[list[Finding]], list[str]]:
+    """A rehearsal of these names whose trials give these findings, all of them: whether it was green, what was told, and
+    what was said on the way."""
+    left, heard, said = list(trials), list[list[Finding]](), list[str]()
+    monkeypatch.setattr(rehearse, "_one", lambda *words: (left.pop(0), RunFolder(folder / "RUN")))
+    watcher = bench.Watcher(said.append, lambda *trial: None, lambda live: None)
+    green = rehearse.rehearse(
+        names, inventory(folder), ROOT, ROOT, (), watcher, lambda some, _: heard.append(list(some)), {}
+    )  # fmt: skip
+    assert not left
+    return green, heard, said
+
+
 @pytest.mark.parametrize(
     ("trials", "green", "told"),
     [
@@ -159,13 +175,8 @@ def test_a_trial_from_which_the_machine_took_cpu_away_is_made_again(
     green: bool,
     told: list[list[Finding]],
 ) -> None:
-    folder, left, heard, said = RunFolder(tmp_path / "RUN"), list(trials), [], []
-    monkeypatch.setattr(rehearse, "_one", lambda *words: (left.pop(0), folder))
-    watcher = bench.Watcher(said.append, lambda *trial: None, lambda live: None)
-    assert rehearse.rehearse(
-        ("freeze_app",), inventory(tmp_path), ROOT, ROOT, (), watcher, lambda some, _: heard.append(list(some)), {}
-    ) is green  # fmt: skip
-    assert heard == told and not left
+    done, heard, said = rehearsed(["freeze_app"], trials, tmp_path, monkeypatch)
+    assert (done, heard) == (green, told)
     again = [one for one in said if not one.startswith("rehearsing")]
     assert again == ["freeze_app: load1: 3.1 % was stolen; again (run RUN is kept)"] * (len(trials) - 1)
 
@@ -191,14 +202,8 @@ def test_what_the_machine_below_spoilt_each_time_is_put_off_to_the_end(
     green: bool,
     told: list[list[Finding]],
 ) -> None:
-    left, heard, said = list(trials), [], []
-    monkeypatch.setattr(rehearse, "_one", lambda *words: (left.pop(0), None))
-    watcher = bench.Watcher(said.append, lambda *trial: None, lambda live: None)
-    assert rehearse.rehearse(
-        ("clean", "freeze_app"), inventory(tmp_path), ROOT, ROOT, (), watcher,
-        lambda some, _: heard.append(list(some)), {},
-    ) is green  # fmt: skip
-    assert heard == told and not left
+    done, heard, said = rehearsed(["clean", "freeze_app"], trials, tmp_path, monkeypatch)
+    assert (done, heard) == (green, told)
     put_off = [one for one in said if "put off" in one]
     assert len(put_off) == 2 * (len(trials) > 4)
 
