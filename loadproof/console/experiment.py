@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from loadproof.console.text import escape, seconds, table
 from loadproof.console.trial import before as loads
-from loadproof.plan import blocks, calibration
+from loadproof.plan import blocks, calibration, thresholds
 from loadproof.plan.values import Experiment, Inventory
 
 AROUND_LOAD_S = 12.0  # of a trial: reset, warm-up, start of Locust, drain, seal, fetch (10 s on the lab)
@@ -52,6 +52,8 @@ def cost(asked: Experiment) -> list[str]:
         )
     if 1 < asked.blocks < 3:
         lines.append("note: an interval needs 3 blocks")
+    if asked.blocks < 3 and any(thresholds.parse(text).pair for text in asked.thresholds):
+        lines.append("note: a threshold on a ratio needs 3 blocks: with fewer it fails")
     return lines
 
 

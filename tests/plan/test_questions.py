@@ -132,6 +132,7 @@ app: {home: x, LOADPROOF_PORT: 1, SIZE: "a b"}
     [
         ("- a\n", "asked.yml:1: an experiment is a mapping: name: value in each line"),
         ("hold: 1s\nhold: 2s\n", "asked.yml:2: hold stands twice, first at asked.yml:1"),
+        ("servers: 2\nfactors: {servers: [1, 2]}\n", "asked.yml:2: servers has one value, and levels as a factor"),
         ("factors: 3\n", "asked.yml:1: factors is a mapping of names"),
         ("factors: {servers: [1, zwei]}\n", "asked.yml:1: 'zwei' is no whole number from 1 to 1000"),
         ("app: {home: x}\n", "asked.yml:1: 'home' is no name of a setting of the app: capital letters, digits and '_', and not one of ours (LOADPROOF_…)"),
