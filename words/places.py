@@ -66,6 +66,21 @@ def hosts_for(asked: Experiment, given: str, group: str) -> Inventory:
     return open_inventory(given, group, bring_up=True, planned=lambda lab: trials.enough_servers(asked, lab))
 
 
+def planned_for(asked: Experiment, given: str, group: str) -> Inventory | None:
+    """The inventory of a measurement that is only said, where one was named: read, and nothing is asked of its hosts."""
+    from loadproof.control import inventory
+    from loadproof.plan import trials
+    from loadproof.plan.flags import groups
+
+    if not (given or group):
+        return None
+    path = inventory_path(given)
+    say_which(path)
+    known = inventory.read(path, groups(group))
+    trials.enough_servers(asked, known)
+    return known
+
+
 def lab_up(
     app: int | None = None, load: int | None = None, planned: Callable[[Inventory], None] | None = None
 ) -> None:

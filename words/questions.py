@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 from invoke.context import Context
 
 from words.given import CAPACITY_HELP, INVENTORY_HELP, LOAD_HELP, command_line, flags
-from words.places import LAB_INVENTORY, RESULTS, ROOT, hosts_for, lab_that_lives, lab_up, open_inventory
+from words.places import (
+    LAB_INVENTORY,
+    RESULTS,
+    ROOT,
+    hosts_for,
+    lab_that_lives,
+    lab_up,
+    open_inventory,
+    planned_for,
+)
 from words.talk import finish, give, say, watcher
 from words.word import word
 
@@ -19,6 +28,7 @@ if TYPE_CHECKING:
     from loadproof.errors import Problem
     from loadproof.plan.values import Experiment, Inventory
     from loadproof.runfolder.paths import RunFolder
+    from loadproof.runfolder.record import RunRecord
 
 
 @word(more={name: LOAD_HELP[name] for name in ("limiter", "calibrate", "steal")}, help=INVENTORY_HELP)
@@ -58,10 +68,11 @@ def experiment(
     from loadproof.plan import experiment as experiments
 
     if resume:
-        return go_on(name, flags({"set": ",".join(set or []), "repeats": repeats, "dry-run": dry_run}))
+        others = {"set": ",".join(set or []), "repeats": repeats, "dry-run": dry_run}
+        return go_on(name, flags({**others, "inventory": inventory or i, "group": group}))
     asked = experiments.named(name, flags({"repeats": repeats}), set or ())
     if dry_run:
-        give(show.before(asked, None))
+        give(show.before(asked, planned_for(asked, inventory or i, group)))
         return None
     return conduct_experiment(asked, hosts_for(asked, inventory or i, group))
 
@@ -90,9 +101,11 @@ def capacity(
     from loadproof.plan import experiment as experiments
 
     if resume or run:
-        return search_on(run, flags({**given, "dry_run": dry_run}))
+        others = {**given, "dry_run": dry_run, "inventory": inventory or i, "group": group}
+        return search_on(run, flags(others))
     asked = experiments.capacity_search(flags(given))
     if dry_run:
+        planned_for(asked, inventory or i, group)
         give(show.before(asked))
         return None
     return conduct_experiment(asked, hosts_for(asked, inventory or i, group))
@@ -108,7 +121,9 @@ def rerun(context: Context, run: str = "") -> None:
     from loadproof.runfolder.paths import RunFolder
 
     before = RunFolder.open(RESULTS, run or "latest")
-    known, first = record.read_run(before), collect.found_of(before)  # without it nothing could be compared
+    known = record.read_run(before)
+    _need_experiment(before, known)
+    first = collect.found_of(before)  # without it nothing could be compared
     commit = provenance.collect(ROOT).commit
     if commit != known.provenance.get("commit"):
         say(
@@ -159,6 +174,9 @@ def go_on(run: str, others: Mapping[str, str]) -> None:
     if record.read_run(folder).experiment.capacity is not None:
         problems.append(Problem(f"run {folder.id} searches for a capacity", "RUN"))
         next = f"./inv capacity --resume --run {folder.id}"
+    if _rehearsed(folder):
+        problems.append(Problem(f"run {folder.id} is a rehearsal, of one trial", "RUN"))
+        next = f"./inv attach --run {folder.id}"
     if problems:
         raise BadInput(problems, next=next)
     _to_its_end(folder, experiments.resume)
@@ -178,6 +196,30 @@ def search_on(run: str, others: Mapping[str, str]) -> None:
     if problems:
         raise BadInput(problems, next="./inv capacity --resume [--run RUN]")
     _to_its_end(folder, capacities.resume)
+
+
+def _need_experiment(folder: RunFolder, known: RunRecord) -> None:
+    """Refuses to run again what is no experiment."""
+    from loadproof.errors import BadInput, Problem
+
+    if known.sources:
+        runs = ", ".join(Path(one).name for one in known.sources)
+        raise BadInput(
+            [Problem(f"run {folder.id} is a report of others: {runs}", "RUN")],
+            next=f"./inv rerun {Path(known.sources[0]).name}",
+        )
+    if _rehearsed(folder):
+        raise BadInput(
+            [Problem(f"run {folder.id} is a rehearsal: what it broke is no part of an experiment", "RUN")],
+            next="./inv rehearse",
+        )
+
+
+def _rehearsed(folder: RunFolder) -> bool:
+    """Whether something was broken in a run, to see who notices."""
+    from loadproof.campaign import state
+
+    return any(plan.faults for plan in state.plans(folder).values())
 
 
 def _changed(others: Mapping[str, str]) -> list[Problem]:
