@@ -1,7 +1,7 @@
 """What a closed load can reach at most: X <= min(N / (R0 + Z), m / D), and the users N* = (R0 + Z) m / D where the two meet.
 
 Pure. Source: asymptotic bounds of operational analysis (Denning and Buzen 1978; Lazowska and others, Quantitative System
-Performance, 1984, ch. 5). R0: MTT of the lowest level; Z: think time; m: servers. D is the demand of a request on one server
+Performance, 1984, ch. 5). R0: MTT of the lowest level (its mean over trials); Z: think time; m: servers. D is the demand of a request on one server
 in seconds *at the asked CPU limit*: CPU-seconds achieved per success / limit as a share of one CPU, so that m / D is the
 throughput at which the servers' CPU is all used.
 """
@@ -48,17 +48,17 @@ class Bounds:
 def bounds(levels: Sequence[Level], think_s: float, servers: int, limit_percent: float | None) -> Bounds:
     """The bounds of settled levels (of one trial, or of several)."""
     demand, why = _demand(levels, servers, limit_percent)
-    lowest = min(levels, key=lambda one: one.users, default=None)
-    if lowest is None or lowest.mtt_ms is None:
+    users = min((one.users for one in levels), default=0)
+    lowest = [one for one in levels if one.users == users]  # one of each trial
+    times = [one.mtt_ms for one in lowest if one.mtt_ms is not None]
+    if not times or len(times) < len(lowest):
         return Bounds(servers, None, demand, why or "no time of the lowest level")
-    if demand is not None and (used := lowest.tps * demand / servers) > BUSY:
+    tps = sum(one.tps for one in lowest) / len(lowest)
+    if demand is not None and (used := tps * demand / servers) > BUSY:
         return Bounds(
-            servers,
-            None,
-            demand,
-            f"at {lowest.users} users the servers are used to {100 * used:.0f} % already",
+            servers, None, demand, f"at {users} users the servers are used to {100 * used:.0f} % already"
         )
-    return Bounds(servers, think_s + lowest.mtt_ms / 1000, demand, why)
+    return Bounds(servers, think_s + sum(times) / len(times) / 1000, demand, why)
 
 
 def _demand(levels: Sequence[Level], servers: int, limit_percent: float | None) -> tuple[float | None, str]:

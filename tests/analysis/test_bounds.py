@@ -82,3 +82,10 @@ def test_what_is_unknown_has_a_reason(levels: list[Level], limit: float | None, 
 def test_levels_that_failed_do_not_count_for_the_demand() -> None:
     wasted = level(60, failed_share=0.4, cpu_percent=50.0)
     assert bounds([level(1), level(10), wasted], THINK_S, 1, LIMIT).demand_s == pytest.approx(SERVICE_S)
+
+
+def test_what_a_request_takes_alone_is_the_mean_over_trials() -> None:
+    levels = [level(1, mtt_ms=55.0), level(5), level(1, mtt_ms=90.0), level(5), level(1, mtt_ms=80.0)]
+    assert bounds(levels, 0.25, 1, LIMIT).alone_s == pytest.approx(0.25 + 0.075)
+    unknown = bounds([*levels, level(1, mtt_ms=None)], 0.25, 1, LIMIT)
+    assert unknown.alone_s is None and unknown.why == "no time of the lowest level"
