@@ -10,7 +10,14 @@ from loadproof.runfolder import shown
 from loadproof.runfolder.record import RunRecord
 
 Results = Mapping[str, Any]
-FIGURES = ("tps", "mtt_ms", "p95_ms", "answer_or_give_up_ms", "efficiency")
+FIGURES = (
+    "tps",
+    "mtt_ms",
+    "p95_ms",
+    "answer_or_give_up_ms",
+    "efficiency",
+)  # beside what either run asked for
+DIGITS = 12  # of a hash, enough to tell two apart
 
 
 def runs(first: Results, second: Results, records: tuple[RunRecord, RunRecord]) -> dict[str, Any]:
@@ -20,6 +27,8 @@ def runs(first: Results, second: Results, records: tuple[RunRecord, RunRecord]) 
     common = [label for label in arms[0] if label in arms[1]]
     alike = [label for label in common if models.of(arms[0][label]) == models.of(arms[1][label])]
     found = [*_settings(arms, common), *_around(*records)]
+    asked = [one.get("primary", FIGURES[0]) for one in (first, second)]
+    figures = tuple(dict.fromkeys((*asked, *FIGURES)))
     return {
         "first": first["run"],
         "second": second["run"],
@@ -28,7 +37,7 @@ def runs(first: Results, second: Results, records: tuple[RunRecord, RunRecord]) 
             one
             for label in alike
             for one in _figures(
-                arms[0][label], arms[1][label], _unlike(arms, label, (first["run"], second["run"]))
+                arms[0][label], arms[1][label], figures, _unlike(arms, label, (first["run"], second["run"]))
             )
         ],
         "only": [[label for label in mine if label not in other] for mine, other in (arms, arms[::-1])],
@@ -41,12 +50,15 @@ def runs(first: Results, second: Results, records: tuple[RunRecord, RunRecord]) 
                 if label not in alike
             ),
             *_warnings(first, second, common, found),
+            *_unrecorded(*records),
         ],
     }
 
 
-def _figures(first: Mapping[str, Any], second: Mapping[str, Any], unlike: str) -> Iterator[dict[str, Any]]:
-    for name in FIGURES:
+def _figures(
+    first: Mapping[str, Any], second: Mapping[str, Any], figures: Sequence[str], unlike: str
+) -> Iterator[dict[str, Any]]:
+    for name in figures:
         values = [compare.values(arm, name) for arm in (first, second)]
         if not all(values):
             continue
@@ -54,7 +66,7 @@ def _figures(first: Mapping[str, Any], second: Mapping[str, Any], unlike: str) -
         ratio = None if why_not else statistics.apart(values[1], values[0])
         yield {
             "arm": first["label"],
-            "figure": sentences.NAMES.get(name, name),
+            "figure": sentences.NAMES.get(name, name) + (", %" if name == compare.FAILED else ""),
             "first": _shown(first, name, values[0]),
             "second": _shown(second, name, values[1]),
             "ratio": ratio.ratio if ratio else None,
@@ -66,7 +78,8 @@ def _figures(first: Mapping[str, Any], second: Mapping[str, Any], unlike: str) -
 
 
 def _words(ratio: statistics.Ratio) -> str:
-    return ratio.words if ratio.low is not None else "no interval: that needs 3 trials in each run"
+    few = ratio.low is None and ratio.n < statistics.LEAST_PAIRS
+    return f"no interval: that needs {statistics.LEAST_PAIRS} trials in each run" if few else ratio.words
 
 
 def _unlike(arms: Sequence[Mapping[str, Mapping[str, Any]]], label: str, runs: Sequence[str]) -> str:
@@ -81,6 +94,8 @@ def _unlike(arms: Sequence[Mapping[str, Mapping[str, Any]]], label: str, runs: S
 
 def _shown(arm: Mapping[str, Any], name: str, values: Sequence[float]) -> float | None:
     """The mean of a figure, where it is shown."""
+    if name == compare.FAILED:
+        return 100 * sum(values) / len(values)
     return None if shown.withheld(arm, name) or compare.lacking(arm, name) else statistics.geometric(values)
 
 
@@ -103,10 +118,14 @@ def _around(first: RunRecord, second: RunRecord) -> Iterator[tuple[str, str, str
         pair = str(first.provenance.get(name)), str(second.provenance.get(name))
         if pair[0] != pair[1]:
             yield name, *pair
-    ours, theirs = (dict(map(tuple, one.provenance.get("versions") or ())) for one in (first, second))
-    for name in sorted(ours.keys() | theirs.keys()):
-        if ours.get(name) != theirs.get(name):
-            yield name, str(ours.get(name, "none")), str(theirs.get(name, "none"))
+    edited = [", ".join(one.provenance.get("changed") or ()) or "none" for one in (first, second)]
+    if edited[0] != edited[1]:
+        yield "uncommitted changes in", edited[0], edited[1]
+    for kind, most in (("versions", None), ("locks", DIGITS)):
+        ours, theirs = (dict(map(tuple, one.provenance.get(kind) or ())) for one in (first, second))
+        for name in sorted(ours.keys() | theirs.keys()):
+            if ours.get(name) != theirs.get(name):
+                yield name, str(ours.get(name, "none"))[:most], str(theirs.get(name, "none"))[:most]
     hosts = [
         {
             host.name: f"{host.address or host.ssh_host} ({', '.join(host.roles)})"
@@ -117,6 +136,12 @@ def _around(first: RunRecord, second: RunRecord) -> Iterator[tuple[str, str, str
     for name in dict.fromkeys((*hosts[0], *hosts[1])):
         if hosts[0].get(name) != hosts[1].get(name):
             yield f"host {name}", hosts[0].get(name, "none"), hosts[1].get(name, "none")
+
+
+def _unrecorded(first: RunRecord, second: RunRecord) -> Iterator[str]:
+    """Where what was run may differ, and no record tells it."""
+    if first.provenance.get("dirty") and second.provenance.get("dirty"):
+        yield "both were run with uncommitted changes: whether with the same ones is not recorded"
 
 
 def _brief(one: Results, common: Sequence[str]) -> Iterator[str]:

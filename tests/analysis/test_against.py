@@ -44,7 +44,9 @@ def test_welchs_interval_by_hand() -> None:
     assert found.ratio == pytest.approx(3.0) and found.high is not None
     assert np.log(found.high / 3) / np.sqrt(error) == pytest.approx(2.678, abs=0.003)
     assert statistics.apart([1, 2], [1, 2, 3]).low is None
-    assert statistics.apart([2, 2, 2], [1, 1, 1]).high == pytest.approx(2.0)
+    still = statistics.apart([2, 2, 2], [1, 1, 1])
+    assert (still.ratio, still.low, still.high) == (pytest.approx(2.0), None, None)
+    assert still.words == "not decided: nothing varies, so that there is no interval"
 
 
 def test_every_figure_of_arms_that_both_have() -> None:
@@ -162,3 +164,53 @@ def test_two_runs_have_no_pairs_of_which_more_would_decide() -> None:
     values = [10.0, 12, 9, 13, 11, 10]
     found = against.runs(results("A", values, values), results("B", values[::-1], values), (RECORD, RECORD))
     assert {one["words"] for one in found["arms"]} == {"not decided"}
+
+
+@pytest.mark.parametrize(
+    ("primary", "figure"), [("mtt_ms", "MTT"), ("failed_share", "The failed share, %"), ("p50_ms", "p50")]
+)
+def test_what_either_run_asked_for_comes_first(primary: str, figure: str) -> None:
+    both = [
+        results("A", [10, 11, 12], [20, 21, 22]),
+        results("B", [20, 22, 24], [20, 21, 22]) | {"primary": primary},
+    ]
+    for one in both:
+        for arm in one["arms"]:
+            arm["p50_ms"] = 100.0
+            for at, trial in enumerate(arm["trials"]):
+                trial |= {"p50_ms": 100.0 + at, "failures": 10 + at}
+    found = against.runs(*both, (RECORD, RECORD))
+    assert figure in [one["figure"] for one in found["arms"] if one["arm"] == "one"][:2]
+    (told,) = [one for one in found["arms"] if (one["arm"], one["figure"]) == ("one", figure)]
+    assert told["ratio"] is not None and told["first"] and told["second"]
+    if primary == "failed_share":
+        assert told["first"] == pytest.approx(1.1)
+
+
+def test_a_failed_share_of_0_is_shown_and_has_no_ratio() -> None:
+    both = [results(name, [10, 11, 12], [20, 21, 22]) | {"primary": "failed_share"} for name in "AB"]
+    told = against.runs(*both, (RECORD, RECORD))["arms"][0]
+    assert (told["figure"], told["first"], told["second"], told["ratio"]) == (
+        "The failed share, %",
+        0,
+        0,
+        None,
+    )
+    assert told["words"] == "not compared: it is 0 in 3 trials of one"
+
+
+def test_uncommitted_changes_and_locks_are_told() -> None:
+    dirty = RECORD.provenance | {"dirty": True, "changed": ["app/a.py"], "locks": [["run.lock", "1" * 64]]}
+    other = dirty | {"changed": ["app/a.py", "app/b.py"], "locks": [["run.lock", "2" * 64]]}
+    runs = results("A", [10, 11, 12], [20, 21, 22]), results("B", [10, 11, 12], [20, 21, 22])
+    found = against.runs(*runs, (replace(RECORD, provenance=dirty), replace(RECORD, provenance=other)))
+    assert found["differences"] == [
+        ("uncommitted changes in", "app/a.py", "app/a.py, app/b.py"),
+        ("run.lock", "1" * 12, "2" * 12),
+    ]
+    alike = against.runs(*runs, (replace(RECORD, provenance=dirty), replace(RECORD, provenance=dirty)))
+    assert alike["differences"] == []
+    assert (
+        "both were run with uncommitted changes: whether with the same ones is not recorded"
+        in alike["warnings"]
+    )
