@@ -15,9 +15,10 @@ Arm = Mapping[str, Any]
 
 # What is compared beside the primary figure. MTT and TPS of a closed load at equal users are one fact: N = X (R + Z).
 OTHERS = ("tps", "mtt_ms", "p95_ms", "answer_or_give_up_ms", "efficiency")
-OF_SUCCESSES = ("mtt_ms", "p50_ms", "p95_ms", "p99_ms")
+OF_SUCCESSES = ("mtt_ms", "mtsd_ms", "p50_ms", "p95_ms", "p99_ms")
 TIMES = (*OF_SUCCESSES, "answer_or_give_up_ms")
 SHARE_POINTS = 1.0  # whoever fails more looks faster: beyond this, times of successes are not compared
+FAILED = "failed_share"
 KNEE = "knee"  # of the ramps of two arms, where both have one
 AS_RUN, EQUAL_CPU = "as run", "equal cpu"
 FULL = 0.8  # of what it was held to: a server that used less had nothing to do at times
@@ -25,11 +26,13 @@ FULL = 0.8  # of what it was held to: a server that used less had nothing to do 
 
 def comparisons(primary: str, arms: Sequence[Arm], why_not: str = "") -> list[dict[str, Any]]:
     """Every pair of arms that differ in one factor, the first level of that factor below; first the primary figure, with
-    its own 95 % interval, then the others, whose intervals hold together. `why_not`: what forbids to compare at all."""
+    its own 95 % interval, then the others, whose intervals of all pairs hold together. `why_not`: what forbids to compare
+    at all."""
     found = []
     bent = any(_bent(arm) for arm in arms)
-    for numerator, denominator in pairs(arms):
-        for metric, basis, confidence in _asked(primary, bent):
+    paired = list(pairs(arms))
+    for numerator, denominator in paired:
+        for metric, basis, confidence in _asked(primary, bent, len(paired)):
             make = _knees if metric == KNEE else _one
             found.append(make(numerator, denominator, metric, basis, confidence, metric == primary, why_not))
     return [one for one in found if one is not None]
@@ -47,24 +50,36 @@ def pairs(arms: Sequence[Arm]) -> Iterator[tuple[Arm, Arm]]:
 
 
 def spikes(arms: Sequence[Arm], why_not: str = "") -> list[dict[str, Any]]:
-    """Of every pair of arms how much larger the share of spike seconds is, as paired differences with 95 % intervals."""
-    return _differences(arms, ("share", "common_share"), _shares, why_not)
+    """Of every pair of arms how much larger the share of spike seconds is, as paired differences with 95 % intervals;
+    nothing of a pair of which a trial that counts has none that can be told, or of which MTT may not be compared: a spike is
+    a mean time of successes."""
+    return _differences(
+        arms,
+        ("share", "common_share"),
+        _shares,
+        lambda above, below: why_not or unfit(above, below, "mtt_ms"),
+    )
 
 
 def failures(arms: Sequence[Arm], why_not: str = "") -> list[dict[str, Any]]:
     """The same of the failed share, which has no ratio where nothing failed."""
-    return _differences(arms, ("failed_share",), _known, why_not)
+    return _differences(arms, (FAILED,), _known, lambda above, below: why_not)
 
 
 def _differences(
-    arms: Sequence[Arm], names: Sequence[str], read: Callable[[Arm, str], dict[int, float]], why_not: str
+    arms: Sequence[Arm],
+    names: Sequence[str],
+    read: Callable[[Arm, str], dict[int, float]],
+    why_not: Callable[[Arm, Arm], str],
 ) -> list[dict[str, Any]]:
     found = []
-    for above, below in pairs(arms) if not why_not else ():
-        for name in names:
+    for above, below in pairs(arms):
+        for name in names if not why_not(above, below) else ():
             values = [read(arm, name) for arm in (above, below)]
+            # a trial that counts and lacks it found something: without its block the others would look better
+            whole = all(len(one) == len(_valid(arm)) for one, arm in zip(values, (above, below), strict=True))
             blocks = sorted(values[0].keys() & values[1].keys())
-            if not blocks:
+            if not (whole and blocks):
                 continue
             told = statistics.differing([values[0][at] for at in blocks], [values[1][at] for at in blocks])
             found.append(
@@ -74,8 +89,7 @@ def _differences(
 
 
 def _shares(arm: Arm, name: str) -> dict[int, float]:
-    trials = [one for one in joined.counted(arm["trials"]) if one["verdict"] == "VALID" and one.get("spikes")]
-    return {one["block"]: one["spikes"][name] for one in trials}
+    return {one["block"]: one["spikes"][name] for one in _valid(arm) if one.get("spikes")}
 
 
 def _known(arm: Arm, metric: str) -> dict[int, float]:
@@ -95,11 +109,11 @@ def one(above: Arm, below: Arm, metric: str, why_not: str = "") -> dict[str, Any
     return found
 
 
-def _asked(primary: str, bent: bool) -> Iterator[tuple[str, str, float]]:
-    """(figure, basis, confidence of its interval); `bent`: there are knees."""
+def _asked(primary: str, bent: bool, of_pairs: int) -> Iterator[tuple[str, str, float]]:
+    """(figure, basis, confidence of its interval) of one of so many pairs of arms; `bent`: there are knees."""
     others = [name for name in (*OTHERS, *([KNEE] if bent else [])) if name != primary]
     beside = len(others) + (primary != "tps")  # TPS at equal CPU is one more
-    together = statistics.shared_out(statistics.CONFIDENCE, beside)
+    together = statistics.shared_out(statistics.CONFIDENCE, beside * of_pairs)
     yield primary, AS_RUN, statistics.CONFIDENCE
     for name in dict.fromkeys([primary, "tps"]):
         if name == "tps":
@@ -113,7 +127,9 @@ def _one(
 ) -> dict[str, Any] | None:
     if basis == EQUAL_CPU and not _limited(above, below):
         return None
-    why_not = why_not or unfit(above, below, metric)
+    if not why_not and (why_not := unfit(above, below, metric)):
+        pointed = metric == FAILED and why_not == _zero(above, below, metric)
+        why_not += "; its difference is told in points" if pointed else ""
     valid = None if why_not else _ratio(above, below, metric, basis, confidence, every=False)
     every = _ratio(above, below, metric, basis, confidence, every=True)
     primary = is_primary and basis == AS_RUN
@@ -223,8 +239,16 @@ def _brief(above: Arm, below: Arm, metric: str) -> str:
     """Why times may not be compared though counts may; empty: they may, or it is none."""
     if metric not in TIMES:
         return ""
-    brief = _labels(arm for arm in (above, below) if (arm["window"] or {}).get("short_for_times"))
-    return f"the window of {brief} is below 20 times its MTT" if brief else ""
+    short = _labels(arm for arm in (above, below) if (arm["window"] or {}).get("short_for_times"))
+    return f"the window of {short} is below 20 times its MTT" if short else ""
+
+
+def brief(arm: Arm, metric: str) -> str:
+    """Why one figure of an arm may not be held against anything, for its window; empty: it may."""
+    frame = arm["window"] or {}
+    if frame.get("short"):
+        return "the window is below 15 s, or 20 times the think time"
+    return "the window is below 20 times its MTT" if metric in TIMES and frame.get("short_for_times") else ""
 
 
 def _labels(arms: Iterable[Arm]) -> str:
@@ -263,8 +287,7 @@ def _zero(above: Arm, below: Arm, metric: str) -> str:
     for arm in (above, below):
         zeros = [value for value in values(arm, metric) if value == 0] if metric != KNEE else []
         if zeros:
-            found = f"it is 0 in {_trials(len(zeros))} of {arm['label']}"
-            return found + ("; its difference is told in points" if metric == "failed_share" else "")
+            return f"it is 0 in {_trials(len(zeros))} of {arm['label']}"
     return ""
 
 
@@ -293,10 +316,11 @@ def _share(arm: Arm) -> float | None:
 
 
 def _ratio(above: Arm, below: Arm, metric: str, basis: str, confidence: float, every: bool) -> Ratio | None:
-    """Over the blocks in which both arms have a value above 0, of VALID trials, or of `every` trial that counts."""
+    """Over the blocks in which both arms have a value, of VALID trials, or of `every` trial that counts; None without one,
+    and where one is 0: without its block the others would look better."""
     values = [_by_block(arm, metric, basis, every) for arm in (above, below)]
     blocks = sorted(values[0].keys() & values[1].keys())
-    if not blocks:
+    if not blocks or any(one[at] <= 0 for one in values for at in blocks):
         return None
     return statistics.paired(
         [values[0][one] for one in blocks], [values[1][one] for one in blocks], confidence
@@ -308,15 +332,15 @@ def _by_block(arm: Arm, metric: str, basis: str, every: bool) -> dict[int, float
     found = {}
     for one in listed:
         number = figure(one, metric, basis)
-        if (every or one["verdict"] == "VALID") and number is not None and number > 0:
+        if (every or one["verdict"] == "VALID") and number is not None:
             found[one["block"]] = number
     return found
 
 
 def _first_of_each(trials: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The trials that would count if none had been withheld: of each block the first."""
+    """The trials that would count if none had been withheld: of each block the first that is a measurement."""
     blocks: dict[int, Mapping[str, Any]] = {}
-    for one in trials:
+    for one in joined.measured(trials):
         blocks.setdefault(one["block"], one)
     return list(blocks.values())
 
@@ -327,7 +351,7 @@ def figure(trial: Mapping[str, Any], metric: str, basis: str = AS_RUN) -> float 
     if metric == KNEE:
         bend: float | None = trial["knee_users"]
         return bend
-    if metric == "failed_share":
+    if metric == FAILED:
         return trial["failures"] / trial["requests"] if trial["requests"] else None
     number: float | None = trial[metric]
     if basis == AS_RUN or number is None:

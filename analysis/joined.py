@@ -7,6 +7,7 @@ from typing import Any
 
 from analysis import trial as trials
 from analysis.statistics import geometric
+from loadproof.plan import trials as trial_plans
 
 Figures = Mapping[str, Any]
 
@@ -21,10 +22,16 @@ SUMS = (
 TABLES = ("errors", "attribution", "arrivals")
 
 
+def measured(listed: Sequence[Figures]) -> list[Figures]:
+    """The trials without those that were ended before their load was over, and are run once more: no measurements."""
+    cut = {trial_plans.cut_short(one["because"]) for one in listed}
+    return [one for one in listed if one["id"] not in cut]
+
+
 def counted(listed: Sequence[Figures]) -> list[Figures]:
     """Of each block the trial that counts: a VALID one if there is one, else the last."""
     blocks: dict[int, Figures] = {}
-    for one in listed:
+    for one in measured(listed):
         known = blocks.get(one["block"])
         if known is None or known["verdict"] != "VALID":
             blocks[one["block"]] = one

@@ -73,10 +73,12 @@ def sentences(
     failures."""
     anecdote = all(len(arm["trials"]) == 1 for arm in arms)
     asked = any(one["primary"] and one["metric"] == "failed_share" for one in compared)
-    said = [] if anecdote else [*answers(compared), *_jolts(spikes), *_failing(failures, asked)]
-    if arms and all(len(arm["trials"]) == 1 for arm in arms):
-        said.append(("note", "These are figures of one trial per arm: an anecdote, no interval."))
     forbidden = against(arms)
+    said = (
+        [] if anecdote else [*answers(compared, bool(forbidden)), *_jolts(spikes), *_failing(failures, asked)]
+    )
+    if arms and anecdote:
+        said.append(("note", "These are figures of one trial per arm: an anecdote, no interval."))
     said += [("warn", text) for text in [*forbidden, *_nobody_answered(arms), *_unknown(arms)]]
     shares = [one for arm in arms if (one := share(arm["failures"], arm["requests"])) is not None]
     if len(shares) > 1 and max(shares) - min(shares) > SHARE_POINTS:
@@ -88,6 +90,7 @@ def sentences(
             )
         )
     said += [("warn", text) for text in [*_brief(arms), *lenient(arms)]]
+    said += [("note", text) for text in _few_answers(arms)]
     said += [("note", text) for text in _uneven(arms)]
     if len(arms) == 2 and not forbidden and all(len(arm["trials"]) == 1 for arm in arms):
         said.append(("note", ratio(*arms)))
@@ -95,16 +98,17 @@ def sentences(
     return said
 
 
-def answers(compared: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+def answers(compared: Sequence[Mapping[str, Any]], forbidden: bool = False) -> list[tuple[str, str]]:
     """The primary figure of every pair of arms, as run and at equal CPU, and their knees; and with the trials that were
-    withheld, where that is another answer."""
+    withheld, where that is another answer. `forbidden`: nothing may be compared, which is said once, not of each."""
     told = {"knee", *(one["metric"] for one in compared if one["primary"])}
     said = []
     for one in compared:
         if one["metric"] not in told:
             continue
         pair = f"{NAMES.get(one['metric'], one['metric'])} of {one['numerator']} over {one['denominator']}, {one['basis']}"
-        if one["ratio"] is None:  # what forbids all comparisons is said once, not of each
+        if one["ratio"] is None:
+            said += [("note", f"{pair}: {one['words']}.")] if one["primary"] and not forbidden else []
             continue
         said.append(("note", f"{pair}: {_interval(one)}: {one['words']}."))
         every = one["all_trials"]
@@ -125,9 +129,23 @@ def _jolts(spikes: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
             (
                 "note",
                 f"Seconds with a mean time above {level}: {one['numerator']} has {points[0]:+.1f} points of them against"
-                f" {one['denominator']} ({one['n']} pairs, 95 % interval {points[1]:+.1f} to {points[2]:+.1f}).",
+                f" {one['denominator']} ({one['n']} pairs, 95 % interval {points[1]:+.1f} to {points[2]:+.1f}, exploratory).",
             )
         )
+    return said
+
+
+def _few_answers(arms: Sequence[Arm]) -> list[str]:
+    """A sentence on arms of which some trials have spikes that can be told, and some have none."""
+    said = []
+    for arm in arms:
+        found = joined.trusted(arm["trials"])
+        without = sum(one.get("spikes") is None for one in found)
+        if 0 < without < len(found):
+            said.append(
+                f"Spikes of {arm['label']} are not told: in {without} of its {len(found)} trials too few seconds of the"
+                " hold had an answer."
+            )
     return said
 
 
@@ -141,7 +159,9 @@ def _failing(failures: Sequence[Mapping[str, Any]], asked: bool) -> list[tuple[s
             continue
         points = [None if one[name] is None else 100 * one[name] for name in ("difference", "low", "high")]
         between = (
-            "no interval" if points[1] is None else f"95 % interval {points[1]:+.2f} to {points[2]:+.2f}"
+            "no interval"
+            if points[1] is None
+            else f"95 % interval {points[1]:+.2f} to {points[2]:+.2f}" + ("" if asked else ", exploratory")
         )
         said.append(
             (
@@ -254,7 +274,7 @@ def unequal(arms: Sequence[Arm]) -> list[str]:
     not there, and another time to settle."""
     said = []
     fewer = [
-        f"{arm['label']}: {frame['users']} of {arm['setup']['users']}"
+        f"{arm['label']}: {_alive(arm)} of {arm['setup']['users']}"
         for arm in arms
         if (frame := arm["window"]) and str(frame["users"]) != arm["setup"]["users"]
     ]
@@ -264,6 +284,14 @@ def unequal(arms: Sequence[Arm]) -> list[str]:
     if len(set(settle)) > 1:
         said.append(f"the time to settle differs between arms ({' / '.join(settle)})")
     return said
+
+
+def _alive(arm: Arm) -> str:
+    """The users in the windows of its trials ("8", "8 or 10"), of which an arm has one only where they are alike."""
+    if arm["window"]["users"] is not None:
+        return str(arm["window"]["users"])
+    frames = [one["window"] for one in joined.trusted(arm["trials"])]
+    return " or ".join(str(users) for users in sorted({frame["users"] for frame in frames if frame}))
 
 
 def _brief(arms: Sequence[Arm]) -> list[str]:

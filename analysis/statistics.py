@@ -80,7 +80,7 @@ def apart(numerator: Sequence[float], denominator: Sequence[float], confidence: 
     parts = [float(one.var(ddof=1)) / len(one) for one in logs]
     error = sum(parts)
     if not error > 0:
-        return Ratio(math.exp(mean), math.exp(mean), math.exp(mean), n, confidence, in_blocks=False)
+        return Ratio(math.exp(mean), None, None, n, confidence, in_blocks=False)
     freedom = error**2 / sum(part**2 / (len(one) - 1) for part, one in zip(parts, logs, strict=True))
     half = float(stdtrit(freedom, 0.5 + confidence / 2)) * math.sqrt(error)
     return Ratio(math.exp(mean), math.exp(mean - half), math.exp(mean + half), n, confidence, in_blocks=False)
@@ -88,7 +88,7 @@ def apart(numerator: Sequence[float], denominator: Sequence[float], confidence: 
 
 @dataclass(frozen=True)
 class Difference:
-    """A mean of paired differences, and its 95 % t interval (None: below 3 pairs)."""
+    """A mean of paired differences, and its 95 % t interval (None: below 3 pairs, or nothing varies)."""
 
     difference: float
     low: float | None
@@ -102,7 +102,8 @@ def differing(first: Sequence[float], second: Sequence[float]) -> Difference:
     if found.ndim != 1 or not len(found) or not np.isfinite(found).all():
         raise ValueError("pairs are needed")
     n, mean = len(found), float(found.mean())
-    if n < LEAST_PAIRS:
+    # differences that are all alike (mostly 0) have no spread that an interval could be made of
+    if n < LEAST_PAIRS or np.ptp(found) == 0:
         return Difference(mean, None, None, n)
     half = quantile(CONFIDENCE, n) * float(found.std(ddof=1)) / math.sqrt(n)
     return Difference(mean, mean - half, mean + half, n)
@@ -125,7 +126,11 @@ def words(found: Ratio) -> str:
     """One of four sentences, by where the interval lies. 5 % is the difference that matters, 10 % the largest that may be
     excluded, on the scale of logs, so that a ratio and its inverse are told alike."""
     if found.low is None or found.high is None:
-        return f"not decided: an interval needs {LEAST_PAIRS} pairs"
+        return (
+            f"not decided: an interval needs {LEAST_PAIRS} pairs"
+            if found.n < LEAST_PAIRS
+            else "not decided: nothing varies, so that there is no interval"
+        )
     low, high, matters = math.log(found.low), math.log(found.high), math.log1p(PRACTICAL)
     if low > matters or high < -matters:
         return "different by more than 5 %"

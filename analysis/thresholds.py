@@ -39,6 +39,8 @@ def _entry(asked: Threshold, arm: str, value: float | None, passed: bool, said: 
 
 def _value(asked: Threshold, arm: Mapping[str, Any]) -> tuple[float | None, str]:
     """A figure of an arm, or why there is none."""
+    if brief := compare.brief(arm, asked.figure):
+        return None, f"withheld: {brief}"
     if asked.share:
         share = 100 * arm["failures"] / arm["requests"] if arm["requests"] else None
         return share, "" if share is not None else "unknown"

@@ -9,6 +9,7 @@ from typing import Any
 
 from analysis import checks
 from analysis.checks import Check
+from analysis.joined import measured
 
 Said = Mapping[str, Any]
 
@@ -82,10 +83,13 @@ def _blocks(arms: Sequence[Said], planned: tuple[int, int] | None) -> dict[str, 
     of_arms, blocks = planned or (len(arms), here)
     there = sum(len({one["block"] for one in arm["trials"]}) for arm in arms)
     missing = max(0, of_arms * blocks - there) if planned else 0
-    withheld = sum(one["verdict"] == "INVALID" for one in trials)
-    told = f"{withheld} of {len(trials)} trials {'was' if withheld == 1 else 'were'} withheld"
-    if blocks > 1 and withheld > MOST_WITHHELD * (len(trials) + missing):
-        return _said("INVALID", 100 * withheld / len(trials), 100 * MOST_WITHHELD, "%", told, ANEW)
+    whole = [one for arm in arms for one in measured(arm["trials"])]
+    withheld = sum(one["verdict"] == "INVALID" for one in whole)
+    told = f"{withheld} of {len(whole)} trials {'was' if withheld == 1 else 'were'} withheld"
+    if cut := len(trials) - len(whole):
+        told += f"; {cut} more {'was' if cut == 1 else 'were'} ended before the load was over, and run again"
+    if blocks > 1 and withheld > MOST_WITHHELD * (len(whole) + missing):
+        return _said("INVALID", 100 * withheld / len(whole), 100 * MOST_WITHHELD, "%", told, ANEW)
     if planned is None or of_arms * blocks < 2:
         return None
     if missing:

@@ -54,7 +54,7 @@ def following(experiment: Experiment, inventory: Inventory, watcher: bench.Watch
             calibrate.fetched(fleet, folder, trial)
         judged[trial.id] = _judge(trial, folder, inventory)
         cut = state.cut_short(folder.trial(trial.folder))
-        watcher.say(_said(asked, judged[trial.id]) + (f"; {state.CUT_SHORT}" if cut else ""))
+        watcher.say(_said(asked, judged[trial.id]) + (f"; {trial_plans.CUT_SHORT}" if cut else ""))
         planned = _plans(folder)
         if trial.id != planned[-1].id:  # who comes back finds what followed from it
             return None
@@ -82,7 +82,7 @@ def _plans(folder: RunFolder) -> list[TrialPlan]:
 def _again(last: Judged, folder: RunFolder) -> TrialPlan | None:
     """The repeat of a trial that was cut short, or whose conditions did not hold."""
     cut = state.cut_short(folder.trial(last.plan.folder))
-    why = state.CUT_SHORT if cut else verdicts.broken(last.checks)
+    why = trial_plans.CUT_SHORT if cut else verdicts.broken(last.checks)
     if not why or not state.may_be_repeated(last.plan, folder):
         return None
     return trial_plans.repeat(last.plan, int(last.plan.id) + 1, why)

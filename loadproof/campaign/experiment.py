@@ -45,9 +45,9 @@ def judging(inventory: Inventory, watcher: bench.Watcher) -> bench.After:
         found = verdicts.of_trial(judged.checks)
         broken = [one for one in judged.checks if one.verdict == "INVALID" and one.withholds == "trial"]
         cut = state.cut_short(paths)
-        said = [state.CUT_SHORT] if cut else [one.said for one in broken]
+        said = [trial_plans.CUT_SHORT] if cut else [one.said for one in broken]
         watcher.say("; ".join([f"trial {trial.id}: {found['verdict']}", *said]))
-        why = state.CUT_SHORT if cut else verdicts.broken(judged.checks)
+        why = trial_plans.CUT_SHORT if cut else verdicts.broken(judged.checks)
         if not why or not state.may_be_repeated(trial, folder):
             return None
         again = trial_plans.repeat(trial, _next(folder), why)

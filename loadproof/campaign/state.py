@@ -14,7 +14,6 @@ from loadproof.runfolder.formats import MANIFEST
 from loadproof.runfolder.hold import is_conducted
 from loadproof.runfolder.paths import RunFolder, TrialPaths, runs
 
-CUT_SHORT = "it was ended before its load was over"
 UNFINISHED = "unfinished"  # kind of an answer, of a search that was left
 
 

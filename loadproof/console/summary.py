@@ -47,7 +47,9 @@ def summary(results: Mapping[str, Any]) -> str:
 
 
 def _answer(compared: Iterable[Mapping[str, Any]]) -> str:
-    """Ratios over several blocks, the one that answers first."""
+    """Ratios over several blocks, the one that answers first, be it that there is none."""
+    compared = list(compared)
+    several = any(_pairs(one) > 1 for one in compared)
     rows = [
         (
             f"{one['metric']}, {one['basis']}" + (" (primary)" if one["primary"] else ""),
@@ -58,9 +60,13 @@ def _answer(compared: Iterable[Mapping[str, Any]]) -> str:
             one["words"],
         )
         for one in compared
-        if max(one["n"], one["all_trials"]["n"]) > 1
+        if _pairs(one) > 1 or (several and one["primary"])
     ]
     return table(("figure", "arms", "ratio", "interval", "pairs", "in words"), rows) if rows else ""
+
+
+def _pairs(compared: Mapping[str, Any]) -> int:
+    return int(max(compared["n"], compared["all_trials"]["n"]))
 
 
 def _checks(results: Mapping[str, Any]) -> list[str]:

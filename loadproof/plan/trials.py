@@ -15,6 +15,7 @@ from loadproof.plan.values import Arm, Experiment, Host, Inventory, Serving, Sta
 STARTING_S = 120.0
 PER_WORKER_S = 0.5
 REPEAT = "repeat of "  # with the id of a trial: how what is said of its repeat begins
+CUT_SHORT = "it was ended before its load was over"  # why a trial is repeated that is no measurement
 
 
 def enough_servers(experiment: Experiment, inventory: Inventory) -> None:
@@ -196,4 +197,16 @@ def stands_for(trial: TrialPlan, plans: Mapping[str, TrialPlan]) -> str:
 
 def repeats(trial: TrialPlan) -> str:
     """The id of the trial that this one repeats; empty for none."""
-    return trial.because.removeprefix(REPEAT).partition(":")[0] if trial.because.startswith(REPEAT) else ""
+    return _repeats(trial.because)[0]
+
+
+def cut_short(because: str) -> str:
+    """The id of the trial in whose place one is run `because` that was ended before its load was over; empty for none."""
+    id, why = _repeats(because)
+    return id if why == CUT_SHORT else ""
+
+
+def _repeats(because: str) -> tuple[str, str]:
+    """(id, why) of what is repeated."""
+    id, _, why = because.removeprefix(REPEAT).partition(": ")
+    return (id, why) if because.startswith(REPEAT) else ("", "")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from analysis import answer, compare, joined, results, sentences, verdicts
+from loadproof.plan.trials import CUT_SHORT
 from loadproof.runfolder import shown
 from tests.analysis import synthetic
 from tests.analysis.synthetic import Raw
@@ -95,6 +96,14 @@ def test_other_figures_have_intervals_that_hold_together() -> None:
     assert [one["primary"] for one in found] == [True, False, False, False, False, False]
 
 
+def test_other_figures_of_all_pairs_hold_together() -> None:
+    arms = [arm(f"{at}", [trial(1, 1, 10)], servers=at) for at in (1, 2, 3)]
+    others = [one for one in compare.comparisons("tps", arms) if not one["primary"]]
+    assert len({(one["numerator"], one["denominator"]) for one in others}) == 2
+    beside = [one for one in others if one["basis"] == "as run"]
+    assert sum(1 - one["confidence"] for one in beside) == pytest.approx(0.05)
+
+
 def test_pairs_differ_in_one_factor() -> None:
     arms = [
         arm(f"{servers}{think}", [trial(1, 1, 10)], servers=servers, think=think)
@@ -121,6 +130,35 @@ def test_a_withheld_trial_counts_by_its_repeat_and_the_answer_with_it_is_there_t
     assert found["ratio"] == pytest.approx(2.0) and found["all_trials"]["ratio"] > 2.2
     assert verdicts.of_run(repeated)["verdict"] == "VALID"
     assert repeated[1]["tps"] == pytest.approx((20 * 40 * 60) ** (1 / 3))
+
+
+def test_what_was_cut_short_is_no_measurement_whatever_its_checks_say() -> None:
+    """It counts neither for the answer, nor for the one with what was withheld, nor as withheld."""
+    for verdict in ("VALID", "INVALID"):
+        arms = two([10, 20, 30], [20, 40, 60])
+        for at, number in enumerate((7, 8), start=2):
+            before = arms[1]["trials"]
+            cut = trial(number, at, 900.0, verdict)
+            again = trial(number + 10, at, before[at - 1]["tps"], because=f"repeat of 0{number}: {CUT_SHORT}")
+            before[at - 1 : at] = [cut, again]
+            before.sort(key=lambda one: one["id"])
+        arms = [arms[0], arm("two", arms[1]["trials"])]
+        found = primary(arms)
+        assert (found["n"], found["all_trials"]["n"]) == (3, 3)
+        assert found["ratio"] == pytest.approx(2.0) == found["all_trials"]["ratio"]
+        said = verdicts.of_run(arms, {"run": (2, 3)})
+        assert said["verdict"] == "VALID"
+        assert said["checks"][-1]["said"] == (
+            "3 of 3 blocks are complete; 0 of 6 trials were withheld; 2 more were ended before the load was over, and"
+            " run again"
+        )
+
+
+def test_a_withheld_trial_that_answered_nobody_is_not_left_out_of_the_answer_with_it() -> None:
+    arms = two([10, 20, 30, 40], [20, 40, 60, 80])
+    arms[1]["trials"][0] |= {"tps": 0.0, "verdict": "INVALID"}
+    found = primary([arms[0], arm("two", [*arms[1]["trials"], trial(12, 1, 20)])])
+    assert found["n"] == 4 and found["all_trials"]["ratio"] is None
 
 
 def test_too_many_withheld_trials_withhold_the_run() -> None:
@@ -250,7 +288,10 @@ def test_times_are_no_lead_where_a_trial_answered_nobody() -> None:
     (lead,) = answer.leads({"arms": arms, "primary": "mtt_ms", "comparisons": compared})
     assert (lead["ratio"], lead["interval"]) == ("", "")
     assert lead["words"] == "not compared: nobody was answered in 1 trial of one"
-    assert sentences.answers(compared) == []
+    assert sentences.answers(compared) == [
+        ("note", "MTT of two over one, as run: not compared: nobody was answered in 1 trial of one.")
+    ]
+    assert sentences.answers(compared, forbidden=True) == []
 
 
 def test_a_trial_that_counts_and_lacks_a_figure_takes_its_ratio_away_whatever_the_figure() -> None:

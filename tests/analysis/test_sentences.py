@@ -51,8 +51,8 @@ def test_what_was_tolerated_stands_beside_the_answer(calm: list[dict[str, Any]])
         assert ("As asked, 5 % of the hosts' CPU may have been taken" in text) is told
 
 
-NOTHING = {"tps": None, "block": 1, "verdict": "UNKNOWN"}
-BROKEN = {"tps": 50.0, "block": 1, "verdict": "INVALID"}
+NOTHING = {"tps": None, "id": "01", "because": "block 1", "block": 1, "verdict": "UNKNOWN"}
+BROKEN = {"tps": 50.0, "id": "01", "because": "block 1", "block": 1, "verdict": "INVALID"}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis import compare, statistics
+from analysis import compare, sentences, statistics
 from analysis.measures import spikes as room
 from tests.analysis.test_compare import two
 
@@ -57,3 +57,36 @@ def test_shares_are_compared_as_paired_differences() -> None:
     assert statistics.differing([1], [0]).low is None
     with pytest.raises(ValueError, match="pairs"):
         statistics.differing([], [])
+
+
+def test_a_trial_without_spikes_that_can_be_told_is_not_left_out_without_a_word() -> None:
+    arms = two([10, 20, 30], [20, 40, 60])
+    for arm in arms:
+        for trial in arm["trials"]:
+            trial["spikes"] = {"share": 0.1, "common_share": 0.1}
+    arms[0]["trials"][1]["spikes"] = None
+    assert compare.spikes(arms) == []
+    said = [text for _, text in sentences.sentences(arms)]
+    assert (
+        f"Spikes of {arms[0]['label']} are not told: in 1 of its 3 trials too few seconds of the hold had an answer."
+        in said
+    )
+    assert not [text for text in said if text.startswith(f"Spikes of {arms[1]['label']}")]
+    # a withheld one is no trial that counts
+    arms[0]["trials"][1]["verdict"] = "INVALID"
+    assert [one["n"] for one in compare.spikes(arms)] == [2, 2]
+
+
+def test_spikes_are_not_compared_where_times_are_not() -> None:
+    arms = two([10, 20, 30], [20, 40, 60])
+    for arm in arms:
+        for trial in arm["trials"]:
+            trial["spikes"] = {"share": 0.1, "common_share": 0.1}
+    assert compare.spikes(arms)
+    arms[1]["failures"] = 100
+    assert compare.spikes(arms) == []
+
+
+def test_differences_that_do_not_vary_have_no_interval() -> None:
+    found = statistics.differing([0.0] * 4, [0.0] * 4)
+    assert (found.difference, found.low, found.high, found.n) == (0.0, None, None, 4)

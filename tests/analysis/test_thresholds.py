@@ -101,3 +101,24 @@ def test_markdown_is_text_whatever_is_in_it() -> None:
     text = thresholds.markdown(results())
     assert text.startswith("### Is \\<b\\> better?\n\n**VALID**\n\n- It is \\*not\\*.\n")
     assert "| `tps \\> 3` | a\\|b | 2 | **failed** |" in text
+
+
+@pytest.mark.parametrize(
+    ("window", "figure", "why"),
+    [
+        ({"short_for_times": True}, "mtt_ms < 5000", "the window is below 20 times its MTT"),
+        ({"short_for_times": True}, "mtsd_ms < 5000", "the window is below 20 times its MTT"),
+        ({"short_for_times": True}, "tps > 35", ""),
+        ({"short": True}, "tps > 35", "the window is below 15 s, or 20 times the think time"),
+        ({"short": True}, "failures < 1%", "the window is below 15 s, or 20 times the think time"),
+    ],
+)
+def test_what_a_window_is_too_short_for_has_not_passed(
+    window: dict[str, bool], figure: str, why: str
+) -> None:
+    arms = two([10, 20, 40], [20, 40, 75])
+    for arm in arms:
+        arm["window"] |= window
+    found = one(figure, arms)
+    assert found["passed"] is not bool(why)
+    assert not why or (found["value"], found["said"]) == (None, f"withheld: {why}")

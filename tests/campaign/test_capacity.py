@@ -143,8 +143,8 @@ def test_what_was_cut_short_is_run_once_more_in_its_place(
     made.go(monkeypatch)
     assert made.ran[1:5] == [
         "search: 4 users: 1 was under",
-        f"repeat of 02: {state.CUT_SHORT}",
-        f"repeat of 03: {state.CUT_SHORT}",
+        f"repeat of 02: {trials.CUT_SHORT}",
+        f"repeat of 03: {trials.CUT_SHORT}",
         "search: 16 users: 4 was under",
     ]
     assert made.said[-1].startswith("Capacity: 12 users")

@@ -136,9 +136,9 @@ def test_what_was_cut_short_is_run_once_more_and_uses_no_repeat_up(
     walked.go(monkeypatch)
     assert walked.ran == ["01", "02", "05", "06", "07", "03", "04"]
     assert [walked.plans[id].because for id in ("05", "06")] == [
-        f"repeat of {id}: {state.CUT_SHORT}" for id in ("02", "05")
+        f"repeat of {id}: {trials.CUT_SHORT}" for id in ("02", "05")
     ]
-    assert f"trial 02: UNKNOWN; {state.CUT_SHORT}" in walked.said
+    assert f"trial 02: UNKNOWN; {trials.CUT_SHORT}" in walked.said
 
 
 def test_a_trial_is_cut_short_from_its_load_until_hosts_were_asked_after_it(tmp_path: Path) -> None:

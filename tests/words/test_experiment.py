@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from loadproof.campaign.state import CUT_SHORT
+from loadproof.plan.trials import CUT_SHORT
 from tests.words.trials import STAGES, Run, assert_quiet, going, inv, newest
 from tests.words.words import HOSTS, Shell, Words, until
 
