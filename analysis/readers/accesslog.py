@@ -26,12 +26,20 @@ WORDS = pa.dictionary(pa.int32(), pa.binary())
 
 # What nginx may print, with escape=default: bytes 32 to 126 without quote and backslash, and \xXX for all others.
 _WORD = rb"(?:[ !#-\[\]-~]|\\x[0-9A-F]{2})*"
-_WHOLE, _SECONDS = rb"(?:\d{1,12}|-|)", rb"(?:\d{1,12}(?:\.\d{1,9})?|-|)"
-_KINDS = {"msec": rb"\d{1,12}(?:\.\d{1,9})?", "request_time": _SECONDS, "status": rb"(?:\d{1,3}|-|)"}
+
+
+def _seconds(digits: int) -> str:
+    """Seconds of so many digits before the point at most. With all of them only nginx's milliseconds may follow: a number
+    with more nines would be rounded up, to one that is out of range."""
+    return rf"(?:\d{{1,{digits - 1}}}(?:\.\d{{1,9}})?|\d{{{digits}}}(?:\.\d{{1,3}})?)"
+
+
+_WHOLE, _SECONDS = rb"(?:\d{1,12}|-|)", _seconds(12).encode()
+_KINDS = {"msec": _SECONDS, "request_time": rb"(?:" + _SECONDS + rb"|-|)", "status": rb"(?:\d{1,3}|-|)"}
 _KINDS |= dict.fromkeys(("connection", "port", "bytes"), _WHOLE)
 # of each attempt one, as nginx lists them
 _LISTS = {"upstream_status": r"\d{1,3}"}
-_LISTS |= dict.fromkeys(TIMES, r"\d{1,9}(?:\.\d{1,9})?")
+_LISTS |= dict.fromkeys(TIMES, _seconds(9))
 _LISTS = {name: rf"(?:(?:{one}|-)(?:(?:, | : )(?:{one}|-))*|)" for name, one in _LISTS.items()}
 _KINDS |= {name: listed.encode() for name, listed in _LISTS.items()}
 LINE = re.compile(rb"\t".join(_KINDS.get(name, _WORD) for name in PROXY_FIELDS))
@@ -148,6 +156,7 @@ def texts(escaped: Any) -> Any:
 OBJECTS = pa.schema(
     [(name, pa.string() if name == "status" else NUMBERS.get(name, pa.string())) for name in PROXY_FIELDS]
 )
+NUMERIC = tuple(name for name in NUMBERS if name != "status")
 
 
 def objects(piece: lines.Bytes, malformed: lines.Malformed) -> tuple[Any, int]:
@@ -161,8 +170,9 @@ def objects(piece: lines.Bytes, malformed: lines.Malformed) -> tuple[Any, int]:
         table = arrow_json.read_json(
             io.BytesIO(piece), arrow_json.ReadOptions(use_threads=False, block_size=len(piece) + 1), options
         )
-        if table.num_rows == len(found):
-            table.validate(full=True)  # text that is not UTF-8 goes line by line
+        # a number that is out of range goes line by line, as does text that is not UTF-8
+        if table.num_rows == len(found) and all(_in_range(table[name], MOST) for name in NUMERIC):
+            table.validate(full=True)
             return table.select(OBJECTS.names), len(found)
     except (pa.ArrowException, ValueError, KeyError, OSError):
         pass

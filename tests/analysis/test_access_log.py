@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 
 import pytest
 
@@ -50,6 +51,23 @@ def test_rubbish_lines_are_counted_and_shown_escaped(small: TrialPaths) -> None:
     assert f"{len(rubbish)} malformed lines" in note and note.isascii() and note.isprintable()
 
 
+@pytest.mark.parametrize("uri", ["/items/3", "/a,b"])
+@pytest.mark.parametrize(
+    ("name", "most"), [("msec", 12), ("request_time", 12), *((name, 9) for name in accesslog.TIMES)]
+)
+def test_a_number_that_rounds_out_of_its_range_is_no_line(
+    small: TrialPaths, name: str, most: int, uri: str
+) -> None:
+    path = small.raw("proxy1") / "access.tsv"
+    good = path.read_bytes()
+    line = dict(zip(formats.PROXY_FIELDS, path.read_text().splitlines()[0].split("\t"), strict=True))
+    for decimals, odd in ((3, 0), (9, 1)):
+        number = "9" * most + "." + "9" * decimals
+        path.write_bytes(good + synthetic.tabbed({**line, "uri": uri, name: number}) + good)
+        found = proxy.read(small, "proxy1", CLOCKS, SEALS)
+        assert (found.table.num_rows, found.malformed, found.all) == (7 - odd, odd, 7), decimals
+
+
 def test_random_damage_of_lines_is_counted(small: TrialPaths) -> None:
     """Every line is a row or counted, and what is a row is so by itself as well as among others."""
     chance = random.Random(7)
@@ -79,6 +97,16 @@ def test_rubbish_objects_are_counted_and_shown_escaped(former: TrialPaths) -> No
     assert (found.table.num_rows, found.malformed, found.all) == (6, len(rubbish), 6 + len(rubbish))
     (note,) = found.notes
     assert f"{len(rubbish)} malformed lines" in note and note.isascii() and note.isprintable()
+
+
+@pytest.mark.parametrize("number", ["1e300", "1e12"])
+def test_a_number_in_an_object_that_is_out_of_range_is_counted(former: TrialPaths, number: str) -> None:
+    """Also where the lines could be read at once: whole numbers as nginx wrote them."""
+    path = former.raw("proxy1") / "access.jsonl"
+    good = re.sub(rb'("(?:connection|port|bytes)": \d+)\.0', rb"\1", path.read_bytes())
+    path.write_bytes(good.replace(b'"msec": 1795000001.54', f'"msec": {number}'.encode(), 1))
+    found = proxy.read(former, "proxy1", CLOCKS, SEALS)
+    assert (found.table.num_rows, found.malformed, found.all) == (2, 1, 3)
 
 
 def test_text_that_is_not_utf8_stays_a_row(small: TrialPaths) -> None:
