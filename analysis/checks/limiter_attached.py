@@ -66,9 +66,18 @@ def wrong(events: Sequence[Mapping[str, Any]], percent: float | None) -> str:
         if event.get("event") == "in_force" and not event.get("ok"):
             return f"the limit was {str(event.get('why'))[:LONGEST]}"
     for told in (event.get("percent") for event in started):
-        if percent is not None and isinstance(told, (int, float)) and abs(told - percent) > 1e-6:
-            return f"the limiter was set to {told:g} %, {percent:g} planned"
+        if percent is None or not isinstance(told, (int, float)):
+            continue
+        if not percent - 1e-6 <= told <= percent + 1e-6:
+            return f"the limiter was set to {_shown(told)} %, {percent:g} planned"
     return ""
+
+
+def _shown(number: float) -> str:
+    try:
+        return f"{number:g}"
+    except OverflowError:  # a whole number of a file may be larger than any float
+        return str(number)[:LONGEST]
 
 
 def _lost(events: Sequence[Mapping[str, Any]]) -> str:

@@ -38,6 +38,6 @@ def stopped(paths: TrialPaths, plan: TrialPlan) -> Stopped | None:
             said = json.loads(line)
             if said.get("event") == "autostop":
                 return Stopped(plan.load.autostop, float(said["elapsed_s"]), int(said["users"]))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             continue
     return None

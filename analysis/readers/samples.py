@@ -26,6 +26,8 @@ NAMES = (
     *(f"disk_{name}" for name in DISK),
 )  # fmt: skip
 SCHEMA = pa.schema([("host", TEXT), *((name, pa.int64()) for name in NAMES)])
+MOST = 2**63  # what a table holds is below it
+LATEST_US = 2**53  # no clock is past the year 2255
 
 
 def read(paths: TrialPaths, hosts: Iterable[str], clocks: Clocks) -> Outcome:
@@ -36,7 +38,8 @@ def read(paths: TrialPaths, hosts: Iterable[str], clocks: Clocks) -> Outcome:
     for host in dict.fromkeys(hosts):
         malformed = lines.Malformed()
         try:
-            columns = _columns(_ticks(paths.raw(host) / "sample.jsonl", malformed), clocks.of(host))
+            ticks = _ticks(paths.raw(host) / "sample.jsonl", malformed)
+            columns = _columns(ticks, clocks.of(host), malformed)
         except OSError as error:
             notes.append(f"{host}: sample.jsonl: {error.strerror}; its CPU is unknown")
             continue
@@ -58,14 +61,14 @@ def read(paths: TrialPaths, hosts: Iterable[str], clocks: Clocks) -> Outcome:
     return Outcome(joined, tuple(present), tuple(notes))
 
 
-def _ticks(path: Path, malformed: lines.Malformed) -> Iterator[dict[str, Any] | None]:
-    """Good ticks in order; None where a sampler began (again)."""
+def _ticks(path: Path, malformed: lines.Malformed) -> Iterator[tuple[lines.Bytes, dict[str, Any] | None]]:
+    """Good ticks in order, each with its line; None where a sampler began (again)."""
     for piece in lines.pieces(path, malformed):
         for line in lines.split(piece):
             try:
                 value = json.loads(line.decode("utf-8", "surrogateescape"))
                 if value.get("kind") == "start":
-                    yield None
+                    yield line, None
                     continue
                 if value.get("kind") == "lost":
                     continue
@@ -73,13 +76,13 @@ def _ticks(path: Path, malformed: lines.Malformed) -> Iterator[dict[str, Any] | 
             except (ValueError, AttributeError, TypeError, KeyError, OverflowError, RecursionError):
                 malformed.add(line)
                 continue
-            yield tick
+            yield line, tick
 
 
 def _tick(value: dict[str, Any]) -> dict[str, Any]:
     """A tick with its types checked. Raises KeyError, TypeError or ValueError."""
     tick: dict[str, Any] = {
-        "realtime_us": _int(value["realtime_us"]),
+        "realtime_us": _int(value["realtime_us"], LATEST_US),
         "monotonic_ns": _int(value["monotonic_ns"]),
     }
     tick["processes"] = [
@@ -92,9 +95,9 @@ def _tick(value: dict[str, Any]) -> dict[str, Any]:
     return tick
 
 
-def _int(value: Any) -> int:
+def _int(value: Any, most: int = MOST) -> int:
     number = int(value)
-    if not -(2**63) < number < 2**63:
+    if not -most < number < most:
         raise OverflowError(value)
     return number
 
@@ -104,34 +107,50 @@ def group_of(unit: str) -> str:
     return UNITS.get(unit) or ("load_ns" if unit.startswith(LOAD) else "other_ns")
 
 
-def _columns(ticks: Iterator[dict[str, Any] | None], offset: int) -> dict[str, list[Any]]:
+def _columns(
+    ticks: Iterator[tuple[lines.Bytes, dict[str, Any] | None]], offset: int, malformed: lines.Malformed
+) -> dict[str, list[Any]]:
+    """The columns of a table. A tick after which more CPU was used than a table holds is a malformed line."""
     columns: dict[str, list[Any]] = {name: [] for name in NAMES}
     used = dict.fromkeys(GROUPS, 0)
     known: dict[tuple[int, int], int] = {}
     anchor: tuple[int, int] | None = None
     apps: set[tuple[int, int]] = set()
     last_ns = first = 0
-    for tick in ticks:
+    for line, tick in ticks:
         if tick is None:
             anchor = None
             continue
+        # what was there at the first tick may have used CPU long before; later ones began between two ticks
+        sums = _sums(used, tick["processes"], known if first else None)
+        if max(sums.values()) >= MOST:
+            malformed.add(line)
+            continue
+        used, first = sums, 1
         # one pair of clocks per sampler: a step of the wall clock must not stretch a second
         if anchor is None or tick["monotonic_ns"] < last_ns:
             anchor = tick["realtime_us"], tick["monotonic_ns"]
         last_ns = tick["monotonic_ns"]
-        were, apps = apps, set()
-        now: dict[tuple[int, int], int] = {}
-        for pid, start, unit, cpu_ns in tick["processes"]:
-            group = group_of(unit)
-            if group == "app_ns":
-                apps.add((pid, start))
-            # what was there at the first tick may have used CPU long before; later ones began between two ticks
-            before = known.get((pid, start), 0 if first else cpu_ns)
-            used[group] += max(0, cpu_ns - before)
-            now[pid, start] = cpu_ns
-        known, first = {**known, **now}, 1
+        were, apps = (
+            apps,
+            {(pid, start) for pid, start, unit, _ in tick["processes"] if group_of(unit) == "app_ns"},
+        )
+        known |= {(pid, start): cpu_ns for pid, start, _, cpu_ns in tick["processes"]}
         row = (anchor[0] + (last_ns - anchor[1]) // 1000 - offset, *(used[name] for name in GROUPS), len(apps),
                len(were - apps), *tick["cpu"], *tick["memory"], *tick["disk"])  # fmt: skip
         for name, value in zip(NAMES, row, strict=True):
             columns[name].append(value)
     return columns
+
+
+def _sums(
+    used: dict[str, int],
+    processes: Iterable[tuple[int, int, str, int]],
+    known: dict[tuple[int, int], int] | None,
+) -> dict[str, int]:
+    """What was used by each group after a tick; `known`: what each process had used before it, None at the first tick."""
+    sums = dict(used)
+    for pid, start, unit, cpu_ns in processes:
+        before = cpu_ns if known is None else known.get((pid, start), 0)
+        sums[group_of(unit)] += max(0, cpu_ns - before)
+    return sums

@@ -92,7 +92,7 @@ def _seal(folder: Path, host: str, plan: TrialPlan) -> Seal:
         found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         sizes = {str(file["path"]): int(file["size"]) for file in found["files"]}
         held = frozenset(str(name) for name in found.get("held") or ())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return Seal(folder, {}, read=False)
     return Seal(folder, sizes, held, _other(found, {"run": plan.run, "trial": plan.id, "host": host}))
 

@@ -196,7 +196,7 @@ def test_a_line_file_cut_between_lines_does_not_name_servers(copy: RunFolder) ->
     assert arm["servers"][1]["requests"] is None and arm["tps"] is not None
 
 
-@pytest.mark.parametrize("text", ['{"files": [{"path": "a\\u0000b", "size": 1}]}', '{"files": [{"path": "%s", "size": 1}]}' % ("x" * 5000), '{"files": [], "held": 3}'])  # fmt: skip
+@pytest.mark.parametrize("text", ['{"files": [{"path": "a\\u0000b", "size": 1}]}', '{"files": [{"path": "%s", "size": 1}]}' % ("x" * 5000), '{"files": [], "held": 3}', '{"files": [{"path": "a", "size": 1e999}]}'])  # fmt: skip
 def test_a_manifest_of_rubbish_is_told(copy: RunFolder, text: str) -> None:
     (copy.trials[0].raw("app1") / formats.MANIFEST).write_text(text)
     assert "app1: " in judged(copy, 0)[1]
@@ -522,6 +522,20 @@ def test_a_line_on_samples_that_were_lost_is_no_malformed_one(copy: RunFolder) -
     file.write_text(first + '{"kind":"lost","count":3,"why":"No space left on device"}\n' + "".join(rest))
     before = samples.read(paths, ("app1",), Clocks({}, ()))
     assert before.notes == () and before.table.num_rows == len(rest)
+
+
+def test_numbers_of_samples_that_no_table_holds_are_malformed_lines(copy: RunFolder) -> None:
+    """One that is too large itself, and two that are too large together."""
+    paths = copy.trials[0]
+    file = paths.raw("app1") / "sample.jsonl"
+    first, *rest = file.read_text().splitlines(keepends=True)
+    tick = json.loads(rest[5])
+    late = {**tick, "realtime_us": 2**63 - 1}
+    used = {**tick, "processes": [{"pid": pid, "start": 1, "cpu_ns": 9 * 10**18} for pid in (71, 72)]}
+    before = samples.read(paths, ("app1",), Clocks({}, ())).table
+    file.write_text("".join((first, *rest[:6], json.dumps(late) + "\n", json.dumps(used) + "\n", *rest[6:])))
+    found = samples.read(paths, ("app1",), Clocks({}, ()))
+    assert found.table.equals(before) and "2 malformed lines" in found.notes[0]
 
 
 def three_failures(base: Path, *, row: bool) -> RunFolder:

@@ -284,6 +284,12 @@ def failing(folder: Path, autostopped: bool) -> RunFolder:
     if autostopped:
         lines = [
             {"elapsed_s": 12.0, "lost": []},
+            {
+                "event": "autostop",
+                "rule": "ngrinder",
+                "elapsed_s": 12,
+                "users": float("inf"),
+            },  # no number of users
             {"event": "autostop", "rule": "ngrinder", "elapsed_s": 12, "users": 9},
         ]
         path = made.trials[0].raw("load1") / live.NAME

@@ -254,6 +254,8 @@ WHOLE = ((-2, "started"), (-1, "attached"), (24, "lifted"), (24, "ended"))
         (events(WHOLE[0], *WHOLE[2:]), "INVALID", "never attached"),
         (events(*WHOLE[1:]), "INVALID", "never started"),
         (events(*WHOLE, percent=50), "INVALID", "set to 50 %, 5 planned"),
+        (events(*WHOLE, percent=10**400), "INVALID", "set to 1000"),
+        (events(*WHOLE, percent=float("nan")), "INVALID", "set to nan %, 5 planned"),
         ([*events(*WHOLE), {"event": "in_force", "ok": False, "why": "accepted but not in force"}], "INVALID", "not in force"),
         ([*events(*WHOLE[:2]), {"event": "lifted"}, *events(*WHOLE[3:])], "UNKNOWN", "without a time"),
         (None, "UNKNOWN", "No such file"),
