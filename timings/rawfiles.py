@@ -184,7 +184,7 @@ def _samples(path: Path, host: str, end_s: float) -> None:
             ]
             line = {
                 "realtime_us": moment, "monotonic_ns": (moment - T0) * 1000 + 10**15, "processes": processes,
-                "cpu": {"user_us": 10**9, "system_us": 0, "idle_us": 0, "iowait_us": 0, "steal_us": 0},
+                "cpu": {"user_us": 10**9, "system_us": 0, "idle_us": (tick + 4) * 10**6, "iowait_us": 0, "steal_us": 0},
                 "memory": {"total_kb": 2_000_000, "available_kb": 1_000_000}, "disk": {"free_kb": 9_000_000, "total_kb": 10_000_000},
             }  # fmt: skip
             file.write(json.dumps(line) + "\n")

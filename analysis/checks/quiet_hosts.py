@@ -86,10 +86,11 @@ def _stolen(evidence: Evidence, host: str, hold: Window) -> Measured:
     most = evidence.plan.steal
     parts = {name: evidence.samples(host, name) for name in HOST}
     spent = {name: _grown(samples, hold) for name, samples in parts.items() if samples is not None}
-    if len(spent) < len(HOST) or any(one is None for one in spent.values()):
-        return unknown(f"{host}: what was stolen from it is unknown", limit=most, unit="%")
     total = sum(one or 0.0 for one in spent.values())
-    share = 100 * (spent["host_steal_us"] or 0.0) / total if total > 0 else 0.0
+    # the CPU of a host always does something, were it to idle: where nothing grew nobody measured it
+    if len(spent) < len(HOST) or any(one is None for one in spent.values()) or total <= 0:
+        return unknown(f"{host}: what was stolen from it is unknown", limit=most, unit="%")
+    share = 100 * (spent["host_steal_us"] or 0.0) / total
     said = f"{host}: {share:.1f} % of the CPU was stolen by the machine below"
     if share <= most:
         return valid(said, share, most, "%")

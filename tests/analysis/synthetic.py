@@ -142,7 +142,7 @@ class Raw:
         self.samples.setdefault(host, []).append(
             {
                 "realtime_us": moment, "monotonic_ns": (moment - T0) * 1000 + 10**15, "processes": listed,
-                "cpu": {"user_us": 10**9, "system_us": 0, "idle_us": 0, "iowait_us": 0, "steal_us": 0},
+                "cpu": {"user_us": 10**9, "system_us": 0, "idle_us": round((at + 100) * 2e6), "iowait_us": 0, "steal_us": 0},
                 "memory": {"total_kb": 2_000_000, "available_kb": 1_000_000},
                 "disk": {"free_kb": 9_000_000, "total_kb": 10_000_000},
             }

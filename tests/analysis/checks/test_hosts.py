@@ -171,6 +171,13 @@ def test_what_was_stolen_is_counted_between_the_edges_of_the_window(
     assert made.judge("quiet_hosts").verdict == verdict
 
 
+def test_what_was_stolen_is_unknown_where_nobody_measured_it(made: Made) -> None:
+    """Samples without the host's CPU: all of its columns read 0."""
+    made.samples["app2"] = {"host_idle_us": 0}
+    one = made.judge("quiet_hosts")
+    assert one.verdict == "UNKNOWN" and one.said == "app2: what was stolen from it is unknown"
+
+
 # --- disk_room ------------------------------------------------------------------------------------------
 
 
