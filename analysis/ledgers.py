@@ -83,9 +83,11 @@ class Requests:
             self._texts.is_error(block.error, "refused", "connect_timeout", "not_made"),
         )
         one = (block.lines == 1) & (block.rows == 1) & ~block.several
+        # the row of a server that nginx left is none of the server that answered
+        rowless = ~row | (block.stale & (block.backend >= 0))
         found: tuple[Mask, ...] = (
             full & ~line,
-            self._texts.ok[block.error] & ~row,
+            self._texts.ok[block.error] & rowless,
             line & ~client,
             row & ~line,
             block.lines > 1,

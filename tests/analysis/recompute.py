@@ -639,9 +639,11 @@ def balance(requests, seen, strange):
         away = text in ("refused", "connect_timeout", "not_made")
         full = text is not None and (text in ("", "scenario") or text.startswith("http_"))
         named = lines[0]["host"] if len(lines) == len(rows) == tried == 1 else None
+        went = host_of_several(seen.lines, number)
+        lost = went in seen.rows_here and went not in [host for host, *_ in rows]
         for kind, wrong in (
             ("answered, but in no line of nginx", full and not lines),
-            ("answered, but in no app's rows", text == "" and not rows),
+            ("answered, but in no app's rows", text == "" and (not rows or lost)),
             ("in nginx's log, but never sent by a client", lines and not texts),
             ("read by an app, but in no line of nginx", rows and not lines),
             ("several lines of nginx for one request", len(lines) > 1),

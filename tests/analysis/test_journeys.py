@@ -127,6 +127,24 @@ def test_the_row_of_the_backend_that_nginx_went_on_to_is_the_one_that_counts(tmp
     assert recompute.compare(folder.path) == ([], [])
 
 
+def test_the_row_of_a_backend_that_nginx_left_stands_for_no_answer(tmp_path: Path) -> None:
+    """app2 answered, and its row is lost: that app1 read the request before is no account of it."""
+
+    def twice(raw: Raw) -> None:
+        id = raw.request(1, 1, 8.0, 8.5)
+        raw.read("app1", id, 8.1)
+        raw.logged(
+            id, 8.0, 8.499, upstream_addr="198.18.0.11:8000, 198.18.0.12:8000", upstream_status="502, 200",
+            upstream_connect_time="0.000, 0.001", upstream_header_time="-, 0.200", upstream_response_time="0.100, 0.201",
+        )  # fmt: skip
+
+    whole, folder = judged(tmp_path, twice, servers=2)
+    ledger = whole["ledgers"]["requests"]
+    assert ledger["said"] == ["1 request answered, but in no app's rows, first 0001000000000001"]
+    assert ledger["differences"] == ledger["retried"] == 1
+    assert recompute.compare(folder.path)[0] == []
+
+
 def answered(raw: Raw, *witnesses: str, times: int = 1) -> None:
     """Request 1 of worker 1, a success, as only some witnesses saw it."""
     number = (1 << 48) | 1
