@@ -42,6 +42,7 @@ OK, REFUSED, CONNECT_TIMEOUT, RESET, CLOSED, TIMEOUT, HTTP, SCENARIO, CUT, OTHER
 )
 
 MOST_NAMES = 2000  # a scenario that does not group its names must not make the side file grow without end
+MOST_ERRORS = 200  # names of errors for which there is room all the same
 MORE_NAMES = "(more names)"
 
 
@@ -123,7 +124,7 @@ class Recorder:
                 attempt.think_us,
             )
         except KeyError:
-            attempt.name = self._known(attempt.name)
+            attempt.name = self._known(attempt.name, MOST_NAMES)
             self.request(attempt, error, error_name, user)
             return
         except struct.error:  # a body of 4 GiB
@@ -145,15 +146,15 @@ class Recorder:
         self._write(KIND_SECOND, SECOND.pack(0, 0, users, 0, now_us, lag_max_us, lag_p99_us, cpu_ns, 0))
 
     def name(self, name: str) -> int:
-        """Index of `name` in the side file, which holds it before any row can refer to it."""
-        return self._names[self._known(name)]
+        """Index of the name of an error in the side file, which holds it before any row can refer to it."""
+        return self._names[self._known(name, MOST_NAMES + MOST_ERRORS)]
 
-    def _known(self, name: str) -> str:
+    def _known(self, name: str, most: int) -> str:
         """The name itself, entered if it is new; or the one that stands for all when there are too many."""
         if name in self._names:
             return name
-        if len(self._names) >= MOST_NAMES and name != MORE_NAMES:
-            return self._known(MORE_NAMES)
+        if len(self._names) >= most and name != MORE_NAMES:
+            return self._known(MORE_NAMES, most)
         self._names[name] = len(self._names)
         replace_json(self._names_path, list(self._names))
         return name

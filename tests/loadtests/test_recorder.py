@@ -110,6 +110,22 @@ def test_names_do_not_grow_without_end(tmp_path: Path, monkeypatch: pytest.Monke
     assert [names[index] for index in rows(tmp_path, 1)["name"]][2:] == [recorder.MORE_NAMES] * 7
 
 
+def test_names_of_errors_have_room_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder, "MOST_NAMES", 3)
+    monkeypatch.setattr(recorder, "MOST_ERRORS", 3)
+    target = Recorder(str(tmp_path), 1)
+    for number in range(9):
+        write_one(target, f"/{number}")
+    errors = ("ValueError", "EMFILE", "KeyError", "TypeError")
+    for error in errors:
+        write_one(target, "/", error)
+    target.close()
+    names = json.loads((tmp_path / "names-1.json").read_text())
+    assert names == ["", "/0", "/1", recorder.MORE_NAMES, "ValueError", "EMFILE"]
+    found = [names[index] for index in rows(tmp_path, 1)["error_name"]][9:]
+    assert found == [*errors[:2], *[recorder.MORE_NAMES] * 2]
+
+
 def test_more_rows_than_a_window(tmp_path: Path) -> None:
     target = Recorder(str(tmp_path), 1)
     for _ in range(3 * recorder.WINDOW // 64):
