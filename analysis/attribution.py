@@ -8,6 +8,7 @@ clocks of two hosts are known to (`Known.apart`).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,6 +23,8 @@ Codes = NDArray[np.int8]
 # the way to nginx broke off: a host or network that is gone, or a firewall that says so
 UNREACHABLE = tuple(f"other:{name}" for name in ("EHOSTUNREACH", "ENETUNREACH", "EHOSTDOWN", "ENETDOWN"))
 NOT_OWN = (*UNREACHABLE, "other:HTTPParseError")  # the last: an answer that is no HTTP, of whomever it was
+# as they are read where there is no name, its file is lost, the names were too many, or the class is of a later format
+NAMELESS = re.compile(r"|#\d+|\(more names\)|class \d+")
 PUNCTUAL_US = 20_000  # what an app did so little before the client gave up came too late all the same
 
 
@@ -46,7 +49,7 @@ REASONS = (
     ),
     Reason(
         "client", "own", "the load generator's own: the answer was there before it gave up, or its code failed",
-        "client: timeout more than 20 ms after nginx had sent the whole answer (OK); or an error of its own (other:NAME, but for an unreachable host and an answer that is no HTTP)",
+        "client: timeout more than 20 ms after nginx had sent the whole answer (OK); or an error of its own, known by its name (other:NAME, but for an unreachable host and an answer that is no HTTP)",
     ),
     Reason(
         "client", "not_made", "no user of the open load was free for as long as the timeout: it was never sent",
@@ -136,7 +139,7 @@ def _reasons(some: Block, texts: Texts, known: Known) -> Codes:
         return texts.is_error(some.error, *names)
 
     http = texts.flags(lambda name: name.startswith("http_"))[some.error]
-    own = texts.flags(lambda name: name.startswith("other") and name not in NOT_OWN)[some.error]
+    own = texts.flags(_is_own)[some.error]
     late, broke, unreachable = is_error("timeout"), is_error("reset", "closed"), is_error(*UNREACHABLE)
     rules: list[tuple[Mask, str]] = [
         (some.lines > 1, "client/resent"),
@@ -154,6 +157,12 @@ def _reasons(some: Block, texts: Texts, known: Known) -> Codes:
     masks = [mask for mask, _ in rules]
     codes = [UNEXPLAINED if key == UNKNOWN else KEYS.index(key) for _, key in rules]
     return np.select(masks, codes, UNEXPLAINED).astype(np.int8)
+
+
+def _is_own(error: str) -> bool:
+    """Whether an error class is an exception of the generator's own code. One whose name is not known may be any."""
+    kind, _, name = error.partition(":")
+    return kind == "other" and not NAMELESS.fullmatch(name) and error not in NOT_OWN
 
 
 @dataclass(frozen=True)

@@ -522,7 +522,8 @@ def reason(number, text, end, host, seen):
     lines, rows = seen.lines.get(number, []), seen.rows.get(number, [])
     if len(lines) > 1:
         return "client/resent"
-    if text.startswith("other:") and text[6:] not in (*NO_WAY, "HTTPParseError"):
+    nameless = text[6:] in ("", "(more names)") or re.fullmatch(r"(#|class )\d+", text[6:])
+    if text.startswith("other:") and not nameless and text[6:] not in (*NO_WAY, "HTTPParseError"):
         return "client/own"
     if text == "not_made":
         return None if lines or rows else "client/not_made"

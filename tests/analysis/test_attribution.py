@@ -11,9 +11,11 @@ import pytest
 from analysis.attribution import KEYS, NO_FAILURE, REASONS, UNEXPLAINED, UNKNOWN_US, Known, attribute
 from analysis.journeys import ELSEWHERE, GROUP, NO_ROWS, NONE, Block, Texts
 
+# errors whose names are lost, were too many, or are of a later format
+NAMELESS = ("other:", "other:#7", "other:(more names)", "other:class 11")
 ERRORS = ("", "refused", "connect_timeout", "reset", "closed", "timeout", "http_404", "http_500", "http_502",
           "http_504", "scenario", "cut", "other:ValueError", "not_made",
-          "other:EHOSTUNREACH", "other:ENETDOWN", "other:HTTPParseError")  # fmt: skip
+          "other:EHOSTUNREACH", "other:ENETDOWN", "other:HTTPParseError", *NAMELESS)  # fmt: skip
 TEXTS = Texts(ERRORS, (), ("198.18.0.11:8000",), ("", "BrokenPipeError"), ("app1", "app2"))
 ALL = Known(True, np.array([True, True]), 200, np.array([200, 200]))
 MS = 1000
@@ -177,6 +179,7 @@ def test_contradictions_are_unexplained() -> None:
         ("other:EHOSTUNREACH", row(5)),
         ("other:HTTPParseError", {}),  # an answer that is no HTTP: who gave it no witness says
         ("other:HTTPParseError", line(200, header=10) | row(5, 9)),
+        *((error, seen) for error in NAMELESS for seen in ({}, line(200, header=10) | row(5, 9))),
         ("timeout", row(5)),  # an app read it: nginx's line is lost
         ("timeout", row(5, 2300)),
         ("closed", row(5)),
