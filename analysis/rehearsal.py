@@ -23,6 +23,8 @@ ATTRIBUTION = "attribution"  # beside the checks, what failed requests are put d
 UNEXPLAINED = "unexplained"
 ALL = "all"  # the line for all checks of a trial together
 STOLEN = "(stolen)"  # expected of nobody: the machine below did it
+QUIET = "quiet_hosts"  # the check that sees that
+BY_THEFT = ("generator_lag",)  # what gets no CPU is late: a theft turns these too
 NO_FAILURE = (None, "", "cut")  # what our own stop cut off has nothing to explain
 
 
@@ -43,22 +45,32 @@ def findings(fault: Fault | None, results: Mapping[str, Any]) -> list[Finding]:
     """What a trial's checks say, against what its fault has to turn (None: the clean trial, in which nothing may).
 
     Of those that need not turn only the ones that did are listed. Checks that withhold some figures speak of the
-    outcome, of which a trial of seconds has little: they count only where they have to turn.
+    outcome, of which a trial of seconds has little: they count only where they have to turn. What a theft by the machine
+    below turned, or may have turned, is not the fault's.
     """
     name = fault.name if fault else "clean"
     checks = {check["name"]: check for arm in results["arms"] for check in _checks(arm)}
     must = dict(fault.turns) if fault else {}
+    quiet = checks.get(QUIET)
     found = []
     for check, expected in must.items():
         verdict, said = _verdict(checks.get(check))
-        found.append(Finding(name, check, expected, verdict, said, verdict == expected))
+        stolen = quiet is not None and quiet_hosts.stolen(quiet, beside=check in BY_THEFT)
+        if stolen and verdict == expected and check in (QUIET, *BY_THEFT):
+            found.append(Finding(name, check, expected, STOLEN, said, False, True))
+            continue
+        words = fault.says.get(check, "") if fault else ""
+        if verdict == expected and words not in said:
+            found.append(Finding(name, check, expected, verdict, f"{said}; wanted: {words}", False))
+        else:
+            found.append(Finding(name, check, expected, verdict, said, verdict == expected))
     for check, value in checks.items():
         verdict, said = _verdict(value)
         if check in must or verdict in CALM or value.get("withholds") != "trial":
             continue
         allowed = fault is not None and check in fault.may_turn
-        word, stolen = "may turn" if allowed else "VALID", quiet_hosts.stolen(value)
-        found.append(Finding(name, check, word, verdict, said, allowed, stolen))
+        word, stolen = "may turn" if allowed else "VALID", quiet_hosts.stolen(value, beside=allowed)
+        found.append(Finding(name, check, word, verdict, said, allowed and not stolen, stolen))
     if not checks:
         found.append(Finding(name, ALL, "judged", "not judged", "results.json holds no checks", False))
     elif not must:
@@ -76,10 +88,15 @@ def disturbed(found: Sequence[Finding]) -> bool:
 
 def unplanned(found: Sequence[Finding]) -> list[Finding]:
     """The findings of a trial with a fault, where a theft by the machine below is what it is: one more fault, which nobody
-    planned and which its check saw. It excuses nothing else; and a trial without a fault has to be VALID all the same."""
+    planned and which its check saw. It excuses nothing else, least of all what the fault had to turn; and a trial without a
+    fault has to be VALID all the same."""
     if any(one.check == ALL for one in found):
         return list(found)
-    return [replace(one, expected=STOLEN, ok=True) if one.stolen and not one.ok else one for one in found]
+    excused = [one.stolen and not one.ok and one.found != STOLEN for one in found]
+    return [
+        replace(one, expected=STOLEN, ok=True) if yes else one
+        for one, yes in zip(found, excused, strict=True)
+    ]
 
 
 def _checks(arm: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:

@@ -109,7 +109,7 @@ def _tried(name: str, once: Once, watcher: bench.Watcher) -> Outcome:
 
 
 def _stolen(found: Sequence[Finding]) -> str:
-    return next(one.said for one in found if one.stolen)
+    return next(one.said for one in found if one.stolen and one.check == rehearsal.QUIET)
 
 
 def _kept(folder: RunFolder | None) -> str:

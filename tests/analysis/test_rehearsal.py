@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis import drawing, rehearsal, report, results, series
+from analysis.checks import limiter_attached
 from analysis.checks.quiet_hosts import STEAL
 from analysis.readers import faults as readers
 from analysis.readers.faults import Stretch
@@ -88,6 +89,50 @@ def test_a_trial_from_which_cpu_was_stolen_says_nothing(limit: float | None, dis
     results = made(TURNED | {"quiet_hosts": "INVALID"})
     results["arms"][0]["trials"][0]["checks"][-1]["limit"] = limit
     assert rehearsal.disturbed(rehearsal.findings(FAULT, results)) is disturbed
+
+
+@pytest.mark.parametrize(
+    ("events", "right"),
+    [
+        ([{"event": "started", "percent": 60}, {"event": "attached"}], True),
+        ([], False),  # it turned, and for something else
+    ],
+)
+def test_a_check_has_to_say_what_the_fault_did(events: list[dict[str, Any]], right: bool) -> None:
+    results = made(TURNED)
+    results["arms"][0]["trials"][0]["checks"][0]["said"] = f"app1: {limiter_attached.wrong(events, 5.0)}"
+    found = rehearsal.findings(faults.load("loosen_limiter"), results)
+    assert {one.check: one.ok for one in found} == {"limit_held": True, "limiter_attached": right}
+    assert right or "never started; wanted: set to 60 %" in found[-1].said
+
+
+LOST = "load1: 3.1 % of the CPU was stolen by the machine below"
+USED = "load1: processes that are not ours used 40.0 % of one CPU, up to 40.0 % in 5 s"
+
+
+@pytest.mark.parametrize(
+    ("fault", "turned", "limit", "said", "left"),
+    [
+        ("steal_cpu", {}, 25.0, USED, None),
+        ("steal_cpu", {}, 25.0, f"{USED}; {LOST}", None),  # it is what took more
+        ("steal_cpu", {}, STEAL, LOST, ["quiet_hosts"]),
+        ("starve_generator", {"generator_lag": "INVALID"}, 10.0, USED, None),
+        ("starve_generator", {"generator_lag": "INVALID"}, STEAL, LOST, ["generator_lag"]),
+        ("starve_generator", {"generator_lag": "INVALID"}, 10.0, f"{USED}; {LOST}", ["generator_lag"]),
+        # no theft takes samples away, or a limiter
+        ("stop_sampler", {"limit_held": "UNKNOWN"}, STEAL, LOST, []),
+        ("stop_limiter", TURNED, STEAL, LOST, []),
+    ],
+)
+def test_what_the_machine_below_turned_is_no_proof_of_a_fault(
+    fault: str, turned: dict[str, str], limit: float, said: str, left: list[str] | None
+) -> None:
+    """`left`: what is not as expected where each trial was like that; None: nobody took anything that matters."""
+    results = made(turned | {"quiet_hosts": "INVALID"})
+    results["arms"][0]["trials"][0]["checks"][-1] |= {"limit": limit, "said": said}
+    found = rehearsal.findings(faults.load(fault), results)
+    assert rehearsal.disturbed(found) is (left is not None)
+    assert [one.check for one in rehearsal.unplanned(found) if not one.ok] == (left or [])
 
 
 def journeys(path: Path, rows: list[Row]) -> Path:

@@ -138,6 +138,7 @@ STOLEN = Finding("freeze_app", "quiet_hosts", "VALID", "INVALID", "load1: 3.1 % 
 FOUND = Finding("freeze_app", "app_alive", "INVALID", "INVALID", "app2: frozen", True)
 MISSED = Finding("freeze_app", "app_alive", "INVALID", "VALID", "app2: went on", False)
 EXCUSED = replace(STOLEN, expected="(stolen)", ok=True)
+DOUBTED = Finding("freeze_app", "generator_lag", "INVALID", "(stolen)", "worker 1 was late", False, True)
 CLEAN = [Finding("clean", "all", "VALID", "INVALID", "1 check", False), replace(STOLEN, fault="clean")]
 
 
@@ -164,6 +165,7 @@ def rehearsed(
         # the machine below did it each time: one more fault, that its check saw, and no excuse for another
         ([[STOLEN, FOUND]] * 3, True, [[EXCUSED, FOUND]]),
         ([[STOLEN, MISSED]] * 3, False, [[EXCUSED, MISSED]]),
+        ([[DOUBTED, STOLEN]] * 3, False, [[DOUBTED, EXCUSED]]),
         ([CLEAN] * 3, False, [CLEAN]),
         ([[FOUND]], True, [[FOUND]]),
     ],

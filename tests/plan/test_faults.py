@@ -56,6 +56,7 @@ def test_every_fault_keeps_the_contract(name: str, tmp_path: Path) -> None:
     assert fault.label and fault.colour in parts.COLOURS
     assert fault.turns and set(fault.turns) <= CHECKS and set(fault.turns.values()) <= {"INVALID", "UNKNOWN"}
     assert set(fault.may_turn) <= CHECKS - set(fault.turns)
+    assert set(fault.says) <= set(fault.turns) and all(fault.says.values())
     assert all(pattern.count("/") == 1 for pattern in fault.expects)
     assert one.hosts and set(one.hosts) <= set(actions.hosts_of(trial))
     assert trial.because == f"rehearsal: {name} ({fault.label})"

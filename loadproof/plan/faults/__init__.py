@@ -13,7 +13,7 @@ begin(inventory, trial), end(inventory, trial)
                    actions; `end` undoes everything and may run twice, or without a begin
 
 and, where a host has to be made ready before anything is measured, `prepare` and `restore` (after the seal), which are
-actions too. TURNS is written from what should happen, before anybody has seen what does.
+actions too; where a check could turn for another reason, SAYS: check -> words that its sentence must hold. TURNS is written from what should happen, before anybody has seen what does.
 
 A check of which no fault is known stands in WITHOUT, with the reason.
 """
@@ -53,6 +53,7 @@ class Fault:
     label: str
     colour: str
     turns: Mapping[str, Verdict]
+    says: Mapping[str, str]
     may_turn: tuple[str, ...]
     expects: tuple[str, ...]
     when: Literal["before", "load", "after", "sealed"]
@@ -90,6 +91,7 @@ def load(name: str) -> Fault:
         label=module.LABEL,
         colour=module.COLOUR,
         turns=module.TURNS,
+        says=cast(Mapping[str, str], getattr(module, "SAYS", {})),
         may_turn=module.MAY_TURN,
         expects=module.EXPECTS,
         when=module.WHEN,

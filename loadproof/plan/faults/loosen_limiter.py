@@ -10,7 +10,10 @@ from loadproof.plan.values import Action, Inventory, Run, TrialPlan
 
 LABEL = "the limiter of the server holds 60 % in place of what was planned"
 COLOUR = parts.ORANGE
+PERCENT = 60
 TURNS: dict[str, Verdict] = {"limit_held": "INVALID", "limiter_attached": "INVALID"}
+# the restart alone leaves a gap, which turns that check too
+SAYS = {"limiter_attached": f"set to {PERCENT} %"}
 MAY_TURN = ("generator_cpu", "generator_lag", "generator_rate")
 EXPECTS: tuple[str, ...] = ()
 WHEN, AT_S, FOR_S = "load", 4.0, 7.0
@@ -19,7 +22,6 @@ TRIAL = {"servers": "1"}
 hosts = parts.last_app
 
 KEPT = f"{places.RUN}/trial.json.kept"
-PERCENT = 60
 
 
 def begin(inventory: Inventory, trial: TrialPlan) -> tuple[Action, ...]:
