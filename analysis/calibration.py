@@ -3,12 +3,15 @@ gave, and how far repeats lay apart."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from analysis.measures.cpu import ENOUGH_US
 from analysis.trial import Judged
 from loadproof.plan import calibration, limiters
 from loadproof.plan.calibration import Measured
+from loadproof.plan.trials import repeats
 
 FAR_POINTS = 1.0  # a share that is farther from the asked one cannot be called calibrated
 BREAKS = (
@@ -21,24 +24,37 @@ BREAKS = (
 def shares(judged: Judged) -> dict[str, float | None]:
     """The share of one CPU that each server of a trial got under its limit, in percent; None: unknown, or not that of the
     setting."""
-    broken = bool(breaks(judged))
+    broken, hold = bool(breaks(judged)), judged.hold
+    # a window of a few bursts tells of them alone
+    enough = hold is not None and hold.to_us - hold.from_us >= ENOUGH_US
     found: dict[str, float | None] = {}
     for server in judged.figures["servers"]:
         busy = server.get("cpu_saturated_percent")  # while requests waited, where that is known
-        share = server["cpu_percent"] if busy is None else busy
-        found[server["host"]] = None if broken else share
+        share = server["cpu_percent"] if busy is None and enough else busy
+        found[server["host"]] = None if broken or _doubted(judged, server["host"]) else share
     return found
 
 
-def breaks(judged: Judged) -> str:
-    """What was wrong with the limit of a trial, in words; empty: nothing."""
-    return "; ".join(one.said for one in judged.checks if one.name in BREAKS and one.verdict == "INVALID")
+def breaks(judged: Judged, verdict: str = "INVALID") -> str:
+    """What was wrong with the limit of a trial, or what of it is not known (UNKNOWN), in words; empty: nothing."""
+    return "; ".join(one.said for one in judged.checks if one.name in BREAKS and one.verdict == verdict)
+
+
+def _doubted(judged: Judged, host: str) -> bool:
+    """Whether the evidence on the limit of one server is missing; that on others says nothing of it."""
+    return host in re.split("[,;:] ", breaks(judged, "UNKNOWN"))
+
+
+def counted(trials: Sequence[Judged]) -> list[Judged]:
+    """The trials of a calibration without those that were cut short and run once more."""
+    again = {repeats(one.plan) for one in trials}
+    return [one for one in trials if one.plan.id not in again]
 
 
 def measured(trials: Sequence[Judged]) -> dict[str, tuple[Measured, ...]]:
     """What each server was set to and got, in the order of the trials; those whose share is unknown are left out."""
     found: dict[str, list[Measured]] = {}
-    for one in trials:
+    for one in counted(trials):
         for host, share in shares(one).items():
             mine = found.setdefault(host, [])
             if share is not None:

@@ -163,7 +163,8 @@ def calibrated(
     from loadproof.campaign import calibrate  # analysis takes a second to load: other runs do without
 
     def walk(trial: TrialPlan) -> None:
-        watcher.trial(trial, int(trial.id), calibration.MOST_TRIALS)
+        number = int(trial.id)  # with what was cut short and is run once more there may be more
+        watcher.trial(trial, number, max(number, calibration.MOST_TRIALS))
         one(trial, decided, folder, fleet, root, watcher, handled, decided.trials)
 
     def bring(trial: TrialPlan) -> None:

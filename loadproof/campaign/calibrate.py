@@ -42,25 +42,23 @@ def go_on(
     """Runs what is left of a calibration, and plans the measured trials; all plans are in the folder, and in run.json.
 
     `run` walks a trial whose plan is written to its sealed end, `bring` fetches its files. What the folder holds already
-    is not done again: so a calibration that was left in its middle goes on. Raises RecordUnreadable when a server's
-    share could not be measured.
+    is not done again: so a calibration that was left in its middle goes on; a trial of it that was cut short is run once
+    more. Raises RecordUnreadable when a server's share could not be measured.
     """
     done: list[Judged] = []
     for paths in folder.trials:
         plan = record.read_plan(paths.plan)
         if plan.purpose == "calibration":
             done.append(_one(plan, paths, folder, asked.inventory, run, bring, say))
-    while tried := _following(asked, done):
-        plan = trial_plans.calibration_trial(
-            asked.experiment, asked.inventory, asked.run, asked.states, len(done) + 1, tried
-        )
-        paths = _write(folder, plan)
-        done.append(_one(plan, paths, folder, asked.inventory, run, bring, say))
+    while (following := _next(asked, folder, done)) is not None:
+        paths = _write(folder, following)
+        done.append(_one(following, paths, folder, asked.inventory, run, bring, say))
     found = findings.summed(folder.id, done)
     for _, sentence in findings.sentences(found):
         say(sentence)
     if missing := [server["host"] for server in found["servers"] if server["limit_set"] is None]:
-        why = findings.breaks(done[-1]) or "its CPU is unknown"
+        last = done[-1]
+        why = findings.breaks(last) or findings.breaks(last, "UNKNOWN") or "its CPU is unknown"
         raise RecordUnreadable(
             f"the share of {', '.join(missing)} could not be measured: {why}",
             where=f"run {folder.id}",
@@ -85,13 +83,27 @@ def _write(folder: RunFolder, plan: TrialPlan) -> TrialPaths:
     return paths
 
 
+def _next(asked: Asked, folder: RunFolder, done: list[Judged]) -> TrialPlan | None:
+    """The next trial of a calibration: one that was cut short once more, or what follows from all; None: it is over."""
+    number = len(done) + 1
+    for one in findings.counted(done):
+        if state.cut_short(folder.trial(one.plan.folder)):
+            return trial_plans.repeat(one.plan, number, state.CUT_SHORT)
+    tried = _following(asked, done)
+    if tried is None:
+        return None
+    return trial_plans.calibration_trial(
+        asked.experiment, asked.inventory, asked.run, asked.states, number, tried
+    )
+
+
 def _following(asked: Asked, done: list[Judged]) -> Try | None:
     if not done:
         return trial_plans.first_try(asked.experiment, asked.inventory)
     limit = done[0].plan.limit
     scale = limiters.load(limit.kind).scale
     assert scale is not None, "plan.arms refuses to calibrate such a limiter"
-    return calibration.following(limit.percent, findings.measured(done), len(done), scale)
+    return calibration.following(limit.percent, findings.measured(done), len(findings.counted(done)), scale)
 
 
 def _one(
@@ -115,7 +127,8 @@ def _one(
         + (f"gave {share:.1f} %" if share is not None else "is not known")
         for host, share in findings.shares(judged).items()
     ]
-    say(f"{plan.because.partition(':')[0]}: {', '.join(got)}")
+    cut = f"; {state.CUT_SHORT}" if state.cut_short(paths) else ""
+    say(f"{plan.because.partition(':')[0]}: {', '.join(got)}{cut}")
     return judged
 
 

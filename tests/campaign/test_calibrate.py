@@ -6,10 +6,12 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from analysis import report, results
+from analysis import calibration, checks, report, results
+from analysis.measures.window import Window
 from loadproof.campaign import calibrate, state
 from loadproof.console.summary import summary
 from loadproof.errors import LinkLost, RecordUnreadable
@@ -141,6 +143,71 @@ def test_what_was_left_is_gone_on_with_and_nothing_is_done_twice(tmp_path: Path)
     assert [because.partition(":")[0] for because in made.ran] == [f"calibration 0{n}" for n in (1, 2, 3, 4)]
     assert not state.to_be_planned(made.folder)
     assert made.go_on() == planned and len(made.ran) == 4
+
+
+def test_a_trial_that_was_cut_short_is_run_once_more_and_counts_for_nothing(tmp_path: Path) -> None:
+    made = make(tmp_path, lambda host, setting, number: 9.0 if number == 2 else setting + OVER[host])
+    whole = made.run
+
+    def interrupted(plan: TrialPlan) -> None:
+        whole(plan)
+        if plan.id == "02":
+            with Journal(made.folder.trial(plan.folder).journal) as journal:
+                journal.write("watch", "begin")
+            raise LinkLost("app1", "the link is lost")
+
+    made.run = interrupted  # type: ignore[method-assign]
+    with pytest.raises(LinkLost):
+        made.go_on()
+    made.run = whole  # type: ignore[method-assign]
+    planned = made.go_on()
+    assert made.ran == [
+        "calibration 01: -l 5",
+        "calibration 02: app1 -l 4, app2 -l 3",
+        "repeat of 02: it was ended before its load was over",
+        "calibration 04: -l 4",
+        "calibration 05: app1 -l 4, app2 -l 3 again (repeat error)",
+    ]
+    assert [(one.id, one.limit_set) for one in planned] == [
+        ("06", (("app1", 4.0),)),
+        ("07", (("app1", 4.0), ("app2", 3.0))),
+    ]
+    assert (
+        "calibration 02: app1 -l 4 gave 9.0 %, app2 -l 3 gave 9.0 %; it was ended before its load was over"
+        in made.said
+    )
+    assert made.go_on() == planned and len(made.ran) == 5
+    (found,) = results.analyse(made.folder.path)["calibrations"]
+    assert [round(one["cpu_percent"], 1) for one in found["servers"][0]["measured"]] == [5.6, 4.6, 4.6, 4.6]
+
+
+def check(name: str, verdict: checks.Verdict, said: str) -> checks.Check:
+    return checks.Check(name, verdict, None, None, "", "trial", "", said)
+
+
+GONE = check("limiter_attached", "UNKNOWN", "app1: limiter.jsonl: No such file or directory")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "busy", "found", "known"),
+    [
+        (15.0, 5.5, [], (5.5, 5.5)),
+        (15.0, None, [], (9.0, 9.0)),
+        (4.9, None, [], (None, None)),  # of so short a window, bursts
+        (15.0, 5.5, [GONE], (None, 5.5)),
+        (15.0, 5.5, [check("app_alive", "UNKNOWN", "app1, app2: there is no window")], (None, None)),
+        (15.0, 5.5, [check("hosts_up", "UNKNOWN", "load1: when it started is unknown")], (5.5, 5.5)),
+        (15.0, 5.5, [check("drift", "UNKNOWN", "app1: unknown")], (5.5, 5.5)),
+        (15.0, 5.5, [check("hosts_up", "INVALID", "load1 restarted during the trial")], (None, None)),
+    ],
+)
+def test_a_share_needs_its_evidence(
+    seconds: float, busy: float | None, found: list[checks.Check], known: tuple[float | None, float | None]
+) -> None:
+    servers = [{"host": host, "cpu_percent": 9.0, "cpu_saturated_percent": busy} for host in OVER]
+    hold = Window("hold", 9, 0, 0, round(seconds * 1e6))
+    judged = SimpleNamespace(figures={"servers": servers}, hold=hold, checks=found)
+    assert calibration.shares(judged) == dict(zip(OVER, known, strict=True))  # type: ignore[arg-type]
 
 
 def test_a_share_without_a_limiter_counts_for_nothing(tmp_path: Path) -> None:
