@@ -165,7 +165,7 @@ def _told(
 def _certain_ms(hosts: Collection[str], proxy: str, clock: Clocks) -> float | None:
     """How far, in ms, the times of any two of these hosts may be from their order; None when a clock was not measured."""
     if len(hosts) < 2:
-        return 0.0
+        return max((clock.steps.get(host, 0) for host in hosts), default=0) / 1000
     if not set(hosts) <= set(clock.halves):
         return None
     worst = sorted(clock.halves[host] + (NGINX_US if host == proxy else 0) for host in hosts)[-2:]

@@ -31,7 +31,9 @@ here         a log or row files: those that were sealed, as long as the manifest
 whole        here, no line or row cut or unreadable, and none missing of what others prove (a success, or an app's row,
              without a line; a success without a row): only there what is not in them did not happen
 slack        of a host's clock: half the trip of the offset taken, and the spread of its measurements when a clock that
-             did not move cannot have given all of them
+             did not move cannot have given all of them, or its step if that is more
+step         of a host's clock: what its wall clock moved against its monotonic one between two answers of one boot; the only
+             doubt of nginx's times where the load is on the same host
 cpu          cumulative CPU of unit loadproof-app.service, a process being (pid, start), linear between samples
 """
 
@@ -104,13 +106,19 @@ def of_the_load(number, plan):
 
 
 def offsets(folder):
-    """(µs to subtract, µs that it may be wrong by) of each host's times."""
-    seen = {}
+    """(µs to subtract, µs that it may be wrong by, µs by which its wall clock was stepped) of each host's times."""
+    seen, bases, steps = {}, {}, {}
     for line in json_lines(folder / "facts.jsonl"):
         if "offset" not in line:  # how fast the generator can go
             continue
         one = (line["offset"]["half_trip_us"], line["offset"]["best_us"], line["when"])
         seen.setdefault(line["host"], []).append(one)
+        facts = line.get("facts", {})
+        if "realtime_us" in facts and "monotonic_ns" in facts:
+            boot = bases.setdefault((line["host"], facts.get("boot_id")), [])
+            boot.append(facts["realtime_us"] - facts["monotonic_ns"] // 1000)
+    for (host, _), every in bases.items():
+        steps[host] = max(steps.get(host, 0), max(every) - min(every))
     found = {}
     for host, measured in seen.items():
         every = measured
@@ -125,9 +133,11 @@ def offsets(folder):
         values = [offset for _, offset, _ in every]
         found[host] = (
             taken,
-            min(one[0] for one in measured) + (max(values) - min(values) if low > high else 0),
+            min(one[0] for one in measured)
+            + max(max(values) - min(values) if low > high else 0, steps.get(host, 0)),
         )
-    return {host: move for host, (move, _) in found.items()}, {host: off for host, (_, off) in found.items()}
+    moves = {host: move for host, (move, _) in found.items()}
+    return moves, {host: off for host, (_, off) in found.items()}, steps
 
 
 def clients(folder, plan, clock):
@@ -366,13 +376,13 @@ def stretch(requests, begin, end):
 def trial(folder, run):
     """All figures of one trial."""
     plan = json.loads((folder / "plan.json").read_text())
-    clock, slack = offsets(folder)
+    clock, slack, steps = offsets(folder)
     requests, started, stopped, last, beside = clients(folder, plan, clock)
     apps = sorted(app_rows(folder, plan, clock), key=lambda row: row[2])
     zero, begin, end = edges(plan["load"], requests, started, stopped, last)
     lines = lines_by_id(folder, plan, run, clock)
     apps.sort(key=lambda row: host_of_several(lines, row[1]) == row[0])  # the one that counts comes last
-    seen = Witnesses(folder, plan, lines, slack, apps, requests)
+    seen = Witnesses(folder, plan, lines, (slack, steps), apps, requests)
     failed = [bool(text) and text != "cut" for *_, text in requests]
     reasons = [
         reason(number, text, over, host, seen) if bad else None
@@ -486,10 +496,10 @@ def _server(folder, plan, host, begin, end, zero, inside, server, reader, gone, 
 class Witnesses:
     """What nginx and the apps say of each id, and what it proves that they say nothing."""
 
-    def __init__(self, folder, plan, lines, slack, apps, requests):
+    def __init__(self, folder, plan, lines, doubts, apps, requests):
         raw = folder / "raw"
         self.lines = lines
-        self.slack, self.proxy = slack, plan["proxy"]
+        (self.slack, self.steps), self.proxy = doubts, plan["proxy"]
         self.rows = {}
         for host, number, read, _, _, handed, _ in apps:
             self.rows.setdefault(number, []).append((host, read, handed))
@@ -514,7 +524,9 @@ class Witnesses:
 
     def doubt(self, one, other):
         """How far the clocks of two hosts may be apart, in µs."""
-        return 0 if one == other else self.slack.get(one, NEVER_US) + self.slack.get(other, NEVER_US)
+        if one == other:
+            return self.steps.get(one, 0)
+        return self.slack.get(one, NEVER_US) + self.slack.get(other, NEVER_US)
 
 
 def reason(number, text, end, host, seen):

@@ -592,6 +592,61 @@ def test_a_clock_that_moved_a_little_is_known_that_much_less(copy: RunFolder) ->
     assert found.notes == ()
 
 
+def clocks_of(copy: RunFolder, host: str, after: dict[str, Any]) -> None:
+    """The host says its two clocks with its facts; `after`: what differs after the load."""
+
+    def say(line: dict[str, Any]) -> dict[str, Any]:
+        if line["host"] != host:
+            return line
+        pair = {"realtime_us": synthetic.T0, "monotonic_ns": 5 * 10**15}
+        return {**line, "facts": {**line["facts"], **pair, **(after if line["when"] == "after" else {})}}
+
+    change_facts(copy, 0, say)
+
+
+def test_a_step_of_a_clock_that_all_hosts_share_is_doubt_of_it(copy: RunFolder) -> None:
+    """In no offset it shows. Each timeout after it would be nginx's fault, which wrote its line 30 s later."""
+    paths = copy.trials[0]
+    before = json.loads(copy.results.read_text())["arms"][0]["whole_run"]["attribution"]
+    log, at = paths.raw("proxy1") / formats.ACCESS_LOG, formats.PROXY_FIELDS.index("msec")
+    lines = [line.split("\t") for line in log.read_text().splitlines()]
+    stepped = [[*line[:at], f"{float(line[at]) + 30:.3f}", *line[at + 1 :]] for line in lines]
+    log.write_text("".join("\t".join(line) + "\n" for line in stepped))
+    assert "proxy/slow" in results.analyse(copy.path)["arms"][0]["whole_run"]["attribution"]
+    clocks_of(
+        copy, "proxy1", {"realtime_us": synthetic.T0 + 100_000_000, "monotonic_ns": 5 * 10**15 + 7 * 10**10}
+    )
+    arm, said = judged(copy, 0)
+    assert arm["whole_run"]["attribution"] == before
+    assert "proxy1: its wall clock was stepped by 30000 ms during the trial" in said
+    assert recompute.compare(copy.path)[0] == []
+
+
+@pytest.mark.parametrize(
+    ("after", "step"),
+    [
+        ({"monotonic_ns": 5 * 10**15 + 10**10, "realtime_us": synthetic.T0 + 40_000_000}, 30_000_000),
+        ({"monotonic_ns": 5 * 10**15 + 10**10, "realtime_us": synthetic.T0 - 20_000_000}, 30_000_000),
+        ({"monotonic_ns": 5 * 10**15 + 10**10, "realtime_us": synthetic.T0 + 10_000_000}, 0),
+        (
+            {"monotonic_ns": 10**9, "realtime_us": synthetic.T0 + 40_000_000, "boot_id": "two"},
+            0,
+        ),  # hosts_up says it
+        ({"monotonic_ns": "hostile"}, 0),
+        ({"monotonic_ns": None}, 0),
+    ],
+)
+def test_a_step_of_the_wall_clock(copy: RunFolder, after: dict[str, Any], step: int) -> None:
+    """Also where the load comes from nginx's own host."""
+    hosts = ["load1", "proxy1"]
+    known = clocks(copy.trials[0], hosts).apart(["load1"], "proxy1")
+    clocks_of(copy, "proxy1", after)
+    found = clocks(copy.trials[0], hosts)
+    assert (known, found.apart(["load1"], "proxy1")) == (200, 200 + step)
+    assert found.apart(["proxy1"], "proxy1") == step
+    assert len(found.notes) == (step > 0)
+
+
 def test_a_trial_of_which_nothing_is_here_is_said_once(copy: RunFolder) -> None:
     """As in an experiment that was left: its other trials are judged as ever, and no check asks what cannot be known."""
     (first, second) = copy.trials
