@@ -25,7 +25,9 @@ UNREACHABLE = tuple(f"other:{name}" for name in ("EHOSTUNREACH", "ENETUNREACH", 
 NOT_OWN = (*UNREACHABLE, "other:HTTPParseError")  # the last: an answer that is no HTTP, of whomever it was
 # as they are read where there is no name, its file is lost, the names were too many, or the class is of a later format
 NAMELESS = re.compile(r"|#\d+|\(more names\)|class \d+")
-PUNCTUAL_US = 20_000  # what an app did so little before the client gave up came too late all the same
+# What an app did so little before the client gave up came too late all the same. It is wider than what clocks are usually
+# known to: what came earlier by it did come before, and only by how much is as uncertain as they are.
+PUNCTUAL_US = 20_000
 
 
 class Reason(NamedTuple):
