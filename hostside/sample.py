@@ -1,6 +1,6 @@
 """Writes every 0.5 s what each process of this host has used, until SIGTERM.
 
-    sample.py [--out FOLDER] [--every SECONDS]
+    sample.py [--out FOLDER] [--every SECONDS] [--groups CGROUP_ROOT]
 
 Lines go to FOLDER/sample.jsonl (default /var/lib/loadproof/current): first {"kind":"start", ...}, then one per tick.
 Samples that could not be written (a full disk) are counted in a line before the next one that can be:
@@ -21,6 +21,7 @@ import time
 
 OUT = "/var/lib/loadproof/current"
 EVERY_S = 0.5
+GROUPS = "/sys/fs/cgroup"
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 
@@ -104,6 +105,33 @@ def cpu(ticks_per_s: int) -> str:
     )
 
 
+class Spent:
+    """CPU of all control groups at the top of this host: also that of processes which began and ended between two ticks,
+    of which a list of those that live knows nothing. (Not of the root group: on a whole machine its time is counted by
+    ticks of the clock, and its only members are threads of the kernel.)"""
+
+    def __init__(self, root: str = GROUPS) -> None:
+        self.root, self.total_us = root, 0
+        self.known: dict[str, int] | None = None
+
+    def look(self) -> str:
+        """What was spent since the first look, in µs; "null" without cgroup v2."""
+        with os.scandir(self.root) as entries:
+            names = [one.name for one in entries if one.is_dir() and not one.name.endswith(".mount")]
+        now = {}
+        for name in names:
+            with contextlib.suppress(OSError):  # gone, or of cgroup v1
+                word, _, rest = read(f"{self.root}/{name}/cpu.stat").partition(b" ")
+                if word == b"usage_usec":
+                    now[name] = int(rest.partition(b"\n")[0])
+        if not now:
+            return "null"
+        before = now if self.known is None else self.known
+        self.total_us += sum(max(0, used - before.get(name, 0)) for name, used in now.items())
+        self.known = now
+        return str(self.total_us)
+
+
 def memory() -> str:
     """Total and available memory in kB."""
     found = {}
@@ -170,14 +198,18 @@ class Output:
         self.lost, self.why = self.lost + 1, why
 
 
-def tick(output: Output, known: dict[int, Process], ticks_per_s: int) -> dict[int, Process]:
+def tick(output: Output, known: dict[int, Process], spent: Spent, ticks_per_s: int) -> dict[int, Process]:
     """Write one line; returns the processes. A full disk or a missing folder costs this line and no more."""
     realtime_us, monotonic_ns = time.time_ns() // 1000, time.monotonic_ns()
     listed, now = processes(known)
     try:
+        spent_us = spent.look()
+    except OSError:
+        spent_us = "null"
+    try:
         output.follow()
         line = (
-            f'{{"realtime_us":{realtime_us},"monotonic_ns":{monotonic_ns},"processes":{listed},'
+            f'{{"realtime_us":{realtime_us},"monotonic_ns":{monotonic_ns},"processes":{listed},"spent_us":{spent_us},'
             f'"cpu":{cpu(ticks_per_s)},"memory":{memory()},"disk":{disk(output.real)}}}\n'
         )
         output.write(line.encode())
@@ -195,10 +227,11 @@ def main(words: list[str]) -> int:
     # Never called, as signals are waited for: it shows the sealer that SIGUSR1 is welcome here.
     signal.signal(signal.SIGUSR1, lambda *_: None)
     known: dict[int, Process] = {}
+    spent = Spent(options.get("--groups", GROUPS))
     ticks_per_s = os.sysconf("SC_CLK_TCK")
     due = time.monotonic()
     while True:
-        known = tick(output, known, ticks_per_s)
+        known = tick(output, known, spent, ticks_per_s)
         # Ticks missed while the host was too busy are skipped, not made up for.
         due = max(due + every_s, time.monotonic())
         while (left := due - time.monotonic()) > 0:
@@ -206,7 +239,7 @@ def main(words: list[str]) -> int:
             if taken is None:
                 break
             if taken.si_signo != signal.SIGUSR1:
-                tick(output, known, ticks_per_s)
+                tick(output, known, spent, ticks_per_s)
                 return 0
             with contextlib.suppress(OSError):
                 output.follow()

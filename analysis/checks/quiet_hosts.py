@@ -38,7 +38,8 @@ def applies(plan: TrialPlan) -> bool:
 def judge(evidence: Evidence) -> Measured:
     """The value is what processes of no unit of ours used, in % of one CPU, on the worst host; or the share that was
     stolen. A watched host works for others as well: only what is stolen from it counts. /proc/stat in a container is the
-    machine's, so that "others" are counted process by process."""
+    machine's, so that "others" are counted process by process, and, for those that live between two samples only, by the
+    host's control groups."""
     plan, hold = evidence.plan, evidence.window
     if hold is None:
         return unknown("there is no window", limit=SUSTAINED, unit="%")

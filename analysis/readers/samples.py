@@ -28,11 +28,13 @@ NAMES = (
 SCHEMA = pa.schema([("host", TEXT), *((name, pa.int64()) for name in NAMES)])
 MOST = 2**63  # what a table holds is below it
 LATEST_US = 2**53  # no clock is past the year 2255
+SPENT_US = 2**50  # no host has used more than 35 years of a CPU
 
 
 def read(paths: TrialPaths, hosts: Iterable[str], clocks: Clocks) -> Outcome:
     """One row per host and tick. `*_ns`: CPU used since the host's first tick by the processes of a unit, a process
-    being its pid and start time: an app that was restarted goes on where the old one ended. `app_ended`: how many of
+    being its pid and start time: an app that was restarted goes on where the old one ended. Of `other_ns` is also what
+    came and went between two ticks, where the control groups of the host were asked. `app_ended`: how many of
     the app's processes ended since the tick before; what they used after it nobody saw. Present: hosts with ticks."""
     tables, present, notes = [], [], []
     for host in dict.fromkeys(hosts):
@@ -89,6 +91,8 @@ def _tick(value: dict[str, Any]) -> dict[str, Any]:
         (_int(one["pid"]), _int(one["start"]), str(one.get("unit", "")), _int(one["cpu_ns"]))
         for one in value["processes"]
     ]
+    spent = value.get("spent_us")
+    tick["spent_us"] = None if spent is None else _int(spent, SPENT_US)
     for key, names in (("cpu", HOST), ("memory", MEMORY), ("disk", DISK)):
         part = value.get(key) or {}
         tick[key] = [_int(part[name]) if part.get(name) is not None else None for name in names]
@@ -107,6 +111,28 @@ def group_of(unit: str) -> str:
     return UNITS.get(unit) or ("load_ns" if unit.startswith(LOAD) else "other_ns")
 
 
+class _Unseen:
+    """CPU of processes that began and ended between two ticks: what the control groups of a host spent beyond what is seen
+    of its processes. Threads of the kernel are seen and in no such group: as much as they used may stay hidden."""
+
+    def __init__(self) -> None:
+        self.total_ns = 0
+        self.base_ns: int | None = None
+
+    def anew(self) -> None:
+        """Another sampler counts from its own beginning."""
+        self.base_ns = None
+
+    def after(self, spent_us: int | None, seen_ns: int) -> int:
+        """All of it after a tick; both are cumulative. The two are read one after the other: what one is ahead by for a
+        moment is no use of anybody's, and a sum that never falls takes the largest such moment once."""
+        if spent_us is not None:
+            beyond = spent_us * 1000 - seen_ns
+            self.base_ns = beyond - self.total_ns if self.base_ns is None else self.base_ns
+            self.total_ns = max(self.total_ns, beyond - self.base_ns)
+        return self.total_ns
+
+
 def _columns(
     ticks: Iterator[tuple[lines.Bytes, dict[str, Any] | None]], offset: int, malformed: lines.Malformed
 ) -> dict[str, list[Any]]:
@@ -116,14 +142,17 @@ def _columns(
     known: dict[tuple[int, int], int] = {}
     anchor: tuple[int, int] | None = None
     apps: set[tuple[int, int]] = set()
+    unseen = _Unseen()
     last_ns = first = 0
     for line, tick in ticks:
         if tick is None:
             anchor = None
+            unseen.anew()
             continue
         # what was there at the first tick may have used CPU long before; later ones began between two ticks
         sums = _sums(used, tick["processes"], known if first else None)
-        if max(sums.values()) >= MOST:
+        hidden = unseen.after(tick["spent_us"], sum(sums.values()))
+        if max(*sums.values(), sums["other_ns"] + hidden) >= MOST:
             malformed.add(line)
             continue
         used, first = sums, 1
@@ -136,7 +165,8 @@ def _columns(
             {(pid, start) for pid, start, unit, _ in tick["processes"] if group_of(unit) == "app_ns"},
         )
         known |= {(pid, start): cpu_ns for pid, start, _, cpu_ns in tick["processes"]}
-        row = (anchor[0] + (last_ns - anchor[1]) // 1000 - offset, *(used[name] for name in GROUPS), len(apps),
+        told = used | {"other_ns": used["other_ns"] + hidden}
+        row = (anchor[0] + (last_ns - anchor[1]) // 1000 - offset, *(told[name] for name in GROUPS), len(apps),
                len(were - apps), *tick["cpu"], *tick["memory"], *tick["disk"])  # fmt: skip
         for name, value in zip(NAMES, row, strict=True):
             columns[name].append(value)

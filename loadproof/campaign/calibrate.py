@@ -88,7 +88,7 @@ def _next(asked: Asked, folder: RunFolder, done: list[Judged]) -> TrialPlan | No
     number = len(done) + 1
     for one in findings.counted(done):
         if state.cut_short(folder.trial(one.plan.folder)):
-            return trial_plans.repeat(one.plan, number, state.CUT_SHORT)
+            return trial_plans.repeat(one.plan, number, trial_plans.CUT_SHORT)
     tried = _following(asked, done)
     if tried is None:
         return None
@@ -127,7 +127,7 @@ def _one(
         + (f"gave {share:.1f} %" if share is not None else "is not known")
         for host, share in findings.shares(judged).items()
     ]
-    cut = f"; {state.CUT_SHORT}" if state.cut_short(paths) else ""
+    cut = f"; {trial_plans.CUT_SHORT}" if state.cut_short(paths) else ""
     say(f"{plan.because.partition(':')[0]}: {', '.join(got)}{cut}")
     return judged
 

@@ -150,6 +150,8 @@ PROXY_FIELDS = (
 #   {"realtime_us", "monotonic_ns",
 #    "processes": [{"pid","start","name","unit","state","cpu_ns"}...],   all processes of the host; start: ticks after
 #                                                                        boot; unit: systemd unit from the cgroup or ""
+#    "spent_us",                                                         since the first line, of all control groups of
+#                                                                        the host, ended processes too; null without v2
 #    "cpu": {"user_us","system_us","idle_us","iowait_us","steal_us"},    cumulative, of /proc/stat
 #    "memory": {"total_kb","available_kb"}, "disk": {"free_kb","total_kb"}}
 # and, when lines before it could not be written, {"kind":"lost","count","why"}.

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from analysis import results
-from analysis.readers import samples
+from analysis.readers import lines, samples
 from analysis.readers.clock import Clocks, clocks
 from loadproof.plan.values import TrialPlan
 from loadproof.runfolder import formats, record
@@ -658,3 +658,35 @@ def test_a_trial_of_which_nothing_is_here_is_said_once(copy: RunFolder) -> None:
     assert (one["name"], one["verdict"], one["withholds"]) == ("trials_here", "UNKNOWN", "trial")
     assert made["verdict"] != "VALID" and made["arms"][1]["verdict"] == "UNKNOWN"
     assert made["arms"][0]["checks"] == before[0]["checks"]
+
+
+def _ticks(*ticks: dict[str, Any] | None) -> list[int]:
+    """`other_ns` of each tick; None: a sampler began."""
+    made = (
+        (
+            b"",
+            one
+            and {
+                "realtime_us": 0, "monotonic_ns": at, "processes": [(1, 1, "", 0)], "spent_us": None, "cpu": [0] * 5,
+                "memory": [0] * 2, "disk": [0] * 2, **one,
+            },
+        )
+        for at, one in enumerate(ticks)
+    )  # fmt: skip
+    return samples._columns(made, 0, lines.Malformed())["other_ns"]
+
+
+def test_what_comes_and_goes_between_two_samples_is_what_control_groups_spent_beyond_the_lists() -> None:
+    app, second = ("loadproof-app.service", 10**9)
+    seen = [[(7, 1, app, at * second), (8, 1, "", at * 1000)] for at in range(5)]
+    spent = [
+        {"processes": one, "spent_us": us}
+        for one, us in zip(seen, (50, 1_000_051, 2_400_052, 3_400_000, 4_400_054), strict=True)
+    ]
+    # nobody else but for 0.4 s that no list has; a moment in which one is read behind the other takes nothing back
+    assert _ticks(*spent) == [0, 1000, 400_002_000, 400_003_000, 400_004_000]
+    # another sampler begins, and counts anew
+    again = [{"processes": seen[at], "spent_us": us} for at, us in ((3, 0), (4, 1_100_001))]
+    assert _ticks(*spent[:3], None, *again) == [0, 1000, 400_002_000, 400_003_000, 500_004_000]
+    # hosts without cgroup v2, and runs of before, tell what they always did
+    assert _ticks(*({"processes": one} for one in seen)) == [0, 1000, 2000, 3000, 4000]

@@ -21,7 +21,7 @@ from tests.hostside.conftest import BUSY, HOSTSIDE, cpu_ns, until
 class Sampler:
     """sample.py on a folder, every 50 ms."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, groups: Path = Path("/nowhere")) -> None:
         self.path = folder / "sample.jsonl"
         words = [
             sys.executable,
@@ -32,6 +32,8 @@ class Sampler:
             str(folder),
             "--every",
             "0.05",
+            "--groups",
+            str(groups),
         ]
         self.process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
 
@@ -57,7 +59,7 @@ class Sampler:
 
 @pytest.fixture
 def sampler(tmp_path: Path) -> Iterator[Sampler]:
-    made = Sampler(tmp_path)
+    made = Sampler(tmp_path, tmp_path / "groups")
     yield made
     made.close()
 
@@ -68,7 +70,9 @@ def test_lines_are_as_formats_says(sampler: Sampler) -> None:
     start, *samples = sampler.lines()
     assert start["kind"] == "start" and {"host", "boot_id", "cpus", "clock_ticks"} <= start.keys()
     for sample in samples:
-        assert sample.keys() == {"realtime_us", "monotonic_ns", "processes", "cpu", "memory", "disk"}
+        assert sample.keys() == {
+            "realtime_us", "monotonic_ns", "processes", "spent_us", "cpu", "memory", "disk"
+        }  # fmt: skip
         assert sample["cpu"].keys() == {"user_us", "system_us", "idle_us", "iowait_us", "steal_us"}
         assert sample["memory"].keys() == {"total_kb", "available_kb"}
         assert sample["disk"].keys() == {"free_kb", "total_kb"}
@@ -176,3 +180,33 @@ def test_it_is_cheap(sampler: Sampler) -> None:
     until(lambda: len(sampler.lines()) > first + 10, "ten samples")
     assert time.monotonic() - begun < 5
     assert (cpu_ns(sampler.process.pid) - before) / 10 < 20_000_000
+
+
+def test_what_control_groups_spent_counts_from_the_first_sample(sampler: Sampler, tmp_path: Path) -> None:
+    """Groups come, go and come again; what is not cgroup v2 is none."""
+
+    def spends(name: str, used: int) -> None:
+        folder = tmp_path / "groups" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        written = folder / "cpu.stat.new"
+        written.write_text(f"usage_usec {used}\nuser_usec {used}\n")
+        written.rename(folder / "cpu.stat")
+
+    def told(spent: int | None) -> None:
+        until(lambda: sampler.lines()[-1].get("spent_us", "") == spent, f"{spent} are told")
+
+    until(lambda: len(sampler.lines()) > 1, "a sample")
+    told(None)  # no such folder
+    (tmp_path / "groups" / "cpu").mkdir(parents=True)
+    (tmp_path / "groups" / "cpu" / "cpu.stat").write_text("nr_periods 0\n")
+    told(None)
+    spends("system.slice", 5_000_000)
+    told(0)
+    spends("system.slice", 5_000_700)
+    spends("dev.mount", 9_000_000)
+    told(700)
+    spends("user.slice", 40)
+    told(740)
+    spends("user.slice", 10)  # another one of that name
+    spends("system.slice", 5_000_800)
+    told(840)
