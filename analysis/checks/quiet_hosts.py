@@ -23,7 +23,8 @@ SHARED = (
     "steal=5%; at most 8) tolerates more, and every answer says so"
 )
 
-# In % of one CPU. Measured on quiet hosts: 0.1 % where an app is, 0.5 % where we look in over ssh each second.
+# In % of one CPU. Measured on quiet hosts over holds of a minute: 1.3 % where an app is and where we look in over ssh each
+# second, most of it by programs that end at once (without these 0.1 and 0.5 %).
 SUSTAINED = 10.0  # over the window: an app held to 5 % of a CPU still finds it free nine times out of ten
 SUDDEN, SUDDEN_US = 25.0, 5_000_000  # in any 5 s
 TAKEN = "of the CPU was stolen by the machine below"
