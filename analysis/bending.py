@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from analysis import answer, usl
 from analysis import knee as knees
-from analysis import usl
 from analysis.bounds import Bounds, bounds
 from analysis.measures.levels import Level, Onset, Ramp, array, joined
+from analysis.words import NONE, number
 from loadproof.plan.load import KNEE_LEVELS
 from loadproof.runfolder import record, shown
 
@@ -75,6 +76,22 @@ def sentences(arm: Mapping[str, Any]) -> list[str]:
         *said,
         f"Bounds: {arm['bounds']['answer']}.",
         f"Scalability law on requests in flight: {arm['usl']['answer']}.",
+    ]
+
+
+def pairs(found: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """(pair of arms, users, TPS of both, their ratio, its interval, pairs of trials, in words) of each level that both have."""
+    return [
+        (
+            f"{one['numerator']} / {one['denominator']}",
+            number(one["users"]),
+            *(number(tps, 2) for tps in one["tps"]),
+            number(one["ratio"], 3),
+            NONE if one["low"] is None else answer.interval(one, 3),
+            number(one["n"]),
+            one["words"],
+        )
+        for one in found
     ]
 
 

@@ -66,6 +66,42 @@ def failures(arms: Sequence[Arm], why_not: str = "") -> list[dict[str, Any]]:
     return _differences(arms, (FAILED,), _known, lambda above, below: why_not)
 
 
+def levels(arms: Sequence[Arm], why_not: str = "") -> list[dict[str, Any]]:
+    """TPS level by level: of every pair of arms with a ramp the ratio at each level that settled in every trial of both
+    that counts, each with its own 95 % interval."""
+    found = []
+    for above, below in pairs(arms) if not why_not else ():
+        settled = [_settled(arm) for arm in (above, below)]
+        for users in sorted(settled[0].keys() & settled[1].keys()):
+            tps = [one[users] for one in settled]
+            blocks = sorted(tps[0].keys() & tps[1].keys())
+            values = [[one[at] for at in blocks] for one in tps]
+            zero = min((min(some) for some in values if some), default=0.0) <= 0
+            told = None if zero else statistics.paired(values[0], values[1])
+            found.append(
+                {
+                    "users": users,
+                    "numerator": above["label"],
+                    "denominator": below["label"],
+                    "tps": [statistics.geometric(some) for some in values],
+                    **_as_json(told, statistics.CONFIDENCE, "nobody was answered, or no block has both"),
+                }
+            )
+    return found
+
+
+def _settled(arm: Arm) -> dict[int, dict[int, float]]:
+    """By users, and by block, TPS of the levels of a ramp that settled in every trial that counts."""
+    ramps = {
+        one["block"]: {level["users"]: level["tps"] for level in one.get("levels") or () if not level["why"]}
+        for one in _valid(arm)
+    }
+    shared = set.intersection(*(set(one) for one in ramps.values())) if ramps else set()
+    if len(shared) < 2:  # the hold alone is no ramp
+        return {}
+    return {users: {block: ramp[users] for block, ramp in ramps.items()} for users in shared}
+
+
 def _differences(
     arms: Sequence[Arm],
     names: Sequence[str],

@@ -35,6 +35,7 @@ def context(judgement: Judgement) -> dict[str, Any]:
         "searched": capacity.rows(judgement.results["capacity"]) if "capacity" in judgement.results else [],
         "figures": figures(arms),
         "bends": [(arm["label"], texts) for arm in arms if (texts := bending.sentences(arm))],
+        "level_pairs": bending.pairs(judgement.results["levels"]),
         "sentences": [one for one in judgement.results["sentences"] if tuple(one) not in said],
         "verdict": judgement.results["verdict"],
         "verdict_said": shown.broken(judgement.results),

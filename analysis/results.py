@@ -177,6 +177,7 @@ def build(
     compared = [] if apart else compare.comparisons(asked["primary"], made, forbidden)
     jolts = [] if apart else compare.spikes(made, forbidden)
     failing = [] if apart else compare.failures(made, forbidden)
+    levels = [] if apart else compare.levels(made, forbidden)
     told += sentences.sentences(made, compared, jolts, failing)
     wanted = asked.pop("thresholds")
     results |= {
@@ -184,6 +185,7 @@ def build(
         "comparisons": compared,
         "spikes": jolts,
         "failures": failing,
+        "levels": levels,
         "thresholds": thresholds.judged(wanted, made, forbidden),
         "arms": made,
     }

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from analysis import answer, compare, joined, results, sentences, verdicts
+from analysis import answer, bending, compare, joined, results, sentences, verdicts
 from loadproof.plan.trials import CUT_SHORT
 from loadproof.runfolder import shown
 from tests.analysis import synthetic
@@ -503,3 +503,57 @@ def test_without_knees_nothing_is_said_of_them() -> None:
     assert knee_of([ramped(one, {1: 5.0}, "few"), ramped(more, {1: 5.0}, "few")]) is None
     only = knee_of([one, ramped(more, {1: 5.0, 2: 5.0, 3: 5.0})])
     assert only is not None and only["words"] == "not compared: one has no ramp"
+
+
+def levelled(made: dict[str, Any], ramps: dict[int, dict[int, float]], unsettled: int = 0) -> dict[str, Any]:
+    """The same arm with TPS by users of the ramps of its blocks; levels of `unsettled` users are so in the first block."""
+    trials = [
+        one
+        | {
+            "levels": [
+                {"users": users, "tps": tps, "why": "short" if (users, at) == (unsettled, 0) else ""}
+                for users, tps in ramps[one["block"]].items()
+            ]
+        }
+        for at, one in enumerate(made["trials"])
+    ]
+    return made | {"trials": trials}
+
+
+def test_tps_is_compared_level_by_level_in_the_same_blocks() -> None:
+    one, more = two([10, 20, 30], [20, 40, 60])
+    slow = {at: {9: 10.0 * at, 18: 11.0 * at, 27: 12.0 * at} for at in (1, 2, 3)}
+    fast = {at: {users: tps * (2 + at / 10) for users, tps in ramp.items()} for at, ramp in slow.items()}
+    arms = [levelled(one, slow), levelled(more, fast, unsettled=27)]
+    found = compare.levels(arms)
+    assert [(entry["users"], entry["n"]) for entry in found] == [
+        (9, 3),
+        (18, 3),
+    ]  # 27 did not settle each time
+    ratio = math.exp(statistics.mean(map(math.log, (2.1, 2.2, 2.3))))
+    half = 4.302653 * statistics.stdev(map(math.log, (2.1, 2.2, 2.3))) / math.sqrt(3)
+    for entry in found:
+        assert entry["ratio"] == pytest.approx(ratio) and entry["words"] == "different by more than 5 %"
+        assert entry["low"] == pytest.approx(ratio / math.exp(half), rel=1e-5)
+    assert found[0]["tps"] == [pytest.approx(ratio * 10 * 6 ** (1 / 3)), pytest.approx(10 * 6 ** (1 / 3))]
+    rows = bending.pairs(found)
+    assert rows[0][:2] == ("two / one", "9") and rows[0][-2:] == ("3", "different by more than 5 %")
+    assert compare.levels(arms, "a short window") == []
+    # a trial that does not count takes nothing away, and adds nothing
+    arms[1]["trials"][0]["verdict"] = "INVALID"
+    assert [(entry["users"], entry["n"]) for entry in compare.levels(arms)] == [(9, 2), (18, 2), (27, 2)]
+
+
+def test_a_level_at_which_nobody_was_answered_has_no_ratio() -> None:
+    one, more = two([10, 20, 30], [20, 40, 60])
+    ramps = {at: {9: 10.0, 18: 11.0} for at in (1, 2, 3)}
+    found = compare.levels([levelled(one, ramps), levelled(more, {**ramps, 2: {9: 0.0, 18: 11.0}})])
+    assert [(entry["users"], entry["ratio"]) for entry in found] == [(9, None), (18, pytest.approx(1.0))]
+    assert found[0]["words"] == "not compared: nobody was answered, or no block has both"
+    assert bending.pairs(found)[0][2:6] == ("–", "10.00", "–", "–")
+
+
+def test_a_hold_alone_has_no_levels_to_compare() -> None:
+    one, more = two([10, 20, 30], [20, 40, 60])
+    held = {at: {9: 10.0} for at in (1, 2, 3)}
+    assert compare.levels([levelled(one, held), levelled(more, held)]) == compare.levels([one, more]) == []
