@@ -17,6 +17,7 @@ LEAST_PAIRS = 3  # with fewer there is no interval
 CONFIDENCE = 0.95
 PRACTICAL = 0.05  # a difference below 5 % is of no practical use
 ALIKE = 0.10  # an interval that holds 1 and lies within this is told as none larger than its farther end
+NOTHING = 1e-9  # in logarithms: what rounding alone makes of two numbers that are the same
 LEAST_TO_FORECAST = 5  # pairs from which a spread can be told well enough to say how many more are needed
 
 
@@ -137,6 +138,8 @@ def words(found: Ratio) -> str:
     if low > 0 or high < 0:
         return "different, maybe by less than 5 %"
     most = max(abs(low), abs(high))
+    if high - low < NOTHING and most < NOTHING:  # of counts that are all one number, no bound follows
+        return "alike in every pair"
     if most <= math.log(1 + ALIKE):
         return f"no difference larger than {100 * math.expm1(most):.1f} %"
     more = further(found)

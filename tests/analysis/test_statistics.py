@@ -121,3 +121,9 @@ def test_several_intervals_hold_together() -> None:
 def test_geometric_means() -> None:
     assert statistics.geometric([1, 4]) == pytest.approx(2)
     assert statistics.geometric([]) is None and statistics.geometric([1, 0]) is None
+
+
+def test_pairs_that_are_all_alike_bound_nothing() -> None:
+    assert paired([36.0] * 4, [36.0] * 4).words == "alike in every pair"
+    assert paired([36.0, 36.0, 36.0, 36.1], [36.0] * 4).words.startswith("no difference larger than 0.")
+    assert paired([72.0] * 4, [36.0] * 4).words == "different by more than 5 %"
