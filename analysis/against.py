@@ -10,13 +10,8 @@ from loadproof.runfolder import shown
 from loadproof.runfolder.record import RunRecord
 
 Results = Mapping[str, Any]
-FIGURES = (
-    "tps",
-    "mtt_ms",
-    "p95_ms",
-    "answer_or_give_up_ms",
-    "efficiency",
-)  # beside what either run asked for
+# beside what either run asked for
+FIGURES = ("tps", "mtt_ms", "p95_ms", "answer_or_give_up_ms", "efficiency")
 DIGITS = 12  # of a hash, enough to tell two apart
 
 

@@ -42,9 +42,8 @@ class Clocks:
     def apart(self, loads: Sequence[str], host: str) -> int | None:
         """How far, in µs, the order of events on `host` and on any of `loads` may be from what their times say; None when
         that is not known."""
-        if set(loads) == {
-            host
-        }:  # one clock: but nginx's lines have what it shows, rows count on from their beginning
+        # one clock: but nginx's lines have what it shows, rows count on from their beginning
+        if set(loads) == {host}:
             return self.steps.get(host, 0)
         here, there = self.halves.get(host), [self.halves.get(one) for one in loads]
         known = [one for one in there if one is not None]

@@ -159,7 +159,7 @@ def layered(layers: Sequence[Given], known: Mapping[str, words.Parser], problems
     of its name."""
     merged = Merged()
     for layer in layers:
-        for name in layer.values.keys() & layer.factors.keys():
+        for name in (one for one in layer.values if one in layer.factors):
             problems.append(Problem(f"{name} has one value, and levels as a factor", layer.where(name)))
         for name in (*layer.values, *layer.factors):
             if name not in known and not name.startswith(APP):

@@ -13,7 +13,8 @@ begin(inventory, trial), end(inventory, trial)
                    actions; `end` undoes everything and may run twice, or without a begin
 
 and, where a host has to be made ready before anything is measured, `prepare` and `restore` (after the seal), which are
-actions too; where a check could turn for another reason, SAYS: check -> words that its sentence must hold. TURNS is written from what should happen, before anybody has seen what does.
+actions too; where a check could turn for another reason, SAYS: check -> words that its sentence must hold. TURNS is
+written from what should happen, before anybody has seen what does.
 
 A check of which no fault is known stands in WITHOUT, with the reason.
 """

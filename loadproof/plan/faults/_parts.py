@@ -16,6 +16,12 @@ COLOURS = (ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE)
 # A program of ours must not look like one: what runs beside our units is what quiet_hosts speaks of.
 BESIDE = "rehearsal"
 WITHIN_S = 60.0
+BUSY_S = 30.0
+BUSY_MAY_TURN = (
+    "limit_held",
+    "generator_lag",
+    "ledger_time",
+)  # in the lab all hosts share the machine's CPUs
 CONF = f"{places.ETC}/nginx.conf"
 KEPT_CONF = f"{places.RUN}/nginx.conf.kept"  # not beside it, where it would be drift of its own
 
@@ -57,6 +63,12 @@ def beside(name: str, longest_s: float, words: Iterable[str]) -> str:
         f"--property=RuntimeMaxSec={longest_s:g}",
         *words,
     )
+
+
+def taking_cpu(inventory: Inventory, host: str, name: str, program: str) -> Run:
+    """Starts a Python program beside ours that takes what CPU it gets, for BUSY_S at most."""
+    words = (inventory.host(host).python, "-I", "-S", "-c", program)
+    return Run(host, "cpu.steal", beside(name, BUSY_S, words))
 
 
 def ended(name: str) -> str:

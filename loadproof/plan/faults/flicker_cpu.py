@@ -9,14 +9,12 @@ from loadproof.plan.values import Action, Inventory, Run, TrialPlan
 LABEL = "programs of 20 ms, one after the other, take a CPU of the last server"
 COLOUR = parts.PURPLE
 TURNS: dict[str, Verdict] = {"quiet_hosts": "INVALID"}
-# in the lab all hosts share the machine's CPUs
-MAY_TURN = ("limit_held", "generator_lag", "ledger_time")
+MAY_TURN = parts.BUSY_MAY_TURN
 EXPECTS: tuple[str, ...] = ()
 WHEN, AT_S, FOR_S = "load", 5.0, 6.0
 TRIAL: dict[str, str] = {}
 hosts = parts.last_app
 
-LONGEST_S = 30.0
 # Of such a child no sample sees more than it used so far.
 FLICKER = """\
 import os, time
@@ -31,13 +29,8 @@ while True:
 
 
 def begin(inventory: Inventory, trial: TrialPlan) -> tuple[Action, ...]:
-    """A loop that waits for one child after the other, for LONGEST_S at most."""
-
-    def flicker(host: str) -> str:
-        words = (inventory.host(host).python, "-I", "-S", "-c", FLICKER)
-        return parts.beside("flicker", LONGEST_S, words)
-
-    return tuple(Run(host, "cpu.steal", flicker(host)) for host in hosts(trial))
+    """A loop that waits for one child after the other."""
+    return tuple(parts.taking_cpu(inventory, host, "flicker", FLICKER) for host in hosts(trial))
 
 
 def end(inventory: Inventory, trial: TrialPlan) -> tuple[Action, ...]:
